@@ -1,0 +1,1 @@
+"""atypia: tell atypical from normal mitotic figures in H&E histology."""

@@ -1,0 +1,1 @@
+"""Everything needed to classify, in one directory: save, load, verify, model card."""

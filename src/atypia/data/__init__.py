@@ -1,0 +1,1 @@
+"""Figures: the table, its readers, votes, domains, splits, audit, images, crops, phantom."""

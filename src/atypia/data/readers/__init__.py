@@ -1,0 +1,1 @@
+"""Public layouts to the figure table: one layout a file."""

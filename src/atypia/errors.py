@@ -1,0 +1,31 @@
+"""What goes wrong by a user's hand: one line each, never a traceback."""
+
+from __future__ import annotations
+
+
+class AtypiaError(Exception):
+    """A mistake a user can mend.
+
+    The message is one line: it names the file or value, says what was expected and what to do.
+    The command line prints it and exits with `exit_code` (2: wrong usage).
+    """
+
+    exit_code = 2
+
+
+class ImageError(AtypiaError):
+    """One image cannot be used; the others go on (exit code 1)."""
+
+    exit_code = 1
+
+
+class TableError(AtypiaError):
+    """A figure table, predictions table or public layout is faulty."""
+
+
+class RecipeError(AtypiaError):
+    """A recipe has an unknown key or a value out of range, or cannot work on this table."""
+
+
+class BundleError(AtypiaError):
+    """A bundle is incomplete, changed or not understood."""

@@ -1,0 +1,1 @@
+"""Judging: metrics, intervals, calibration, operating point, plots, report."""

@@ -1,0 +1,63 @@
+"""Files: written whole or not at all, hashed, and kept inside their folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from atypia.errors import AtypiaError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+
+    A reader sees the old file or the new one, never half of it, also after a kill or on a full
+    disk.
+
+    Raises:
+        AtypiaError: the disk is full or the folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("rb") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except OSError as fault:
+        reason = fault.strerror or str(fault)
+        raise AtypiaError(
+            f"{path}: cannot be written ({reason}); free some space or choose another place"
+        ) from fault
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def inside(root: Path, relative: str) -> Path:
+    """Return `root / relative` if that lies inside `root`.
+
+    Raises:
+        AtypiaError: the path is absolute or leaves `root` (also through a link).
+    """
+    path = root / relative
+    if Path(relative).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
+        raise AtypiaError(
+            f"{relative}: lies outside {root}; give paths relative to that folder, without '..'"
+        )
+    return path

@@ -1,0 +1,1 @@
+"""Networks: backbones, adapters, heads, and the classifier that joins them."""

@@ -1,0 +1,1 @@
+"""Pretrained networks: a registry, one vendor a file."""

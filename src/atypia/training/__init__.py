@@ -1,0 +1,1 @@
+"""From a recipe and a figure table to trained members."""

@@ -1,0 +1,1 @@
+"""The library's parts in order: train, evaluate, predict, demo. No mathematics."""
