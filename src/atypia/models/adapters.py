@@ -1,0 +1,115 @@
+"""Adapters: which part of a backbone is trained.
+
+`full` trains all of it, `linear` none of it, `lora` a low-rank addition to chosen layers
+(Hu et al. 2021, LoRA, eq. 3), through peft, on linear layers and convolutions alike.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import peft
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from atypia.errors import AtypiaError
+from atypia.models.backbones.registry import BackboneSpec
+
+
+class AdapterConfig(BaseModel):
+    """The `adapter` section of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Annotated[
+        Literal["full", "lora", "linear"],
+        Field(description="what is trained of the backbone: all, a low-rank addition, nothing"),
+    ] = "full"
+    rank: Annotated[int, Field(ge=1, le=1024, description="lora: rank of the addition")] = 8
+    alpha: Annotated[
+        float, Field(gt=0, description="lora: the addition is scaled by alpha / rank")
+    ] = 16.0
+    dropout: Annotated[float, Field(ge=0, lt=1, description="lora: dropout on its input")] = 0.1
+    target: Annotated[
+        str | None,
+        Field(description="lora: regular expression of layer names; none takes the backbone's own"),
+    ] = None
+
+
+def adapt(backbone: nn.Module, spec: BackboneSpec, config: AdapterConfig) -> nn.Module:
+    """Return `backbone` with exactly the parameters of the adapter left trainable.
+
+    Raises:
+        AtypiaError: the pattern of a LoRA adapter matches no layer.
+    """
+    if config.kind == "full":
+        return backbone
+    if config.kind == "linear":
+        backbone.requires_grad_(False)
+        return _Frozen(backbone)
+    pattern = config.target or spec.lora_pattern
+    names = [name for name, module in backbone.named_modules() if _adaptable(module)]
+    if not any(re.fullmatch(pattern, name) for name in names):
+        raise AtypiaError(
+            f"adapter.target {pattern!r} matches no layer of {spec.key}; "
+            f"its layers look like {', '.join(names[:3])}, ..., {names[-1]}"
+        )
+    lora = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=pattern,
+    )
+    # Frozen batch statistics: LoRA leaves the backbone as published, so they must not drift.
+    return _FrozenStatistics(peft.inject_adapter_in_model(lora, backbone))
+
+
+def merge(backbone: nn.Module) -> nn.Module:
+    """Fold LoRA's additions into the layers they adapt, in place; the outputs stay the same."""
+    for module in backbone.modules():
+        if isinstance(module, peft.tuners.lora.LoraLayer):
+            module.merge(safe_merge=True)
+    return backbone
+
+
+def _adaptable(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | nn.Conv2d)
+
+
+class _FrozenStatistics(nn.Module):
+    """A backbone whose batch normalisation and dropout stay as in evaluation."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of normalised crops, float32 (B, 3, P, P) -> (B, D)."""
+        embedding: torch.Tensor = self.network(crops)
+        return embedding
+
+    def train(self, mode: bool = True) -> _FrozenStatistics:
+        """Switch LoRA's own dropout, and nothing else of the backbone."""
+        super().train(mode)
+        for module in self.network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+
+class _Frozen(_FrozenStatistics):
+    """A backbone that is not trained: no graph is kept for it."""
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of normalised crops, float32 (B, 3, P, P) -> (B, D)."""
+        with torch.no_grad():
+            embedding: torch.Tensor = self.network(crops)
+        return embedding
+
+    def train(self, mode: bool = True) -> _Frozen:
+        """Keep the whole backbone in evaluation mode."""
+        super().train(mode)
+        self.network.eval()
+        return self

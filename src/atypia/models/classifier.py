@@ -1,0 +1,120 @@
+"""The classifier: normalisation, backbone with its adapter, and the head for P(atypical)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from atypia.errors import BundleError
+from atypia.models.adapters import AdapterConfig, adapt
+from atypia.models.backbones.registry import backbone_spec
+
+
+class Output(NamedTuple):
+    """What the classifier says of a batch.
+
+    Attributes:
+        logit: float32 (B,); its sigmoid is P(atypical), uncalibrated.
+        embedding: float32 (B, D), the backbone's.
+    """
+
+    logit: torch.Tensor
+    embedding: torch.Tensor
+
+
+class Classifier(nn.Module):
+    """Crops to logits. Built by `build_classifier`."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        embedding: int,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(embedding, 1)
+        # Buffers move with the module but belong to the bundle's manifest, not to its weights.
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, crops: torch.Tensor) -> Output:
+        """Classify crops.
+
+        Args:
+            crops: float32 (B, 3, P, P), RGB in [0, 1].
+
+        Returns:
+            Logits (B,) and embeddings (B, D), both float32.
+        """
+        embedding = self.backbone((crops - self.mean) / self.std).float()
+        # The head is small and its logits are compared to the last digit: never in bf16.
+        with torch.autocast(crops.device.type, enabled=False):
+            logit = self.head(self.dropout(embedding)).squeeze(-1)
+        return Output(logit, embedding)
+
+    def saved_names(self) -> list[str]:
+        """Return the names of the tensors a bundle keeps: what training changed.
+
+        With a trained backbone these are all of them; with LoRA or a linear adapter, the
+        additions and the head.
+        """
+        frozen = {name for name, p in self.named_parameters() if not p.requires_grad}
+        if not frozen:
+            return list(self.state_dict())
+        return [name for name, p in self.named_parameters() if p.requires_grad]
+
+    def saved_state(self) -> dict[str, torch.Tensor]:
+        """Return the tensors of `saved_names`, on the CPU, contiguous."""
+        state = self.state_dict()
+        return {name: state[name].detach().cpu().contiguous() for name in self.saved_names()}
+
+    def load_saved_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Load what `saved_state` gave.
+
+        Raises:
+            BundleError: a tensor is missing, unknown, or of another shape.
+        """
+        own = self.state_dict()
+        expected = self.saved_names()
+        wrong = sorted(set(expected) ^ set(state))
+        if wrong:
+            raise BundleError(
+                f"tensor {wrong[0]!r} is {'missing' if wrong[0] in own else 'not expected'} "
+                f"({len(wrong)} such in all); the weights belong to another network or adapter"
+            )
+        for name in expected:
+            if state[name].shape != own[name].shape:
+                raise BundleError(
+                    f"tensor {name!r} has shape {tuple(state[name].shape)}, expected "
+                    f"{tuple(own[name].shape)}; the weights belong to another network or adapter"
+                )
+        self.load_state_dict(dict(state), strict=False)
+
+
+def build_classifier(
+    backbone_key: str, adapter: AdapterConfig, *, dropout: float = 0.0, pretrained: bool = True
+) -> Classifier:
+    """Build a classifier on a registered backbone.
+
+    Args:
+        backbone_key: a key of the registry.
+        adapter: which part of the backbone is trained.
+        dropout: on the embedding, before the head, in [0, 1).
+        pretrained: load the backbone's published weights; not needed where all weights follow.
+
+    Raises:
+        AtypiaError: the backbone is unknown or the adapter does not fit it.
+    """
+    spec = backbone_spec(backbone_key)
+    backbone = adapt(spec.build(pretrained), spec, adapter)
+    return Classifier(backbone, spec.embedding, spec.mean, spec.std, dropout)

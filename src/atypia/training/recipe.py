@@ -1,0 +1,282 @@
+"""The recipe: everything that decides a training, in one validated TOML file.
+
+One section a component, named as in the method's description; a section that is left out keeps
+its defaults. `--set section.key=value` changes one value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from atypia.errors import RecipeError
+from atypia.models.adapters import AdapterConfig
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of the recipe: unknown keys are refused, values are not changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BackboneSection(Section):
+    """What the network is and what it sees."""
+
+    key: str = Field("lite", description="a key of `atypia models list`")
+    crop_um: float = Field(16.0, ge=2, le=256, description="side of the crop in tissue, um")
+    input_px: int = Field(128, ge=16, le=1024, description="side of the crop for the network, px")
+    pretrained: bool = Field(True, description="start from the published weights")
+
+
+class HeadSection(Section):
+    """The head that gives P(atypical)."""
+
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the embedding")
+
+
+class SoftLabelsSection(Section):
+    """The target: what the experts say together."""
+
+    method: Literal["fraction", "majority"] = Field(
+        "fraction", description="share of votes for atypical, or what most of them say"
+    )
+    smoothing: float = Field(0.0, ge=0, le=0.5, description="targets are drawn this far to 0.5")
+
+
+class MixupSection(Section):
+    """MixUp: crops and targets interpolated (Zhang et al. 2018)."""
+
+    alpha: float = Field(0.2, ge=0, le=10, description="lambda ~ Beta(alpha, alpha); 0 is off")
+
+
+class FocalSection(Section):
+    """The focal loss for soft targets."""
+
+    gamma: float = Field(0.0, ge=0, le=10, description="|y - p|^gamma; 0 is cross-entropy")
+
+
+class SamplingSection(Section):
+    """What an epoch holds: the balance over classes and domains."""
+
+    class_balance: Share = Field(0.5, description="0: as in the data, 1: both classes alike")
+    domain_balance: Share = Field(0.5, description="0: as in the data, 1: all domains alike")
+
+
+class AugmentSection(Section):
+    """Geometry and stain."""
+
+    rotate: bool = Field(True, description="any rotation; off: multiples of 90 degrees")
+    scale: float = Field(0.15, ge=0, le=0.5, description="size changes by up to this share")
+    shift_um: float = Field(0.8, ge=0, le=10, description="the centre moves by up to this, um")
+    stain: float = Field(
+        0.2, ge=0, le=1, description="haematoxylin and eosin strengths change by up to this share"
+    )
+    brightness: float = Field(0.1, ge=0, le=0.5, description="light changes by up to this share")
+    blur: Share = Field(0.1, description="share of the crops that are blurred")
+    jpeg: Share = Field(0.1, description="share of the crops that are compressed again")
+
+
+class EmaSection(Section):
+    """Weights averaged over training (timm's ModelEmaV3)."""
+
+    decay: float = Field(0.995, ge=0, lt=1, description="0 is off")
+
+
+class ScheduleSection(Section):
+    """How long and how fast."""
+
+    epochs: int = Field(12, ge=1, le=10_000, description="times as many draws as there are figures")
+    batch_size: int = Field(64, ge=2, le=65_536, description="figures in a step")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak, of AdamW")
+    head_learning_rate: float = Field(2e-3, gt=0, le=1, description="peak, of the head")
+    weight_decay: float = Field(0.02, ge=0, le=1, description="of AdamW, on matrices only")
+    warmup: Share = Field(0.1, description="share of the steps that the rate rises")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    precision: Literal["32-true", "bf16-mixed"] = Field("bf16-mixed", description="of the network")
+
+
+class FoldsSection(Section):
+    """Members, and scores for figures that their member has not seen."""
+
+    count: int = Field(5, ge=2, le=100, description="folds, grouped by case")
+    scheme: Literal["slides", "domains"] = Field(
+        "slides", description="slides: grouped, stratified folds; domains: each domain left out"
+    )
+
+
+class Recipe(Section):
+    """A training, whole."""
+
+    name: str = Field("unnamed", description="stands in the bundle's card")
+    seed: int = Field(0, ge=0, lt=2**31, description="decides every random draw")
+    backbone: BackboneSection = BackboneSection()
+    adapter: AdapterConfig = AdapterConfig()
+    head: HeadSection = HeadSection()
+    soft_labels: SoftLabelsSection = SoftLabelsSection()
+    mixup: MixupSection = MixupSection()
+    focal: FocalSection = FocalSection()
+    sampling: SamplingSection = SamplingSection()
+    augment: AugmentSection = AugmentSection()
+    ema: EmaSection = EmaSection()
+    schedule: ScheduleSection = ScheduleSection()
+    folds: FoldsSection = FoldsSection()
+
+    @model_validator(mode="after")
+    def _crop_fits_shift(self) -> Recipe:
+        if self.augment.shift_um >= self.backbone.crop_um / 2:
+            raise ValueError(
+                f"augment.shift_um {self.augment.shift_um:g} moves the figure out of a crop of "
+                f"{self.backbone.crop_um:g} um; give less than half of it"
+            )
+        return self
+
+
+def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: a TOML file, or the name of a recipe that comes with atypia.
+        changes: `section.key=value`, the value as in TOML (a bare word is taken as text).
+
+    Raises:
+        RecipeError: no such recipe; not TOML; an unknown key; a value out of range.
+    """
+    path = _find(str(source))
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise RecipeError(f"{path}: is not a TOML file ({fault})") from None
+    for change in changes:
+        _set(values, change)
+    return check_recipe(values, str(path))
+
+
+def check_recipe(values: Mapping[str, Any], named: str) -> Recipe:
+    """Validate a recipe's values; all faults are reported at once.
+
+    Raises:
+        RecipeError: one line a fault, each with the key, the value and what was expected.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as faults:
+        lines = [_explain(fault, named) for fault in faults.errors()]
+        raise RecipeError("\n".join(lines)) from None
+
+
+def recipe_files() -> dict[str, Path]:
+    """Return the recipes that come with atypia, by name."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "recipes", package.parents[1] / "recipes"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {}
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Write a recipe out in full, every value with its meaning."""
+    return "\n".join(_toml_lines(recipe)) + "\n"
+
+
+def _find(source: str) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    known = recipe_files()
+    if source in known:
+        return known[source]
+    near = difflib.get_close_matches(source, known, n=1)
+    offer = f"; did you mean {near[0]!r}?" if near else ""
+    raise RecipeError(
+        f"recipe {source!r} is neither a file nor one that comes with atypia{offer} "
+        f"(known: {', '.join(known)})"
+    )
+
+
+def _set(values: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {change!r}: expected section.key=value, e.g. schedule.epochs=20")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *sections, last = key.strip().split(".")
+    place = values
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"--set {change!r}: {section!r} is a value, not a section")
+    place[last] = value
+
+
+def _explain(fault: Any, named: str) -> str:
+    where = [str(part) for part in fault["loc"]]
+    key = ".".join(where) or "recipe"
+    if fault["type"] == "extra_forbidden":
+        known = _keys(where[:-1])
+        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.4)
+        if not near:
+            matches = [k for k in _all_keys() if k.split(".")[-1] == where[-1]]
+            near = matches[:1]
+        offer = f"did you mean {near[0]!r}? " if near else ""
+        return f"{named}: unknown key {key!r}; {offer}(known here: {', '.join(known)})"
+    if fault["type"] == "value_error":
+        return f"{named}: {fault['ctx']['error']}"
+    message = str(fault["msg"])
+    return f"{named}: {key} is {fault['input']!r}; {message[0].lower()}{message[1:]}"
+
+
+def _keys(sections: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for section in sections:
+        kind = model.model_fields[section].annotation
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)
+
+
+def _all_keys() -> Iterator[str]:
+    for name, field in Recipe.model_fields.items():
+        yield name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from (f"{name}.{key}" for key in field.annotation.model_fields)
+
+
+def _toml_lines(model: BaseModel) -> Iterator[str]:
+    """Yield a model's own values first, then its sections, as TOML asks."""
+    fields = type(model).model_fields
+    for name, field in fields.items():
+        value = getattr(model, name)
+        if not isinstance(value, BaseModel):
+            yield f"{_toml_value(name, value):<36} # {_meaning(field)}"
+    for name in fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield f"\n[{name}]"
+            yield from _toml_lines(value)
+
+
+def _toml_value(name: str, value: object) -> str:
+    if value is None:
+        return f"# {name} ="
+    if isinstance(value, bool):
+        return f"{name} = {str(value).lower()}"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{name} = "{escaped}"'
+    return f"{name} = {value!r}"
+
+
+def _meaning(field: Any) -> str:
+    choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
+    listed = f" ({', '.join(choices)})" if choices else ""
+    return f"{field.description or ''}{listed}"
