@@ -1,0 +1,273 @@
+"""From logits to probabilities, calls and referrals; fitted on out-of-fold scores only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from atypia.errors import AtypiaError
+from atypia.evaluation.operating_point import choose_operating_point, choose_refer_band
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+_LOG_TEMPERATURE_BOUND = math.log(50.0)
+_BIAS_BOUND = 20.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a logit becomes P(atypical), a call and a referral.
+
+    P(atypical) = sigmoid(logit / temperature + bias) (Guo et al. 2017; with a bias, Platt 1999).
+
+    Attributes:
+        temperature: > 0.
+        bias: on the logit scale.
+        operating_point: a probability above it is called atypical.
+        refer_low: lower end of the refer band, a probability <= operating_point.
+        refer_high: upper end of the refer band, a probability >= operating_point.
+        fitted_on: in words, the figures it was fitted on.
+
+    Raises:
+        AtypiaError: a value is not finite or out of its range.
+    """
+
+    temperature: float
+    bias: float
+    operating_point: float
+    refer_low: float
+    refer_high: float
+    fitted_on: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "fitted_on":
+                if not isinstance(value, str):
+                    raise AtypiaError(f"calibration: fitted_on must be text, got {value!r}")
+            elif (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or not math.isfinite(value)
+            ):
+                raise AtypiaError(f"calibration: {field.name} must be a finite number: {value!r}")
+        if self.temperature <= 0:
+            raise AtypiaError(f"calibration: temperature must be above 0: {self.temperature!r}")
+        if not 0 <= self.refer_low <= self.operating_point <= self.refer_high <= 1:
+            raise AtypiaError(
+                "calibration: 0 <= refer_low <= operating_point <= refer_high <= 1 must hold: "
+                f"{self.refer_low!r}, {self.operating_point!r}, {self.refer_high!r}"
+            )
+
+    def probability(self, logit: npt.ArrayLike) -> FloatArray:
+        """Return P(atypical) in [0, 1], float64, of logits of any shape."""
+        scaled = np.asarray(logit, dtype=np.float64) / self.temperature + self.bias
+        p: FloatArray = expit(scaled)
+        return p
+
+    def call(self, p: npt.ArrayLike) -> BoolArray:
+        """Return True where P(atypical) lies above the operating point."""
+        called: BoolArray = np.asarray(p, dtype=np.float64) > self.operating_point
+        return called
+
+    def refer(self, p: npt.ArrayLike) -> BoolArray:
+        """Return True where P(atypical) lies in the refer band, ends included."""
+        value = np.asarray(p, dtype=np.float64)
+        inside: BoolArray = (value >= self.refer_low) & (value <= self.refer_high)
+        return inside
+
+    def to_dict(self) -> dict[str, float | str]:
+        """Return the fields as plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Calibration:
+        """Build from `to_dict`'s values, strictly.
+
+        Raises:
+            AtypiaError: a key is missing or unknown, or a value is out of range.
+        """
+        known = {field.name for field in fields(cls)}
+        faults = [f"{name} is missing" for name in sorted(known - set(values))]
+        faults += [f"{name} is unknown" for name in sorted(set(values) - known)]
+        if faults:
+            raise AtypiaError(f"calibration: {', '.join(faults)}; keys are {sorted(known)}")
+        return cls(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """Out-of-fold figures, each judged by a calibration of the other folds.
+
+    Attributes:
+        p: (N,) float64, P(atypical).
+        call: (N,) bool, True where called atypical.
+        refer: (N,) bool, True where a person should look.
+        calibrations: fold number to the calibration used for that fold.
+    """
+
+    p: FloatArray
+    call: BoolArray
+    refer: BoolArray
+    calibrations: dict[int, Calibration]
+
+
+def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, float]:
+    """Return the temperature and bias of greatest likelihood (Guo et al. 2017; Platt 1999).
+
+    Targets are drawn in by Platt's prior, (n+ + 1) / (n+ + 2) for atypical and 1 / (n- + 2) for
+    normal, so that perfectly parted scores give finite values. The temperature stays within
+    [1/50, 50]: scores that tell nothing (or the wrong way round) end flat, not turned over.
+
+    Args:
+        logits: (N,) finite.
+        targets: (N,) soft or hard, in [0, 1]; neither all 0 nor all 1.
+
+    Raises:
+        AtypiaError: there is no figure, or the targets are all 0 or all 1.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    targets = np.asarray(targets, dtype=np.float64)
+    atypical, normal = float(targets.sum()), float((1.0 - targets).sum())
+    if atypical <= 0 or normal <= 0:
+        raise AtypiaError(
+            f"calibration needs held-out figures of both classes, but {len(targets)} figures hold "
+            f"{atypical:g} atypical and {normal:g} normal; use other figures or folds"
+        )
+    high, low = (atypical + 1) / (atypical + 2), 1 / (normal + 2)
+    target = targets * high + (1.0 - targets) * low
+
+    def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
+        slope, bias = math.exp(parameters[0]), parameters[1]
+        scaled = logits * slope + bias
+        value = np.mean(np.logaddexp(0.0, scaled) - target * scaled)
+        gap = expit(scaled) - target
+        gradient = np.array([np.mean(gap * logits) * slope, np.mean(gap)])
+        return float(value), gradient
+
+    found = minimize(
+        loss,
+        x0=np.array([0.0, 0.0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[
+            (-_LOG_TEMPERATURE_BOUND, _LOG_TEMPERATURE_BOUND),
+            (-_BIAS_BOUND, _BIAS_BOUND),
+        ],
+        options={"ftol": 1e-12, "gtol": 1e-8},
+    )
+    return math.exp(-float(found.x[0])), float(found.x[1])
+
+
+def fit_calibration(
+    logits: FloatArray,
+    targets: FloatArray,
+    truth: FloatArray,
+    clusters: npt.NDArray[np.object_],
+    *,
+    fitted_on: str,
+    seed: int = 0,
+) -> Calibration:
+    """Fit temperature, bias, operating point and refer band on out-of-fold scores.
+
+    Never judge on the figures given here; `cross_fitted` judges them fairly.
+
+    Args:
+        logits: (N,) finite scores of figures that the scoring model did not train on.
+        targets: (N,) soft labels in [0, 1]; NaN entries are left out of the temperature.
+        truth: (N,) values in {0, 1}; NaN entries are left out of the operating point.
+        clusters: (N,) case of each figure.
+        fitted_on: in words, what these figures are; kept with the result.
+        seed: of the resamples behind the operating point.
+
+    Raises:
+        AtypiaError: a logit is not finite, or one of the classes is absent.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    targets = np.asarray(targets, dtype=np.float64)
+    truth = np.asarray(truth, dtype=np.float64)
+    clusters = np.asarray(clusters, dtype=object)
+    bad = np.flatnonzero(~np.isfinite(logits))
+    if len(bad):
+        raise AtypiaError(
+            f"calibration: {len(bad)} of {len(logits)} scores are not finite (first at position "
+            f"{bad[0]}); the training has diverged or a figure was not scored"
+        )
+    aimed, known = np.isfinite(targets), np.isfinite(truth)
+    temperature, bias = fit_temperature(logits[aimed], targets[aimed])
+    cut = choose_operating_point(logits[known], truth[known], clusters[known], seed=seed)
+    # The band is measured on the calibrated scale, which is linear in the logit.
+    point = cut / temperature + bias
+    low, high = choose_refer_band(logits / temperature + bias, point)
+    return Calibration(
+        temperature=temperature,
+        bias=bias,
+        operating_point=float(expit(point)),
+        refer_low=float(expit(low)),
+        refer_high=float(expit(high)),
+        fitted_on=fitted_on,
+    )
+
+
+def cross_fitted(
+    logits: FloatArray,
+    targets: FloatArray,
+    truth: FloatArray,
+    folds: npt.NDArray[np.int64],
+    clusters: npt.NDArray[np.object_],
+    *,
+    seed: int = 0,
+) -> CrossFitted:
+    """Judge out-of-fold scores fairly: each fold by a calibration of the other folds.
+
+    A figure also has no say in its fold's calibration where only its case appears in that fold,
+    so nothing is chosen on what it is judged by.
+
+    Args:
+        logits: (N,) finite out-of-fold scores.
+        targets: (N,) soft labels in [0, 1] or NaN.
+        truth: (N,) values in {0, 1} or NaN.
+        folds: (N,) fold of each figure.
+        clusters: (N,) case of each figure.
+        seed: of the resamples behind the operating points.
+
+    Raises:
+        AtypiaError: as `fit_calibration`, or there is one fold only.
+    """
+    folds = np.asarray(folds)
+    clusters = np.asarray(clusters, dtype=object)
+    logits = np.asarray(logits, dtype=np.float64)
+    numbers = sorted({int(fold) for fold in folds})
+    if len(numbers) < 2:
+        raise AtypiaError(
+            f"cross-fitting needs at least two folds of held-out scores, got {len(numbers)}; "
+            "train more folds"
+        )
+    p = np.zeros(len(logits), dtype=np.float64)
+    call = np.zeros(len(logits), dtype=bool)
+    refer = np.zeros(len(logits), dtype=bool)
+    calibrations: dict[int, Calibration] = {}
+    for number in numbers:
+        here = folds == number
+        touched = set(clusters[here])
+        others = np.array([cluster not in touched for cluster in clusters], dtype=bool)
+        calibration = fit_calibration(
+            logits[others],
+            np.asarray(targets)[others],
+            np.asarray(truth)[others],
+            clusters[others],
+            fitted_on=f"out-of-fold scores of all folds but {number}",
+            seed=seed,
+        )
+        p[here] = calibration.probability(logits[here])
+        call[here] = calibration.call(p[here])
+        refer[here] = calibration.refer(p[here])
+        calibrations[number] = calibration
+    return CrossFitted(p=p, call=call, refer=refer, calibrations=calibrations)
