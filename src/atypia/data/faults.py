@@ -1,0 +1,146 @@
+"""What can be wrong with a figure table, found all at once and told with row numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from atypia.data.columns import (
+    ANSWERS,
+    MPP_HIGH,
+    MPP_LOW,
+    as_numbers,
+    leaves_folder,
+    nearest,
+    vote_names,
+)
+
+_SHOWN_VALUES = 8
+_SHOWN_ROWS = 20
+
+
+def find_faults(text: pd.DataFrame) -> list[str]:
+    """Return every fault of a table, one line each; an empty list if there is none.
+
+    Args:
+        text: the table as stripped strings, "" for absent; its index holds the row numbers that
+            the lines name.
+
+    Returns:
+        One line for each column and rule that is broken, with the values found and their rows.
+    """
+    faults = _missing_columns(text)
+    if text.empty:
+        return [*faults, "the table has no figures; give at least one row below the header"]
+    try:
+        _schema(text).validate(text, lazy=True)
+    except pa.errors.SchemaErrors as found:
+        cases = found.failure_cases
+        for (column, rule), group in cases.groupby(["column", "check"], sort=False):
+            faults.append(_line(str(column), str(rule), group))
+    faults.extend(_unplaced(text))
+    return faults
+
+
+def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
+    answer = pa.Check(
+        lambda values: values.str.lower().isin(list(ANSWERS)),
+        error="expected yes or no (1/0, true/false, yes/no, AMF/NMF, atypical/normal) or empty",
+    )
+    number = pa.Check(
+        lambda values: (values == "") | np.isfinite(as_numbers(values)),
+        error="expected a finite number, or empty where it is absent",
+    )
+    scale = pa.Check(
+        lambda values: (values == "") | as_numbers(values).between(MPP_LOW, MPP_HIGH),
+        error=f"expected {MPP_LOW} to {MPP_HIGH} um/px (a 40x scan has about 0.25), or empty",
+    )
+    checks: dict[str, list[pa.Check]] = {
+        "figure_id": [
+            pa.Check(lambda values: values != "", error="expected a name, found nothing"),
+            pa.Check(
+                lambda values: (values == "") | ~values.duplicated(keep=False),
+                error="expected each figure once",
+            ),
+        ],
+        "image": [
+            pa.Check(
+                lambda values: ~values.map(leaves_folder),
+                error="expected a path relative to the table's folder, without '..'",
+            )
+        ],
+        "x": [number],
+        "y": [number],
+        "mpp": [scale],
+        "label": [
+            pa.Check(
+                lambda values: values.str.lower().isin(list(ANSWERS)),
+                error="expected 0 (normal), 1 (atypical) or empty",
+            )
+        ],
+        **{name: [answer] for name in vote_names(text.columns)},
+    }
+    return pa.DataFrameSchema(
+        {name: pa.Column(object, rules, required=False) for name, rules in checks.items()}
+    )
+
+
+def _missing_columns(text: pd.DataFrame) -> list[str]:
+    present = [str(name) for name in text.columns]
+    faults = []
+    if "figure_id" not in present:
+        faults.append(
+            f"column figure_id is missing{nearest('figure_id', present)}; the columns are "
+            f"{', '.join(present) or 'none'}; name yours with a mapping (--column figure_id=YOURS)"
+        )
+    absent = [name for name in ("slide", "x", "y") if name not in present]
+    if "image" not in present and absent:
+        faults.append(
+            f"column image is missing{nearest('image', present)} (or else {', '.join(absent)}); "
+            "name yours with a mapping (--column image=YOURS)"
+        )
+    return faults
+
+
+def _unplaced(text: pd.DataFrame) -> list[str]:
+    """Rows that say neither which image nor which place on which slide."""
+    empty = pd.Series("", index=text.index)
+    image, slide, x, y = (text.get(name, empty) for name in ("image", "slide", "x", "y"))
+    faults = []
+    half = (x == "") != (y == "")
+    if half.any():
+        faults.append(f"x, y: expected both or neither ({rows(text.index[half])})")
+    columns_stand = "image" in text.columns or {"slide", "x", "y"} <= set(text.columns)
+    unplaced = (image == "") & ((slide == "") | (x == "") | (y == ""))
+    if columns_stand and unplaced.any():
+        where = rows(text.index[unplaced])
+        faults.append(f"image: expected an image, or a slide with x and y ({where})")
+    return faults
+
+
+def _line(column: str, rule: str, group: pd.DataFrame) -> str:
+    found = []
+    by_value = list(group.groupby(group["failure_case"].astype(str), sort=False))
+    for value, cases in by_value[:_SHOWN_VALUES]:
+        found.append(f"{str(value)[:60]!r} ({rows(cases['index'])})")
+    if len(by_value) > _SHOWN_VALUES:
+        rest = pd.concat([cases["index"] for _, cases in by_value[_SHOWN_VALUES:]])
+        found.append(f"{len(by_value) - _SHOWN_VALUES} more values ({rows(rest)})")
+    return f"{column}: {rule}; found {', '.join(found)}"
+
+
+def rows(numbers: Iterable[int]) -> str:
+    """Return row numbers in words: "row 4" or "rows 2-5, 9 and 12 more"."""
+    ordered = sorted({int(number) for number in numbers})
+    runs: list[list[int]] = []
+    for number in ordered:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    shown = ", ".join("-".join(map(str, run)) for run in runs[:_SHOWN_ROWS])
+    left = sum(run[-1] - run[0] + 1 for run in runs[_SHOWN_ROWS:])
+    return f"row{'s' if len(ordered) > 1 else ''} {shown}" + (f" and {left} more" if left else "")

@@ -1,0 +1,69 @@
+"""What a reader is: how a public layout is recognised, and how it becomes a figure table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from atypia.data.columns import nearest
+from atypia.data.images import IMAGE_SUFFIXES
+from atypia.data.raw import told
+from atypia.data.table import FigureTable
+from atypia.errors import TableError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One public layout.
+
+    Attributes:
+        key: its name on the command line.
+        title: one line that says what it is and what a folder of it holds.
+        table: the file name of its table, or None where it has none of its own name.
+        recognises: tells whether a folder is of this layout, by looking at names only.
+        read: makes the figure table; raises TableError with all faults.
+    """
+
+    key: str
+    title: str
+    table: str | None
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], FigureTable]
+
+
+def need_columns(text: pd.DataFrame, names: Sequence[str], source: Path) -> None:
+    """Check that a layout's table has the columns `names`.
+
+    Raises:
+        TableError: the missing ones, each with the nearest that is there.
+    """
+    present = [str(name) for name in text.columns]
+    faults = [
+        f"column {name} is missing{nearest(name, present)}; the columns are {', '.join(present)}"
+        for name in names
+        if name not in present
+    ]
+    if faults:
+        raise TableError(told(str(source), faults))
+
+
+def images_by_stem(folder: Path) -> dict[str, str]:
+    """Return the images right inside `folder`, name without ending -> name, in sorted order."""
+    if not folder.is_dir():
+        return {}
+    return {
+        path.stem: path.name
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    }
+
+
+def subfolder(folder: Path, name: str) -> Path | None:
+    """Return the folder inside `folder` with this name in any case, or None."""
+    if not folder.is_dir():
+        return None
+    found = [path for path in sorted(folder.iterdir()) if path.name.lower() == name.lower()]
+    return next((path for path in found if path.is_dir()), None)

@@ -1,0 +1,199 @@
+"""The figure table: one row a figure, validated on reading."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from atypia.data.columns import (
+    COLUMNS,
+    DOMAIN_COLUMNS,
+    MPP_HIGH,
+    MPP_LOW,
+    NUMBER_COLUMNS,
+    TEXT_COLUMNS,
+    UNKNOWN,
+    as_answers,
+    as_numbers,
+    as_text,
+    vote_names,
+)
+from atypia.data.faults import find_faults
+from atypia.data.raw import FIRST_ROW, TABLE_SUFFIXES, read_text, renamed, told
+from atypia.errors import TableError
+from atypia.files import inside, written_whole
+
+
+@dataclass(frozen=True)
+class FigureTable:
+    """Figures and the folder their image paths are relative to.
+
+    Attributes:
+        frame: one row a figure, RangeIndex. `figure_id`, `image`, `slide`, `case`, `phase` are
+            str ("" for absent; slide defaults to the figure's own id, case to the slide);
+            `tumour`, `scanner`, `laboratory`, `species` are str ("unknown" for absent); `x`, `y`
+            (px of the slide's level 0) and `mpp` (um/px) are float64 with NaN; `label` and every
+            `vote_*` are float64, 1 atypical, 0 normal, NaN absent; `mpp_source` says where mpp
+            comes from ("table", "layout", "given" or ""). Further columns are kept as they came.
+        root: the folder.
+    """
+
+    frame: pd.DataFrame
+    root: Path
+
+    def __len__(self) -> int:
+        """Return the number of figures."""
+        return len(self.frame)
+
+    def image_paths(self) -> list[Path]:
+        """Return the image path of every figure, in order, each checked to lie inside `root`.
+
+        Raises:
+            TableError: figures that have no image of their own (only a slide and a place).
+            AtypiaError: a path that leaves `root`, also through a link.
+        """
+        without = self.frame.loc[self.frame["image"] == "", "figure_id"]
+        if len(without):
+            raise TableError(
+                f"{self.root}: {len(without)} figures have no image (the first is "
+                f"{without.iloc[0]}); cut their crops from the slides and fill the column image"
+            )
+        return [inside(self.root, relative) for relative in self.frame["image"]]
+
+
+def read_table(
+    path: Path, *, mapping: Mapping[str, str] | None = None, mpp: float | None = None
+) -> FigureTable:
+    """Read a figure table from CSV or Parquet.
+
+    Args:
+        path: the file; image paths in it are relative to its folder.
+        mapping: our column name -> theirs, where theirs differ.
+        mpp: um/px of every image, in 0.05..5; it overrides what the table says.
+
+    Returns:
+        The table. Further columns of a CSV are kept as strings.
+
+    Raises:
+        TableError: the file is missing, empty, no table, or faulty; all faults are listed, one a
+            line, with the values and row numbers (the header of a CSV is row 1).
+    """
+    text = read_text(path)
+    if mapping:
+        text = renamed(text, mapping, str(path))
+    return with_mpp(from_rows(text, path.parent, str(path)), mpp)
+
+
+def from_frame(frame: pd.DataFrame, root: Path) -> FigureTable:
+    """Make a figure table of a frame: fill what may be absent, check the rest.
+
+    Args:
+        frame: at least `figure_id`, and `image` or `slide`, `x` and `y`; other columns of the
+            figure table may be missing. None, NaN and "" mean absent.
+        root: the folder image paths are relative to.
+
+    Raises:
+        TableError: all faults, one a line; rows are counted as in a CSV, the first figure is
+            row 2.
+    """
+    doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+    if doubled:
+        raise TableError(f"the frame has columns twice: {', '.join(doubled)}; keep one of each")
+    numbered = frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)
+    return from_rows(numbered, root, "figure table")
+
+
+def from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTable:
+    """As `from_frame`, for readers: the index holds row numbers of the file named `source`."""
+    checked = [
+        name
+        for name in map(str, frame.columns)
+        if name in COLUMNS or name in vote_names(frame.columns)
+    ]
+    text = pd.DataFrame({name: as_text(frame[name]) for name in checked}, index=frame.index)
+    faults = find_faults(text)
+    if faults:
+        raise TableError(told(source, faults))
+    made: dict[str, pd.Series] = {}
+    absent = pd.Series("", index=frame.index, dtype=object)
+    for name in COLUMNS:
+        values = text.get(name, absent)
+        if name in TEXT_COLUMNS:
+            made[name] = values
+        elif name in DOMAIN_COLUMNS:
+            made[name] = values.where(values != "", UNKNOWN)
+        elif name in NUMBER_COLUMNS:
+            made[name] = as_numbers(values)
+        else:
+            made[name] = as_answers(values)
+    made["slide"] = made["slide"].where(made["slide"] != "", made["figure_id"])
+    made["case"] = made["case"].where(made["case"] != "", made["slide"])
+    for name in vote_names(frame.columns):
+        made[name] = as_answers(text[name])
+    for name in map(str, frame.columns):
+        if name not in made:
+            made[name] = frame[name]
+    if "mpp_source" not in made:
+        made["mpp_source"] = made["mpp"].notna().map({True: "table", False: ""})
+    whole = pd.DataFrame(made).reset_index(drop=True)
+    return FigureTable(whole, root)
+
+
+def with_mpp(table: FigureTable, mpp: float | None) -> FigureTable:
+    """Return the table with `mpp` (um/px) for every figure, or as it is if `mpp` is None.
+
+    Raises:
+        TableError: `mpp` is not in 0.05..5.
+    """
+    if mpp is None:
+        return table
+    if not (math.isfinite(mpp) and MPP_LOW <= mpp <= MPP_HIGH):
+        raise TableError(
+            f"mpp {mpp:g}: expected {MPP_LOW} to {MPP_HIGH} um/px; a 40x scan has about 0.25, "
+            "20x about 0.5"
+        )
+    return FigureTable(table.frame.assign(mpp=float(mpp), mpp_source="given"), table.root)
+
+
+def write_table(table: FigureTable, path: Path) -> None:
+    """Write a figure table as CSV or Parquet, by the file's ending, whole or not at all.
+
+    Image paths are written relative to the file's folder, so that reading it finds the images.
+    Votes and labels are written as 0, 1 or empty.
+
+    Raises:
+        TableError: another ending; or images that do not lie below the file's folder.
+        AtypiaError: the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise TableError(f"{path}: expected a name ending in .csv or .parquet")
+    frame = table.frame.copy()
+    frame["image"] = _relative_to(path.parent, table)
+    for name in ("label", *vote_names(frame.columns)):
+        frame[name] = frame[name].astype("Int64")
+    with written_whole(path) as partial:
+        if suffix == ".csv":
+            frame.to_csv(partial, index=False)
+        else:
+            frame.to_parquet(partial, index=False)
+
+
+def _relative_to(folder: Path, table: FigureTable) -> pd.Series:
+    images = table.frame["image"]
+    root, target = table.root.resolve(), folder.resolve()
+    if root == target or not (images != "").any():
+        return images
+    try:
+        prefix = root.relative_to(target)
+    except ValueError:
+        raise TableError(
+            f"{folder}: the images lie in {os.fspath(table.root)}, which is not below it; write "
+            "the table there, or gather the images first (atypia data import)"
+        ) from None
+    return images.map(lambda image: (prefix / image).as_posix() if image else "")
