@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ CALLS: tuple[str, str] = ("normal", "atypical")
 _REQUIRED = ("figure_id", "p_atypical", "call")
 _TRUE_WORDS = frozenset({"true", "1", "1.0", "yes"})
 _FALSE_WORDS = frozenset({"false", "0", "0.0", "no", ""})
+_FIRST_ROW = 2  # as in a CSV, whose header is row 1
 _NAMED = 5
 
 
@@ -56,13 +58,13 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
     Raises:
         TableError: the file is missing, not such a table, or faulty; all faults are listed, one a
-            line, rows counted from 1 without the header.
+            line, with row numbers (the header of a CSV is row 1).
     """
     try:
         frame = _read(path)
     except FileNotFoundError:
         raise TableError(f"{path}: there is no such file; give a predictions table") from None
-    except (OSError, ValueError, UnicodeError) as fault:
+    except (OSError, ValueError, csv.Error) as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0]
         raise TableError(
             f"{path}: cannot be read as a predictions table ({reason}); "
@@ -81,14 +83,23 @@ def _read(path: Path) -> pd.DataFrame:
             raise ValueError("a list of records was expected")
         return pd.DataFrame(records)
     if suffix == ".csv":
-        with path.open(encoding="utf-8-sig") as handle:
-            header = handle.readline()
-        names = [name.strip().strip('"') for name in header.rstrip("\r\n").split(",")]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"the header names {', '.join(doubled)} more than once")
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return _read_csv(path)
     raise ValueError(f"the ending {suffix or 'none'} is not one of .csv, .parquet, .json")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Return the file's cells as text, refusing what pandas would shift or rename in silence."""
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        header, *rows = list(csv.reader(handle, strict=True)) or [[]]
+    names = [name.strip() for name in header]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ValueError(f"the header names {', '.join(doubled)} more than once")
+    rows = [row for row in rows if row]
+    for number, row in enumerate(rows, start=_FIRST_ROW):
+        if len(row) != len(names):
+            raise ValueError(f"row {number} has {len(row)} cells, the header {len(names)}")
+    return pd.DataFrame(rows, columns=names, dtype=object)
 
 
 def check_predictions(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -114,7 +125,7 @@ def check_predictions(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     faults: list[tuple[int, str]] = []
 
     first_row: dict[str, int] = {}
-    for row, name in enumerate(out["figure_id"], start=1):
+    for row, name in enumerate(out["figure_id"], start=_FIRST_ROW):
         if not name:
             faults.append((row, "figure_id is empty"))
         elif name in first_row:
@@ -123,30 +134,24 @@ def check_predictions(frame: pd.DataFrame, source: str) -> pd.DataFrame:
             first_row[name] = row
 
     p = pd.to_numeric(out["p_atypical"], errors="coerce").astype("float64")
-    for row in np.flatnonzero(~((p >= 0) & (p <= 1)).to_numpy()):
-        value = out["p_atypical"].iloc[row]
-        faults.append((int(row) + 1, f"p_atypical must be a number from 0 to 1, got {value!r}"))
+    wrong = ~((p >= 0) & (p <= 1))
+    faults += _faults(wrong, out["p_atypical"], "p_atypical must be a number from 0 to 1")
     out["p_atypical"] = p
 
     call = _text(out["call"])
-    for row in np.flatnonzero(~call.isin(CALLS).to_numpy()):
-        faults.append(
-            (int(row) + 1, f"call must be {' or '.join(CALLS)}, got {out['call'].iloc[row]!r}")
-        )
+    faults += _faults(~call.isin(CALLS), out["call"], f"call must be {' or '.join(CALLS)}")
     out["call"] = call
 
-    words = _text(out["refer"]).str.lower() if "refer" in out else pd.Series("", index=out.index)
-    for row in np.flatnonzero(~words.isin(_TRUE_WORDS | _FALSE_WORDS).to_numpy()):
-        faults.append((int(row) + 1, f"refer must be true or false, got {words.iloc[row]!r}"))
+    absent = pd.Series("", index=out.index, dtype=object)
+    words = _text(out["refer"]).str.lower() if "refer" in out else absent
+    wrong = ~words.isin(_TRUE_WORDS | _FALSE_WORDS)
+    faults += _faults(wrong, words, "refer must be true or false")
     out["refer"] = words.isin(_TRUE_WORDS).to_numpy(dtype=bool)
 
-    given = _text(out["spread"]) if "spread" in out else pd.Series("", index=out.index)
+    given = _text(out["spread"]) if "spread" in out else absent
     spread = pd.to_numeric(given.where(given != "", None), errors="coerce").astype("float64")
     wrong = (given != "") & ~((spread >= 0) & np.isfinite(spread))
-    for row in np.flatnonzero(wrong.to_numpy()):
-        faults.append(
-            (int(row) + 1, f"spread must be a number of 0 or more, got {given.iloc[row]!r}")
-        )
+    faults += _faults(wrong, given, "spread must be a number of 0 or more")
     out["spread"] = spread
 
     if faults:
@@ -154,6 +159,12 @@ def check_predictions(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         raise TableError("\n".join([f"{source}: {len(lines)} faults; mend these rows:", *lines]))
     further = [name for name in out.columns if name not in PREDICTION_COLUMNS]
     return out[[*PREDICTION_COLUMNS, *further]]
+
+
+def _faults(wrong: pd.Series, values: pd.Series, expected: str) -> list[tuple[int, str]]:
+    """Return (row number, message) where `wrong` holds."""
+    rows = np.flatnonzero(wrong.to_numpy(dtype=bool)).tolist()
+    return [(row + _FIRST_ROW, f"{expected}, got {values.iloc[row]!r}") for row in rows]
 
 
 def _text(column: pd.Series) -> pd.Series:

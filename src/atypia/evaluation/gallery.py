@@ -1,0 +1,173 @@
+"""Which figures a report shows, and their thumbnails."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.special import logit
+
+from atypia.data.images import read_image
+from atypia.data.table import FigureTable
+from atypia.data.votes import vote_counts, vote_fractions
+from atypia.errors import AtypiaError
+from atypia.evaluation.judge import Judgement, implied_operating_point
+from atypia.files import inside
+
+PER_GALLERY = 12
+THUMBNAIL_PX = 112
+_JPEG_QUALITY = 85
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One figure as a gallery shows it.
+
+    Attributes:
+        figure_id: its name.
+        thumbnail: data URI of a JPEG; "" where the image cannot be shown.
+        fault: why it cannot be shown; "" where it can.
+        truth: "atypical" or "normal".
+        call: "atypical" or "normal".
+        score: P(atypical), in [0, 1].
+        refer: whether it was referred.
+        votes: such as "2/3 AMF"; "" without votes.
+        phase: as the experts or the layout name it; "" where unknown.
+        domain: its domain.
+    """
+
+    figure_id: str
+    thumbnail: str
+    fault: str
+    truth: str
+    call: str
+    score: float
+    refer: bool
+    votes: str
+    phase: str
+    domain: str
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, in words."""
+        votes = f", votes {self.votes}" if self.votes else ""
+        return (
+            f"Crop of figure {self.figure_id}: truth {self.truth}{votes}, "
+            f"P(atypical) {self.score:.2f}"
+        )
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A row of figures under a heading, with a sentence on how they were chosen."""
+
+    key: str
+    title: str
+    explanation: str
+    exhibits: tuple[Exhibit, ...]
+
+
+def galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
+    """Return the galleries of a report, each with up to `PER_GALLERY` figures; none is empty.
+
+    Args:
+        judgement: which figures, with scores and truth.
+        table: where their images lie.
+    """
+    frame = judgement.figures
+    p = frame["p_atypical"].to_numpy(dtype=np.float64)
+    call = frame["call"].to_numpy(dtype=bool)
+    atypical = frame["truth"].to_numpy(dtype=np.float64) == 1.0
+    fraction = vote_fractions(frame)
+    split = np.isfinite(fraction) & (fraction > 0) & (fraction < 1)
+    change = implied_operating_point(p, call)
+    middle = np.clip(0.5 if change is None else np.mean(change), 1e-6, 1 - 1e-6)
+    doubt = np.abs(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(middle))
+    wanted = (
+        (
+            "sure-atypical",
+            "Surest, right: atypical",
+            "Atypical figures called atypical, highest probability first.",
+            _first(atypical & call, -p),
+        ),
+        (
+            "sure-normal",
+            "Surest, right: normal",
+            "Normal figures called normal, lowest probability first.",
+            _first(~atypical & ~call, p),
+        ),
+        (
+            "missed",
+            "Most wrong: atypical, called normal",
+            "Atypical figures that were missed, lowest probability first.",
+            _first(atypical & ~call, p),
+        ),
+        (
+            "false-alarms",
+            "Most wrong: normal, called atypical",
+            "False alarms, highest probability first.",
+            _first(~atypical & call, -p),
+        ),
+        (
+            "contested",
+            "Most contested by experts",
+            "Figures on which the experts' votes are split most evenly; among equals, those that "
+            "the classifier finds hardest come first.",
+            _first(split, np.abs(fraction - 0.5), doubt),
+        ),
+    )
+    counts = vote_counts(frame)
+    return [
+        Gallery(
+            key,
+            title,
+            explanation,
+            tuple(_exhibit(frame.iloc[row], counts[row], fraction[row], table) for row in rows),
+        )
+        for key, title, explanation, rows in wanted
+        if rows
+    ]
+
+
+def _first(chosen: np.ndarray, *keys: np.ndarray) -> list[int]:
+    """Return the rows of the chosen that come first by the keys, the first key counting most."""
+    rows = np.flatnonzero(chosen)
+    order = np.lexsort([key[rows] for key in reversed(keys)])
+    return [int(row) for row in rows[order][:PER_GALLERY]]
+
+
+def _exhibit(row: pd.Series, votes: int, fraction: float, table: FigureTable) -> Exhibit:
+    thumbnail, fault = _thumbnail(str(row["image"]), table)
+    return Exhibit(
+        figure_id=str(row["figure_id"]),
+        thumbnail=thumbnail,
+        fault=fault,
+        truth="atypical" if row["truth"] == 1.0 else "normal",
+        call="atypical" if row["call"] else "normal",
+        score=float(row["p_atypical"]),
+        refer=bool(row["refer"]),
+        votes=f"{round(fraction * votes)}/{votes} AMF" if votes else "",
+        phase=str(row["phase"]),
+        domain=str(row["domain"]),
+    )
+
+
+def _thumbnail(image: str, table: FigureTable) -> tuple[str, str]:
+    """Return (data URI, "") or ("", why there is none)."""
+    if not image:
+        return "", "the table names no image for this figure"
+    try:
+        path = inside(table.root, image)
+        pixels = read_image(path)
+    except AtypiaError as fault:
+        return "", str(fault).replace(str(table.root / image), image)
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=_JPEG_QUALITY)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/jpeg;base64,{encoded}", ""

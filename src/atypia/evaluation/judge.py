@@ -1,0 +1,237 @@
+"""Judge predictions against what the experts say: one call, everything a report needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from atypia.data.domains import domain_names
+from atypia.data.table import FigureTable
+from atypia.data.votes import agreement, hard_labels, vote_columns
+from atypia.errors import TableError
+from atypia.evaluation.intervals import (
+    Interval,
+    auroc_statistic,
+    balanced_accuracy_statistic,
+    clustered_bootstrap,
+)
+from atypia.evaluation.metrics import DomainMetrics, Metrics, binary_metrics, by_domain
+from atypia.evaluation.predictions import join
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Referral:
+    """What referring doubtful figures to a person buys.
+
+    Attributes:
+        referred: number of figures referred.
+        share: of all judged figures, in [0, 1].
+        error: share of wrong calls over all judged figures.
+        error_kept: share of wrong calls among the figures not referred; None if all are referred.
+        kept: metrics of the figures not referred.
+    """
+
+    referred: int
+    share: float
+    error: float
+    error_kept: float | None
+    kept: Metrics
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How a set of predictions does against the truth.
+
+    Attributes:
+        figures: the judged figures: the figure table's columns, `p_atypical`, `call`, `refer`,
+            `spread`, `predicted_phase` (see `predictions.join`), `truth` (float64, 0 or 1) and
+            `domain` (str).
+        overall: metrics over all judged figures together.
+        balanced_accuracy_interval: over resampled cases; None where not defined.
+        auroc_interval: the same for the AUROC.
+        domains: metrics by domain; its frame also has `ba_low` and `ba_high`, the interval of
+            balanced accuracy, NaN where not defined.
+        experts: agreement between the experts by `domain`, the last row "all"; None where the table has no votes.
+        referral: what the refer band buys.
+        cases: number of cases, the clusters of the intervals.
+        notes: in words, what was left out, and what to keep in mind.
+    """
+
+    figures: pd.DataFrame
+    overall: Metrics
+    balanced_accuracy_interval: Interval | None
+    auroc_interval: Interval | None
+    domains: DomainMetrics
+    experts: pd.DataFrame | None
+    referral: Referral
+    cases: int
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return everything but the single figures as plain values, for JSON; NaN is None."""
+        intervals = {
+            "balanced_accuracy": self.balanced_accuracy_interval,
+            "auroc": self.auroc_interval,
+        }
+        return {
+            "overall": self.overall.to_dict(),
+            "intervals": {
+                name: interval.to_dict() if interval else None
+                for name, interval in intervals.items()
+            },
+            "cases": self.cases,
+            "domains": _records(self.domains.frame),
+            "over_domains": {
+                "domains": self.domains.counted,
+                "left_out": list(self.domains.left_out),
+                **{
+                    str(name): {key: _plain(value) for key, value in row.items()}
+                    for name, row in self.domains.summary.to_dict(orient="index").items()
+                },
+            },
+            "experts": None if self.experts is None else _records(self.experts),
+            "referral": {
+                "referred": self.referral.referred,
+                "share": self.referral.share,
+                "error": self.referral.error,
+                "error_kept": self.referral.error_kept,
+                "kept": self.referral.kept.to_dict(),
+            },
+            "notes": list(self.notes),
+        }
+
+
+def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
+    """Judge predictions against the labels and votes of a figure table.
+
+    The truth of a figure is its label, or else the strict majority of its votes; figures that have
+    neither are left out and counted in the notes. Intervals resample whole cases.
+
+    Args:
+        predictions: as `predictions.read_predictions` or `predictions.check_predictions` returns.
+        table: the figures.
+
+    Raises:
+        TableError: no predicted figure is in the table, or none of these has a truth.
+    """
+    joined = join(predictions, table)
+    frame, notes = joined.frame, list(joined.notes)
+    truth = np.asarray(hard_labels(frame), dtype=np.float64)
+    frame = frame.assign(truth=truth, domain=np.asarray(domain_names(frame), dtype=object))
+    known = np.isfinite(truth)
+    if not known.any():
+        raise TableError(
+            f"none of the {len(frame)} predicted figures has a label or a majority of votes; "
+            "judging needs a table with label or vote_* columns"
+        )
+    if not known.all():
+        notes.append(f"{(~known).sum()} figures without label or majority of votes, left out")
+    frame = frame[known].reset_index(drop=True)
+
+    truth = frame["truth"].to_numpy(dtype=np.float64)
+    p = frame["p_atypical"].to_numpy(dtype=np.float64)
+    call = frame["call"].to_numpy(dtype=bool)
+    clusters = frame["case"].to_numpy(dtype=object)
+    overall = binary_metrics(truth, p, call)
+    cases = len(set(clusters))
+    if overall.balanced_accuracy is None:
+        only = "atypical" if overall.atypical else "normal"
+        notes.append(f"all judged figures are {only}: balanced accuracy and AUROC are not defined")
+    elif cases < 2:
+        notes.append("all judged figures are of one case: no interval can be given")
+    domains = _with_intervals(by_domain(truth, p, call, frame["domain"].to_numpy()), frame)
+    if domains.left_out and len(domains.frame) > 1:
+        notes.append(
+            f"{len(domains.left_out)} of {len(domains.frame)} domains hold one class only and are "
+            f"left out of mean, standard deviation and worst: {', '.join(domains.left_out)}"
+        )
+    refer = frame["refer"].to_numpy(dtype=bool)
+    return Judgement(
+        figures=frame,
+        overall=overall,
+        balanced_accuracy_interval=clustered_bootstrap(
+            balanced_accuracy_statistic(truth, call), clusters
+        ),
+        auroc_interval=clustered_bootstrap(auroc_statistic(truth, p), clusters),
+        domains=domains,
+        experts=(
+            agreement(frame).rename_axis("domain").reset_index() if vote_columns(frame) else None
+        ),
+        referral=_referral(truth, p, call, refer),
+        cases=cases,
+        notes=tuple(notes),
+    )
+
+
+def _referral(truth: FloatArray, p: FloatArray, call: BoolArray, refer: BoolArray) -> Referral:
+    wrong = call != (truth == 1.0)
+    kept = ~refer
+    return Referral(
+        referred=int(refer.sum()),
+        share=float(refer.mean()),
+        error=float(wrong.mean()),
+        error_kept=float(wrong[kept].mean()) if kept.any() else None,
+        kept=binary_metrics(truth[kept], p[kept], call[kept]),
+    )
+
+
+def _with_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetrics:
+    """Return the domains with the interval of balanced accuracy in `ba_low` and `ba_high`."""
+    lows, highs = [], []
+    for name in domains.frame["domain"]:
+        here = figures[figures["domain"] == name]
+        interval = clustered_bootstrap(
+            balanced_accuracy_statistic(
+                here["truth"].to_numpy(dtype=np.float64), here["call"].to_numpy(dtype=bool)
+            ),
+            here["case"].to_numpy(dtype=object),
+        )
+        lows.append(interval.low if interval else math.nan)
+        highs.append(interval.high if interval else math.nan)
+    frame = domains.frame.assign(ba_low=lows, ba_high=highs)
+    frame = frame.astype({"ba_low": "float64", "ba_high": "float64"})
+    return DomainMetrics(frame, domains.summary, domains.counted, domains.left_out)
+
+
+def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, float] | None:
+    """Return where the calls change over, as an interval of probabilities.
+
+    Predictions carry calls, not the operating point. With one operating point both ends are the
+    same: half-way between the highest normal and the lowest atypical. Calls of several operating
+    points (cross-fitted folds) overlap, and the ends are where the overlap begins and ends.
+
+    Args:
+        p: (N,) P(atypical).
+        call: (N,) bool.
+
+    Returns:
+        (low, high), or None where all calls are the same.
+    """
+    if call.all() or not call.any():
+        return None
+    highest_normal, lowest_atypical = float(p[~call].max()), float(p[call].min())
+    if highest_normal < lowest_atypical:
+        middle = (highest_normal + lowest_atypical) / 2
+        return middle, middle
+    return lowest_atypical, highest_normal
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    return [
+        {str(key): _plain(value) for key, value in row.items()}
+        for row in frame.to_dict(orient="records")
+    ]
+
+
+def _plain(value: object) -> object:
+    """Return a value that JSON can hold: numbers as Python's own, NaN as None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
