@@ -1,0 +1,101 @@
+"""The model card: what a bundle was made from, how well it does and where, what it is not for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from atypia.bundle.manifest import BundleManifest
+from atypia.evaluation.calibration import Calibration
+from atypia.models.backbones.registry import backbone_spec
+
+_LIMITS = (
+    "For research. It is no medical device and no basis for a diagnosis.",
+    "It tells atypical from normal mitotic figures. It does not find figures, and whatever it is "
+    "shown it answers as if it were one.",
+    "Other tissues, stains and scanners than those below can lower its accuracy and shift its "
+    "probabilities; judge it on your own figures first.",
+)
+
+
+def model_card(
+    manifest: BundleManifest,
+    calibration: Calibration,
+    *,
+    data: str,
+    licence: str,
+    by_domain: pd.DataFrame,
+    further_limits: Sequence[str] = (),
+) -> str:
+    """Write the card of a bundle.
+
+    Args:
+        manifest: of the bundle.
+        calibration: of the bundle.
+        data: Markdown; the figures it was trained on: which, how many, labelled by whom.
+        licence: of the bundle's own weights, and what the data's licence asks.
+        by_domain: one row a domain, any columns; how well it does on held-out figures. May be
+            empty, which the card then says.
+        further_limits: sentences, beside those that hold for every bundle.
+
+    Returns:
+        Markdown.
+    """
+    spec = backbone_spec(manifest.backbone)
+    members = len(manifest.members)
+    low, high = manifest.training_mpp
+    limits = "\n".join(f"- {line}" for line in (*_LIMITS, *further_limits))
+    judged = (
+        _markdown(by_domain)
+        if len(by_domain)
+        else "It has not been judged on held-out figures: its accuracy is unknown."
+    )
+    return f"""# {manifest.name}
+
+Tells atypical (1) from normal (0) mitotic figures in H&E.
+
+## Limits
+
+{limits}
+
+## What it is
+
+- Backbone: {spec.key} ({spec.citation}), adapter: {manifest.adapter.kind}; \
+{members} {"member" if members == 1 else "members, an ensemble"}
+- Sees {manifest.crop_um:g} um of tissue around the figure, in {manifest.input_px} px
+- Trained at {f"{low:g}" if low == high else f"{low:g} to {high:g}"} um/px
+- P(atypical) = sigmoid(mean logit of the members / {calibration.temperature:.4g} \
+{calibration.bias:+.4g}), fitted on {calibration.fitted_on}
+- Called atypical above {calibration.operating_point:.4g}; referred to a person from \
+{calibration.refer_low:.4g} to {calibration.refer_high:.4g}
+
+## Data
+
+{data.strip()}
+
+## Accuracy on held-out figures, by domain
+
+{judged}
+
+## Licence
+
+{licence.strip()}
+
+Backbone: {spec.licence}.
+"""
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    """Return a table in Markdown; numbers to three decimals, absent ones as a dash."""
+
+    def shown(value: object) -> str:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return "-"
+        text = f"{value:.3f}" if isinstance(value, float) else str(value)
+        return text.replace("|", "\\|").replace("\n", " ")
+
+    rows = [[shown(value) for value in row] for row in frame.itertuples(index=False)]
+    lines = [[str(name) for name in frame.columns], ["---"] * len(frame.columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,108 @@
+"""Load a bundle: hashes first, then shapes; nothing of it is ever executed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from atypia.bundle.manifest import CALIBRATION_NAME, BundleManifest, read_manifest
+from atypia.bundle.verify import bundle_hash, require_intact
+from atypia.errors import AtypiaError, BundleError
+from atypia.evaluation.calibration import Calibration
+from atypia.models.backbones.registry import backbone_spec
+from atypia.models.classifier import Classifier, build_classifier
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory.
+
+    Attributes:
+        manifest: which network it is and how a crop must be presented to it.
+        calibration: from the mean logit of the members to P(atypical), call and referral.
+        members: in evaluation mode, float32, on the CPU; several are an ensemble.
+        sha256: identifies the bundle, 64 hexadecimal digits.
+    """
+
+    manifest: BundleManifest
+    calibration: Calibration
+    members: tuple[Classifier, ...]
+    sha256: str
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Load a bundle after comparing every file of it with its hash.
+
+    Raises:
+        BundleError: a file is changed, missing or not listed, a field is faulty, the format is
+            newer than this atypia, or the weights do not fit the network.
+        AtypiaError: the backbone is not known.
+    """
+    require_intact(folder)
+    manifest = read_manifest(folder)
+    spec = backbone_spec(manifest.backbone)
+    if manifest.pooling != spec.pooling:
+        raise BundleError(
+            f"{folder}: embeddings are pooled as {manifest.pooling!r}, but here {spec.key} pools "
+            f"as {spec.pooling!r}; use the atypia that made the bundle, or train it again"
+        )
+    return Bundle(
+        manifest,
+        read_calibration(folder),
+        tuple(_load_member(folder / member, manifest) for member in manifest.members),
+        bundle_hash(folder),
+    )
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Read a bundle's calibration; its hash is not looked at.
+
+    Raises:
+        BundleError: the file is missing, is no JSON, or a value in it is faulty.
+    """
+    path = folder / CALIBRATION_NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise BundleError(
+            f"{path}: cannot be read as JSON; fetch or train the bundle again"
+        ) from fault
+    if not isinstance(found, dict):
+        raise BundleError(f"{path}: must hold one JSON object; fetch or train the bundle again")
+    try:
+        return Calibration.from_dict(found)
+    except AtypiaError as fault:
+        raise BundleError(f"{path}: {fault}; fetch or train the bundle again") from fault
+
+
+def _load_member(path: Path, manifest: BundleManifest) -> Classifier:
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as fault:
+        raise BundleError(
+            f"{path}: cannot be read as safetensors ({fault}); fetch or train the bundle again"
+        ) from fault
+    unusable = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
+    if unusable:
+        raise BundleError(
+            f"{path}: tensor {unusable[0]!r} holds values that are not finite; train it again"
+        )
+    member = build_classifier(
+        manifest.backbone,
+        manifest.adapter,
+        dropout=manifest.dropout,
+        # With `full`, every tensor comes from the bundle.
+        pretrained=manifest.adapter.kind != "full",
+    )
+    try:
+        member.load_saved_state(state)
+    except BundleError as fault:
+        raise BundleError(f"{path}: {fault}") from fault
+    member.mean.copy_(torch.tensor(manifest.mean).view(1, 3, 1, 1))
+    member.std.copy_(torch.tensor(manifest.std).view(1, 3, 1, 1))
+    return member.eval()

@@ -1,0 +1,124 @@
+"""The manifest of a bundle: which network it is and how a crop must be presented to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from atypia.errors import BundleError
+from atypia.models.adapters import AdapterConfig
+
+FORMAT_VERSION: Literal[1] = 1
+MANIFEST_NAME = "bundle.json"
+CALIBRATION_NAME = "calibration.json"
+CARD_NAME = "card.md"
+SUMS_NAME = "sha256sums"
+
+# Nothing else is a member's path: no '..', no absolute path, no file of another kind.
+_MEMBER = re.compile(r"members/(0|[1-9][0-9]*)\.safetensors")
+
+Channels = tuple[float, float, float]
+
+
+class BundleManifest(BaseModel):
+    """What `bundle.json` holds.
+
+    Raises:
+        pydantic.ValidationError: a field is missing, unknown or out of range.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    format_version: Annotated[Literal[1], Field(description="version of the folder's format")] = (
+        FORMAT_VERSION
+    )
+    name: Annotated[
+        str, Field(min_length=1, max_length=100, description="the name people call it by")
+    ]
+    backbone: Annotated[str, Field(min_length=1, description="key in the registry of backbones")]
+    adapter: Annotated[AdapterConfig, Field(description="which part of the backbone is saved")]
+    pooling: Annotated[str, Field(min_length=1, description="how the embedding is read off")]
+    crop_um: Annotated[float, Field(gt=0, description="side of a crop in tissue, um")]
+    input_px: Annotated[int, Field(ge=8, le=4096, description="side of a crop in the network, px")]
+    training_mpp: Annotated[
+        tuple[float, float],
+        Field(description="lowest and highest resolution of the training crops, um/px"),
+    ]
+    mean: Annotated[Channels, Field(description="normalisation, per channel of RGB in [0, 1]")]
+    std: Annotated[Channels, Field(description="likewise")]
+    dropout: Annotated[float, Field(ge=0, lt=1, description="on the embedding, in training")] = 0.0
+    classes: Annotated[
+        tuple[Literal["normal"], Literal["atypical"]],
+        Field(description="order of the classes: 0, 1"),
+    ] = ("normal", "atypical")
+    members: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="files of weights; several are an ensemble"),
+    ]
+
+    @field_validator("members")
+    @classmethod
+    def _members_stay_inside(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        for member in members:
+            if not _MEMBER.fullmatch(member):
+                raise ValueError(f"{member!r} must look like 'members/0.safetensors'")
+        if len(set(members)) < len(members):
+            raise ValueError("a file is listed twice")
+        return members
+
+    @model_validator(mode="after")
+    def _ranges_are_ranges(self) -> Self:
+        low, high = self.training_mpp
+        if not 0 < low <= high:
+            raise ValueError(f"training_mpp {low} to {high} must be above 0, the lower first")
+        if min(self.std) <= 0:
+            raise ValueError(f"std {self.std} must be above 0")
+        return self
+
+    @property
+    def assumed_mpp(self) -> float:
+        """The um/px taken for an image of which none is known: the middle of the training range."""
+        return sum(self.training_mpp) / 2
+
+
+def member_names(count: int) -> tuple[str, ...]:
+    """Return the paths of `count` members, relative to the bundle."""
+    return tuple(f"members/{index}.safetensors" for index in range(count))
+
+
+def read_manifest(folder: Path) -> BundleManifest:
+    """Read and validate a bundle's manifest; its hash is not looked at.
+
+    Raises:
+        BundleError: the file is missing, is no JSON, is of a newer format or has a faulty field.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as fault:
+        raise BundleError(
+            f"{path}: not found; give the folder of a bundle, as `atypia train` writes it"
+        ) from fault
+    except (OSError, ValueError) as fault:
+        raise BundleError(
+            f"{path}: cannot be read as JSON; fetch or train the bundle again"
+        ) from fault
+    version = found.get("format_version") if isinstance(found, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: is of format {version}, this atypia reads up to {FORMAT_VERSION}; "
+            "install a newer atypia"
+        )
+    try:
+        return BundleManifest.model_validate(found)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        more = f" (and {fault.error_count() - 1} more)" if fault.error_count() > 1 else ""
+        raise BundleError(
+            f"{path}: {where}: {first['msg']}{more}; fetch or train the bundle again"
+        ) from fault

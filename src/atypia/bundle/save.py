@@ -1,0 +1,112 @@
+"""Save a bundle: the whole folder appears at once, or nothing of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from atypia.bundle.manifest import (
+    CALIBRATION_NAME,
+    CARD_NAME,
+    MANIFEST_NAME,
+    BundleManifest,
+)
+from atypia.bundle.verify import write_sums
+from atypia.errors import AtypiaError, BundleError
+from atypia.evaluation.calibration import Calibration
+
+
+def save_bundle(
+    folder: Path,
+    manifest: BundleManifest,
+    states: Sequence[Mapping[str, torch.Tensor]],
+    calibration: Calibration,
+    card: str,
+) -> None:
+    """Write a bundle to `folder`; a bundle that lies there is replaced as a whole.
+
+    Args:
+        folder: where to; its parent is created.
+        manifest: names one member for each of `states`, in the same order.
+        states: for each member what `Classifier.saved_state` gave.
+        calibration: fitted on the mean logit of the members.
+        card: the model card, Markdown.
+
+    Raises:
+        ValueError: the manifest's members are not as many as the states.
+        BundleError: something that is not a bundle lies at `folder`.
+        AtypiaError: the disk is full or the place cannot be written.
+    """
+    if len(states) != len(manifest.members):
+        raise ValueError(f"{len(manifest.members)} members in the manifest, {len(states)} states")
+    _require_replaceable(folder)
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for member, state in zip(manifest.members, states, strict=True):
+            path = partial / member
+            path.parent.mkdir(exist_ok=True)
+            # Two names for one memory are refused by the format, hence the copies.
+            save_file({name: tensor.clone() for name, tensor in state.items()}, path)
+        _write_json(partial / MANIFEST_NAME, manifest.model_dump(mode="json"))
+        _write_json(partial / CALIBRATION_NAME, calibration.to_dict())
+        (partial / CARD_NAME).write_text(card, encoding="utf-8")
+        write_sums(partial)
+        for path in partial.rglob("*"):
+            if path.is_file():
+                _flush(path)
+        _put_in_place(partial, folder)
+    except OSError as fault:
+        reason = fault.strerror or str(fault)
+        raise AtypiaError(
+            f"{folder}: cannot be written ({reason}); free some space or choose another place"
+        ) from fault
+    except Exception as fault:
+        # safetensors has its own error for a failed write, which wraps the system's.
+        if type(fault).__module__.startswith("safetensors"):
+            raise AtypiaError(
+                f"{folder}: cannot be written ({fault}); free some space or choose another place"
+            ) from fault
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _require_replaceable(folder: Path) -> None:
+    """Never remove what is not a bundle."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise BundleError(f"{folder}: is not a folder; choose another place for the bundle")
+    if folder.is_dir() and not (folder / MANIFEST_NAME).exists() and any(folder.iterdir()):
+        raise BundleError(
+            f"{folder}: holds files but is not a bundle; choose an empty or a new folder"
+        )
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    folder.rename(old)
+    try:
+        partial.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
