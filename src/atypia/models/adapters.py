@@ -29,8 +29,8 @@ class AdapterConfig(BaseModel):
     ] = "full"
     rank: Annotated[int, Field(ge=1, le=1024, description="lora: rank of the addition")] = 8
     alpha: Annotated[
-        float, Field(gt=0, description="lora: the addition is scaled by alpha / rank")
-    ] = 16.0
+        int, Field(ge=1, description="lora: the addition is scaled by alpha / rank")
+    ] = 16
     dropout: Annotated[float, Field(ge=0, lt=1, description="lora: dropout on its input")] = 0.1
     target: Annotated[
         str | None,

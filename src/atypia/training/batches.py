@@ -1,0 +1,41 @@
+"""Batches: windows to crops on the device, augmented for training, plain for scoring."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from atypia.data.crops import Windows, crop_windows
+from atypia.training.augment import blur, draw_moves, jitter_stain, recompress
+from atypia.training.recipe import Recipe
+
+
+def augmented_crops(
+    batch: Windows, recipe: Recipe, device: torch.device, rng: np.random.Generator
+) -> torch.Tensor:
+    """Return augmented crops, float32 (B, 3, P, P) in [0, 1]; the windows are used up."""
+    augment = recipe.augment
+    recompress(batch.pixels, augment.jpeg, rng)
+    moves = draw_moves(augment, recipe.backbone.crop_um, len(batch), rng)
+    crops = _crops(batch, recipe, device, moves.to(device))
+    crops = jitter_stain(crops, augment.stain, augment.brightness, rng)
+    return blur(crops, augment.blur, rng)
+
+
+def plain_crops(batch: Windows, recipe: Recipe, device: torch.device) -> torch.Tensor:
+    """Return crops as prediction takes them, float32 (B, 3, P, P) in [0, 1]."""
+    return _crops(batch, recipe, device, None)
+
+
+def _crops(
+    batch: Windows, recipe: Recipe, device: torch.device, moves: torch.Tensor | None
+) -> torch.Tensor:
+    pixels = torch.from_numpy(batch.pixels).to(device)
+    return crop_windows(
+        pixels.permute(0, 3, 1, 2).float().div_(255),
+        torch.from_numpy(batch.size_px).to(device),
+        torch.from_numpy(batch.mpp).to(device, torch.float32),
+        crop_um=recipe.backbone.crop_um,
+        input_px=recipe.backbone.input_px,
+        moves=moves,
+    )

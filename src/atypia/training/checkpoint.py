@@ -1,0 +1,52 @@
+"""Checkpoints: written whole, read without executing anything, refused where they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from atypia.errors import AtypiaError
+from atypia.files import written_whole
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values; a kill leaves the old checkpoint or the new one."""
+    with written_whole(path) as partial:
+        torch.save(state, partial)
+
+
+def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
+    """Read a checkpoint, or return None where there is none.
+
+    Args:
+        path: the file.
+        identity: what the training is of; a checkpoint of another one is refused.
+
+    Raises:
+        AtypiaError: the file is damaged, or belongs to another recipe or other figures.
+    """
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as fault:  # torch raises many kinds for a damaged file
+        raise AtypiaError(
+            f"{path}: cannot be read as a checkpoint; delete it to train this fold again"
+        ) from fault
+    refuse_another(path, state["identity"], identity)
+    return state
+
+
+def refuse_another(path: Path, found: str, identity: str) -> None:
+    """Refuse a file of another training.
+
+    Raises:
+        AtypiaError: `found` is not `identity`.
+    """
+    if found != identity:
+        raise AtypiaError(
+            f"{path}: belongs to another recipe or other figures; give another --out, or delete "
+            "the folder to start anew"
+        )

@@ -1,0 +1,36 @@
+"""The record of a training: one JSON line a report, and the same to TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from atypia.files import write_text
+
+
+class Journal:
+    """Metrics over steps, in `metrics.jsonl` and as TensorBoard events, of one member."""
+
+    def __init__(self, folder: Path, from_step: int) -> None:
+        """Open the record, forgetting what was written after the step training resumes from."""
+        self._path = folder / "metrics.jsonl"
+        kept: list[str] = []
+        if self._path.is_file():
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+            whole = [line for line in lines if line.endswith("}")]  # a kill can cut the last line
+            kept = [line for line in whole if json.loads(line)["step"] <= from_step]
+        write_text(self._path, "".join(f"{line}\n" for line in kept))
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=from_step + 1)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Record values after a step."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush the TensorBoard events."""
+        self._events.close()

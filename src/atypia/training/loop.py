@@ -1,0 +1,279 @@
+"""The training loop of one member.
+
+Every random draw of a step comes from (seed, member, step) alone, so a training that was killed
+and started again repeats the steps after its last checkpoint to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from sklearn.metrics import roc_auc_score
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+
+from atypia.data.crops import Windows
+from atypia.files import written_whole
+from atypia.models.classifier import Classifier, build_classifier
+from atypia.training.batches import augmented_crops, plain_crops
+from atypia.training.checkpoint import load_checkpoint, refuse_another, save_checkpoint
+from atypia.training.figures import TrainingFigures
+from atypia.training.journal import Journal
+from atypia.training.losses.focal import focal_loss
+from atypia.training.mixup import mixup
+from atypia.training.recipe import Recipe
+from atypia.training.sampling import draw_epoch, figure_weights
+
+Rows = npt.NDArray[np.int64]
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands: `step` of `steps`, and what to show beside it."""
+
+    step: int
+    steps: int
+    facts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained member.
+
+    Attributes:
+        state: the tensors that a bundle keeps (averaged over training where `ema` is on).
+        held_out: rows of the figures that it has not seen.
+        logit: float32 (len(held_out),), uncalibrated.
+    """
+
+    state: dict[str, torch.Tensor]
+    held_out: Rows
+    logit: npt.NDArray[np.float32]
+
+
+def train_member(
+    recipe: Recipe,
+    windows: Windows,
+    figures: TrainingFigures,
+    held_out: Rows,
+    folder: Path,
+    *,
+    member: int,
+    identity: str,
+    fabric: Fabric,
+    on_progress: Callable[[Progress], None],
+) -> Member:
+    """Train one member on all figures but the held-out ones, and score these.
+
+    The held-out figures decide nothing: the weights after the last step are kept. A training that
+    was stopped goes on from its last checkpoint; one that is done is read back.
+
+    Args:
+        recipe: what decides the training.
+        windows: of N figures.
+        figures: the same N figures.
+        held_out: rows that are not trained on.
+        folder: of this member: checkpoint, metrics, weights, scores.
+        member: its number, part of every draw.
+        identity: a text that changes with the recipe or the figures.
+        fabric: device and precision, launched.
+        on_progress: called after every step.
+    """
+    done = _read_back(folder, identity)
+    if done is not None:
+        return done
+    training = np.setdiff1d(np.arange(len(windows)), held_out)
+    steps_per_epoch = math.ceil(len(training) / recipe.schedule.batch_size)
+    steps = steps_per_epoch * recipe.schedule.epochs
+
+    torch.manual_seed(_seed(recipe, member, 0))
+    network = build_classifier(
+        recipe.backbone.key,
+        recipe.adapter,
+        dropout=recipe.head.dropout,
+        pretrained=recipe.backbone.pretrained,
+    ).to(memory_format=torch.channels_last)
+    optimizer = _optimizer(network, recipe)
+    network, optimizer = fabric.setup(network, optimizer)
+    ema = ModelEmaV3(network.module, decay=recipe.ema.decay, use_warmup=True)
+
+    checkpoint = folder / "checkpoint.pt"
+    state = load_checkpoint(checkpoint, identity)
+    first = 0
+    if state is not None:
+        network.module.load_state_dict(state["network"])
+        ema.module.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = int(state["step"])
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal(folder, first)
+
+    def save(step: int) -> None:
+        save_checkpoint(
+            checkpoint,
+            {
+                "identity": identity,
+                "step": step,
+                "network": network.module.state_dict(),
+                "ema": ema.module.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            },
+        )
+
+    weights = figure_weights(
+        figures.domain[training],
+        figures.atypical[training],
+        class_balance=recipe.sampling.class_balance,
+        domain_balance=recipe.sampling.domain_balance,
+    )
+    averaged = ema.module if recipe.ema.decay else network.module
+    saved_at = time.monotonic()
+    drawn: Rows = np.empty(0, dtype=np.int64)
+    losses: list[float] = []
+    for step in range(first, steps):
+        epoch, position = divmod(step, steps_per_epoch)
+        if position == 0 or step == first:
+            rng = np.random.default_rng(_seed(recipe, member, 1, epoch))
+            drawn = training[draw_epoch(weights, len(training), rng)]
+        size = recipe.schedule.batch_size
+        rows = drawn[position * size : (position + 1) * size]
+
+        network.train()
+        _set_rates(optimizer, recipe, step, steps)
+        loss = _loss(
+            network, recipe, windows, figures, rows, fabric, _seed(recipe, member, 2, step)
+        )
+        fabric.backward(loss)
+        fabric.clip_gradients(network, optimizer, max_norm=recipe.schedule.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        ema.update(network.module, step)
+        losses.append(float(loss.detach()))
+
+        facts = {"loss": losses[-1], "epoch": epoch + 1}
+        if position == steps_per_epoch - 1:
+            logit = score(averaged, windows, held_out, recipe, fabric)
+            values = {"loss": float(np.mean(losses)), "epoch": epoch + 1}
+            values["learning_rate"] = optimizer.param_groups[0]["lr"]
+            auroc = _auroc(figures.truth[held_out], logit)
+            if auroc is not None:
+                values["held_out_auroc"] = auroc
+            journal.write(step + 1, values)
+            losses.clear()
+        if position == steps_per_epoch - 1 or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            save(step + 1)
+            saved_at = time.monotonic()
+        on_progress(Progress(step + 1, steps, facts))
+    journal.close()
+
+    result = Member(
+        state=averaged.saved_state(),
+        held_out=held_out,
+        logit=score(averaged, windows, held_out, recipe, fabric),
+    )
+    _keep(folder, identity, result)
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+@torch.no_grad()
+def score(
+    network: nn.Module, windows: Windows, rows: Rows, recipe: Recipe, fabric: Fabric
+) -> npt.NDArray[np.float32]:
+    """Return the logits of some figures, float32 (len(rows),), without augmentation."""
+    network.eval()
+    logits: list[torch.Tensor] = []
+    for start in range(0, len(rows), 256):
+        batch = windows.batch(rows[start : start + 256])
+        crops = plain_crops(batch, recipe, fabric.device)
+        with fabric.autocast():
+            logits.append(network(crops).logit.float().cpu())
+    return torch.cat(logits).numpy() if logits else np.empty(0, dtype=np.float32)
+
+
+def _loss(
+    network: nn.Module,
+    recipe: Recipe,
+    windows: Windows,
+    figures: TrainingFigures,
+    rows: Rows,
+    fabric: Fabric,
+    seed: int,
+) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)  # dropout draws from the global generator
+    crops = augmented_crops(windows.batch(rows), recipe, fabric.device, rng)
+    target = torch.from_numpy(figures.target[rows]).to(fabric.device)
+    crops, target = mixup(crops, target, recipe.mixup.alpha, rng)
+    output = network(crops.contiguous(memory_format=torch.channels_last))
+    return focal_loss(output.logit, target, recipe.focal.gamma).mean()
+
+
+def _optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; no decay on biases and norms; the new head learns faster than the backbone."""
+    schedule = recipe.schedule
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            head = not name.startswith("backbone.")
+            rate = schedule.head_learning_rate if head else schedule.learning_rate
+            decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ],
+        fused=False,
+    )
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
+    warm = max(1, round(recipe.schedule.warmup * steps))
+    factor = min(
+        (step + 1) / warm,
+        0.5 * (1 + math.cos(math.pi * max(0, step - warm) / max(1, steps - warm))),
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+def _seed(recipe: Recipe, *parts: int) -> int:
+    return int(np.random.SeedSequence((recipe.seed, *parts)).generate_state(1)[0])
+
+
+def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> float | None:
+    known = ~np.isnan(truth)
+    if len(np.unique(truth[known])) < 2:
+        return None
+    return float(roc_auc_score(truth[known], logit[known]))
+
+
+def _keep(folder: Path, identity: str, member: Member) -> None:
+    held_out, logit = torch.from_numpy(member.held_out), torch.from_numpy(member.logit)
+    with written_whole(folder / "scores.safetensors") as partial:
+        save_file({"held_out": held_out, "logit": logit}, partial)
+    with written_whole(folder / "member.safetensors") as partial:
+        save_file(member.state, partial, metadata={"identity": identity})
+
+
+def _read_back(folder: Path, identity: str) -> Member | None:
+    weights = folder / "member.safetensors"
+    if not weights.is_file():
+        return None
+    with safe_open(weights, framework="pt") as file:
+        refuse_another(weights, file.metadata()["identity"], identity)
+    kept = load_file(folder / "scores.safetensors")
+    return Member(load_file(weights), kept["held_out"].numpy(), kept["logit"].numpy())

@@ -1,0 +1,84 @@
+"""What an epoch holds: figures drawn with a tempered balance over domains and classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+def figure_weights(
+    domain: npt.NDArray[np.int64],
+    atypical: npt.NDArray[np.bool_],
+    *,
+    class_balance: float,
+    domain_balance: float,
+) -> npt.NDArray[np.float64]:
+    """Return how often each figure is drawn, as shares of an epoch.
+
+    A domain's share is raised to the power 1 - `domain_balance`, and within each domain a class's
+    share to the power 1 - `class_balance`; both are then normalised. 0 leaves the data as they
+    are, 1 makes all alike. Figures of one cell (domain, class) are drawn equally often.
+
+    Args:
+        domain: int64 (N,), code of each figure's domain.
+        atypical: bool (N,), the class of each figure.
+        class_balance: in [0, 1].
+        domain_balance: in [0, 1].
+
+    Returns:
+        float64 (N,), positive, of sum 1.
+    """
+    weights = np.zeros(len(domain))
+    for code in np.unique(domain):
+        here = domain == code
+        for kind in (False, True):
+            cell = here & (atypical == kind)
+            if cell.any():
+                of_class = (cell.sum() / here.sum()) ** (1 - class_balance)
+                weights[cell] = of_class / cell.sum()
+        weights[here] *= here.mean() ** (1 - domain_balance) / weights[here].sum()
+    shares: npt.NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def cell_shares(
+    domain: npt.NDArray[np.int64],
+    atypical: npt.NDArray[np.bool_],
+    weights: npt.NDArray[np.float64],
+    names: list[str],
+) -> pd.DataFrame:
+    """Return, for each (domain, class), its figures and its expected share of an epoch.
+
+    Returns:
+        Columns `domain` (str), `call` (normal or atypical), `figures` (int), `share` (float,
+        of sum 1).
+    """
+    frame = pd.DataFrame(
+        {
+            "domain": np.asarray(names, dtype=object)[domain],
+            "call": np.where(atypical, "atypical", "normal"),
+            "share": weights,
+        }
+    )
+    cells = frame.groupby(["domain", "call"], sort=True)["share"].agg(["size", "sum"])
+    return cells.rename(columns={"size": "figures", "sum": "share"}).reset_index()
+
+
+def draw_epoch(
+    weights: npt.NDArray[np.float64], size: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw the figures of one epoch, in the order they are shown.
+
+    Systematic resampling (Kitagawa 1996): figure i is drawn floor or ceil of `size * weights[i]`
+    times, so that an epoch holds what was promised and no figure waits long for its turn.
+
+    Returns:
+        int64 (`size`,), positions in `weights`.
+    """
+    shuffled = rng.permutation(len(weights))
+    edges = np.cumsum(weights[shuffled])
+    ticks = (np.arange(size) + rng.random()) / size * edges[-1]
+    drawn: npt.NDArray[np.int64] = shuffled[np.minimum(np.searchsorted(edges, ticks, side="right"), len(weights) - 1)]
+    rng.shuffle(drawn)
+    return drawn
