@@ -15,11 +15,11 @@ from atypia.data.images import read_image
 from atypia.data.table import FigureTable
 from atypia.data.votes import vote_counts, vote_fractions
 from atypia.errors import AtypiaError
-from atypia.evaluation.judge import Judgement, implied_operating_point
+from atypia.evaluation.judge import Judgement, implied_operating_point, short_domain_names
 from atypia.files import inside
 
 PER_GALLERY = 12
-THUMBNAIL_PX = 112
+THUMBNAIL_PX = 128
 _JPEG_QUALITY = 85
 
 
@@ -37,7 +37,7 @@ class Exhibit:
         refer: whether it was referred.
         votes: such as "2/3 AMF"; "" without votes.
         phase: as the experts or the layout name it; "" where unknown.
-        domain: its domain.
+        domain: its domain, without the parts that all domains share.
     """
 
     figure_id: str
@@ -121,12 +121,15 @@ def galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
         ),
     )
     counts = vote_counts(frame)
+    short = short_domain_names(judgement.domains.frame["domain"])
     return [
         Gallery(
             key,
             title,
             explanation,
-            tuple(_exhibit(frame.iloc[row], counts[row], fraction[row], table) for row in rows),
+            tuple(
+                _exhibit(frame.iloc[row], counts[row], fraction[row], short, table) for row in rows
+            ),
         )
         for key, title, explanation, rows in wanted
         if rows
@@ -140,7 +143,9 @@ def _first(chosen: np.ndarray, *keys: np.ndarray) -> list[int]:
     return [int(row) for row in rows[order][:PER_GALLERY]]
 
 
-def _exhibit(row: pd.Series, votes: int, fraction: float, table: FigureTable) -> Exhibit:
+def _exhibit(
+    row: pd.Series, votes: int, fraction: float, short: dict[str, str], table: FigureTable
+) -> Exhibit:
     thumbnail, fault = _thumbnail(str(row["image"]), table)
     return Exhibit(
         figure_id=str(row["figure_id"]),
@@ -152,7 +157,7 @@ def _exhibit(row: pd.Series, votes: int, fraction: float, table: FigureTable) ->
         refer=bool(row["refer"]),
         votes=f"{round(fraction * votes)}/{votes} AMF" if votes else "",
         phase=str(row["phase"]),
-        domain=str(row["domain"]),
+        domain=short[str(row["domain"])],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,8 @@ class Judgement:
         auroc_interval: the same for the AUROC.
         domains: metrics by domain; its frame also has `ba_low` and `ba_high`, the interval of
             balanced accuracy, NaN where not defined.
-        experts: agreement between the experts by `domain`, the last row "all"; None where the table has no votes.
+        experts: agreement between the experts by `domain`, the last row "all"; None
+            where the table has no votes.
         referral: what the refer band buys.
         cases: number of cases, the clusters of the intervals.
         notes: in words, what was left out, and what to keep in mind.
@@ -221,6 +223,25 @@ def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, floa
         middle = (highest_normal + lowest_atypical) / 2
         return middle, middle
     return lowest_atypical, highest_normal
+
+
+def short_domain_names(names: Iterable[str]) -> dict[str, str]:
+    """Return each domain's name without the parts that all domains share.
+
+    Args:
+        names: distinct names, parts joined by ", " as `domains.domain_names` makes them.
+
+    Returns:
+        Name to short name; the whole name where nothing else would remain.
+    """
+    parts = {name: name.split(", ") for name in names}
+    shared = set.intersection(*(set(own) for own in parts.values())) if parts else set()
+    if len(parts) < 2:
+        return {name: name for name in parts}
+    return {
+        name: ", ".join(part for part in own if part not in shared) or name
+        for name, own in parts.items()
+    }
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, object]]:

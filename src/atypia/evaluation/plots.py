@@ -21,7 +21,7 @@ from scipy.special import logit
 from scipy.stats import beta
 from sklearn.metrics import roc_curve
 
-from atypia.evaluation.judge import Judgement, implied_operating_point
+from atypia.evaluation.judge import Judgement, implied_operating_point, short_domain_names
 from atypia.evaluation.metrics import ECE_BINS
 
 FloatArray = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _short(name: str, width: int = 46) -> str:
+def _clipped(name: str, width: int = 46) -> str:
     return textwrap.shorten(name, width, placeholder=" ...")
 
 
@@ -79,6 +79,7 @@ def roc_plot(judgement: Judgement) -> Figure | None:
         return None
     rows = judgement.domains.frame.dropna(subset=["auroc"])
     several = len(judgement.domains.frame) > 1
+    short = short_domain_names(judgement.domains.frame["domain"])
     with matplotlib.rc_context(_STYLE):
         height = 4.6 + (0.19 * (len(rows) + 1) if several else 0.2)
         figure, axes = _canvas(5.2, height)
@@ -94,7 +95,7 @@ def roc_plot(judgement: Judgement) -> Figure | None:
                     color=_DOMAIN_COLOURS[index % len(_DOMAIN_COLOURS)],
                     linestyle=_DOMAIN_STYLES[index // len(_DOMAIN_COLOURS) % len(_DOMAIN_STYLES)],
                     linewidth=1.2,
-                    label=f"{_short(name)}  {auroc:.3f}",
+                    label=f"{_clipped(short[name])}  {auroc:.3f}",
                 )
         truth, p, _ = _scores(judgement.figures)
         false_alarms, hits, _ = roc_curve(truth, p)
@@ -172,6 +173,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
     rows = rows.sort_values("balanced_accuracy", ascending=True, kind="stable")
     value = rows["balanced_accuracy"].to_numpy(dtype=np.float64)
     places = np.arange(len(rows))
+    short = short_domain_names(judgement.domains.frame["domain"])
     with matplotlib.rc_context(_STYLE):
         figure, axes = _canvas(7.6, 1.2 + 0.52 * len(rows))
         axes.barh(places, value, height=0.62, color="#b9d3e6")
@@ -195,7 +197,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
         axes.set_yticks(
             places,
             [
-                f"{_short(name)}\n{figures} figures, {atypical} atypical"
+                f"{_clipped(short[name])}\n{figures} figures, {atypical} atypical"
                 for name, figures, atypical in zip(
                     rows["domain"], rows["figures"], rows["atypical"], strict=True
                 )
@@ -231,9 +233,15 @@ def score_plot(judgement: Judgement) -> Figure:
                 middle = sum(change) / 2
                 axes.axvline(middle, color=INK, linewidth=1.3, zorder=3, label="operating point")
             axes.set(ylabel=f"{name} figures", xlim=(-0.01, 1.01))
+            axes.yaxis.get_major_locator().set_params(integer=True)
         panels[1].set_xlabel("P(atypical) as predicted")
         if panels[0].get_legend_handles_labels()[0]:
-            panels[0].legend(fontsize=9, loc="upper center")
+            figure.legend(
+                *panels[0].get_legend_handles_labels(),
+                loc="outside upper center",
+                ncols=2,
+                fontsize=9,
+            )
     return figure
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from atypia.data.columns import as_numbers, as_text
+from atypia.data.faults import rows
+from atypia.data.raw import FIRST_ROW, read_text, told
 from atypia.data.table import FigureTable
 from atypia.errors import TableError
 
@@ -27,7 +29,6 @@ CALLS: tuple[str, str] = ("normal", "atypical")
 _REQUIRED = ("figure_id", "p_atypical", "call")
 _TRUE_WORDS = frozenset({"true", "1", "1.0", "yes"})
 _FALSE_WORDS = frozenset({"false", "0", "0.0", "no", ""})
-_FIRST_ROW = 2  # as in a CSV, whose header is row 1
 _NAMED = 5
 
 
@@ -54,127 +55,91 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
     Returns:
         RangeIndex and all of `PREDICTION_COLUMNS` (`image`, `phase`: str, "" where absent; `refer`:
-        bool; `spread`: float64, NaN where absent); further columns are kept as they are.
+        bool; `spread`: float64, NaN where absent); further columns are kept, as text.
 
     Raises:
         TableError: the file is missing, not such a table, or faulty; all faults are listed, one a
             line, with row numbers (the header of a CSV is row 1).
     """
-    try:
-        frame = _read(path)
-    except FileNotFoundError:
-        raise TableError(f"{path}: there is no such file; give a predictions table") from None
-    except (OSError, ValueError, csv.Error) as fault:
-        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
-        raise TableError(
-            f"{path}: cannot be read as a predictions table ({reason}); "
-            "write it with `atypia predict`, or as CSV with a header"
-        ) from fault
-    return check_predictions(frame, str(path))
+    text = _read_json(path) if path.suffix.lower() == ".json" else read_text(path)
+    return _checked(text, str(path))
 
 
-def _read(path: Path) -> pd.DataFrame:
-    suffix = path.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        return pd.read_parquet(path)
-    if suffix == ".json":
-        records = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
-            raise ValueError("a list of records was expected")
-        return pd.DataFrame(records)
-    if suffix == ".csv":
-        return _read_csv(path)
-    raise ValueError(f"the ending {suffix or 'none'} is not one of .csv, .parquet, .json")
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Return the file's cells as text, refusing what pandas would shift or rename in silence."""
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        header, *rows = list(csv.reader(handle, strict=True)) or [[]]
-    names = [name.strip() for name in header]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise ValueError(f"the header names {', '.join(doubled)} more than once")
-    rows = [row for row in rows if row]
-    for number, row in enumerate(rows, start=_FIRST_ROW):
-        if len(row) != len(names):
-            raise ValueError(f"row {number} has {len(row)} cells, the header {len(names)}")
-    return pd.DataFrame(rows, columns=names, dtype=object)
-
-
-def check_predictions(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return a predictions table with the columns and types of `read_predictions`.
+def check_predictions(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions that are in memory with the columns and types of `read_predictions`.
 
     Args:
         frame: with at least `figure_id`, `p_atypical`, `call`.
-        source: how messages call it, such as its path.
 
     Raises:
-        TableError: as `read_predictions`.
+        TableError: as `read_predictions`; the first figure is row 2, as in a CSV.
     """
-    missing = [name for name in _REQUIRED if name not in frame.columns]
+    return _checked(_as_rows(frame), "predictions")
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TableError(f"{path}: there is no such file; give a predictions table") from None
+    except (OSError, ValueError) as fault:
+        raise TableError(
+            f"{path}: not a JSON file ({fault}); write it anew with `atypia predict`"
+        ) from fault
+    if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
+        raise TableError(f"{path}: expected a list of records, one a figure")
+    return _as_rows(pd.DataFrame(records))
+
+
+def _as_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame as stripped text, its index counting rows as in a CSV."""
+    numbered = frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)
+    return pd.DataFrame(
+        {str(name): as_text(numbered[name]) for name in numbered.columns}, index=numbered.index
+    )
+
+
+def _checked(text: pd.DataFrame, source: str) -> pd.DataFrame:
+    missing = [name for name in _REQUIRED if name not in text.columns]
     if missing:
         raise TableError(
-            f"{source}: the column {', '.join(missing)} is missing; "
-            f"a predictions table has {', '.join(PREDICTION_COLUMNS)}"
+            f"{source}: column {', '.join(missing)} is missing; a predictions table has the "
+            f"columns {', '.join(PREDICTION_COLUMNS)}"
         )
-    out = frame.reset_index(drop=True).copy()
-    for name in ("image", "phase"):
-        out[name] = _text(out[name]) if name in out else ""
-    out["figure_id"] = _text(out["figure_id"])
-    faults: list[tuple[int, str]] = []
-
-    first_row: dict[str, int] = {}
-    for row, name in enumerate(out["figure_id"], start=_FIRST_ROW):
-        if not name:
-            faults.append((row, "figure_id is empty"))
-        elif name in first_row:
-            faults.append((row, f"figure_id {name} was already in row {first_row[name]}"))
-        else:
-            first_row[name] = row
-
-    p = pd.to_numeric(out["p_atypical"], errors="coerce").astype("float64")
-    wrong = ~((p >= 0) & (p <= 1))
-    faults += _faults(wrong, out["p_atypical"], "p_atypical must be a number from 0 to 1")
-    out["p_atypical"] = p
-
-    call = _text(out["call"])
-    faults += _faults(~call.isin(CALLS), out["call"], f"call must be {' or '.join(CALLS)}")
-    out["call"] = call
-
-    absent = pd.Series("", index=out.index, dtype=object)
-    words = _text(out["refer"]).str.lower() if "refer" in out else absent
-    wrong = ~words.isin(_TRUE_WORDS | _FALSE_WORDS)
-    faults += _faults(wrong, words, "refer must be true or false")
-    out["refer"] = words.isin(_TRUE_WORDS).to_numpy(dtype=bool)
-
-    given = _text(out["spread"]) if "spread" in out else absent
-    spread = pd.to_numeric(given.where(given != "", None), errors="coerce").astype("float64")
-    wrong = (given != "") & ~((spread >= 0) & np.isfinite(spread))
-    faults += _faults(wrong, given, "spread must be a number of 0 or more")
-    out["spread"] = spread
-
+    if text.empty:
+        raise TableError(f"{source}: no predictions; give at least one row below the header")
+    absent = pd.Series("", index=text.index, dtype=object)
+    given = {name: text.get(name, absent) for name in PREDICTION_COLUMNS}
+    figure_id, call = given["figure_id"], given["call"]
+    p, spread = as_numbers(given["p_atypical"]), as_numbers(given["spread"])
+    refer = given["refer"].str.lower()
+    spread_wrong = (given["spread"] != "") & ~((spread >= 0) & np.isfinite(spread))
+    doubled = (figure_id != "") & figure_id.duplicated(keep=False)
+    faults = [
+        *_faults(figure_id == "", figure_id, "figure_id: expected a name"),
+        *_faults(doubled, figure_id, "figure_id: expected each figure once"),
+        *_faults(~p.between(0, 1), given["p_atypical"], "p_atypical: expected a number in 0..1"),
+        *_faults(~call.isin(CALLS), call, f"call: expected {' or '.join(CALLS)}"),
+        *_faults(~refer.isin(_TRUE_WORDS | _FALSE_WORDS), refer, "refer: expected true or false"),
+        *_faults(
+            spread_wrong, given["spread"], "spread: expected a number of 0 or more, or nothing"
+        ),
+    ]
     if faults:
-        lines = [f"row {row}: {message}" for row, message in sorted(faults)]
-        raise TableError("\n".join([f"{source}: {len(lines)} faults; mend these rows:", *lines]))
-    further = [name for name in out.columns if name not in PREDICTION_COLUMNS]
-    return out[[*PREDICTION_COLUMNS, *further]]
+        raise TableError(told(source, faults))
+    further = {name: text[name] for name in text.columns if name not in PREDICTION_COLUMNS}
+    known = {**given, "p_atypical": p, "refer": refer.isin(_TRUE_WORDS), "spread": spread}
+    return pd.DataFrame({**known, **further}).reset_index(drop=True)
 
 
-def _faults(wrong: pd.Series, values: pd.Series, expected: str) -> list[tuple[int, str]]:
-    """Return (row number, message) where `wrong` holds."""
-    rows = np.flatnonzero(wrong.to_numpy(dtype=bool)).tolist()
-    return [(row + _FIRST_ROW, f"{expected}, got {values.iloc[row]!r}") for row in rows]
-
-
-def _text(column: pd.Series) -> pd.Series:
-    """Return the column as stripped str, "" for absent values (object dtype)."""
-    values = ["" if _absent(value) else str(value).strip() for value in column]
-    return pd.Series(values, index=column.index, dtype=object)
-
-
-def _absent(value: object) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+def _faults(wrong: pd.Series, values: pd.Series, expected: str) -> list[str]:
+    """Return one line that names the values and rows where `wrong` holds; nothing if nowhere."""
+    if not wrong.any():
+        return []
+    kinds = list(dict.fromkeys(values[wrong]))
+    found = ", ".join(repr(value[:60]) for value in kinds[:_NAMED])
+    more = f" and {len(kinds) - _NAMED} other values" if len(kinds) > _NAMED else ""
+    return [f"{expected}; found {found}{more} ({rows(wrong.index[wrong])})"]
 
 
 def join(predictions: pd.DataFrame, table: FigureTable) -> Joined:

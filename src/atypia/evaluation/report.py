@@ -1,0 +1,208 @@
+"""The report: one HTML file that opens without a network and says in plain words what it shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from atypia.data.table import FigureTable
+from atypia.evaluation.gallery import galleries
+from atypia.evaluation.intervals import Interval
+from atypia.evaluation.judge import Judgement
+from atypia.evaluation.plots import (
+    domain_plot,
+    refer_plot,
+    reliability_plot,
+    roc_plot,
+    score_plot,
+    svg_uri,
+)
+from atypia.files import write_text
+
+_DOMAIN_METRICS = (
+    ("balanced_accuracy", "Balanced accuracy"),
+    ("auroc", "AUROC"),
+    ("sensitivity", "Sensitivity"),
+    ("specificity", "Specificity"),
+    ("ece", "ECE"),
+)
+_MEANINGS = (
+    (
+        "balanced_accuracy",
+        "Balanced accuracy",
+        "Mean of sensitivity and specificity. Guessing gives 0.5, whatever the share of atypical "
+        "figures.",
+    ),
+    ("sensitivity", "Sensitivity", "Of the atypical figures, the share called atypical."),
+    ("specificity", "Specificity", "Of the normal figures, the share called normal."),
+    (
+        "auroc",
+        "AUROC",
+        "How often an atypical figure scores higher than a normal one. It does not depend on the "
+        "operating point; guessing gives 0.5.",
+    ),
+    (
+        "average_precision",
+        "Average precision",
+        "Area under precision against sensitivity. Guessing gives the share of atypical figures.",
+    ),
+    (
+        "ece",
+        "Calibration error (ECE)",
+        "How far the probabilities lie from what is observed, on average over 15 bins of equal "
+        "width. 0 is best.",
+    ),
+    (
+        "brier",
+        "Brier score",
+        "Mean squared distance of P(atypical) from the truth, 0 or 1. 0 is best.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A picture with its caption and what it shows in words."""
+
+    uri: str
+    caption: str
+    alt: str
+
+
+def write_report(
+    path: Path,
+    judgement: Judgement,
+    table: FigureTable,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+) -> None:
+    """Write the report of a judgement as one HTML file without any link to the outside.
+
+    All text of the user's (names, domains, notes, facts) is escaped.
+
+    Args:
+        path: the file to write, whole or not at all.
+        judgement: what `judge.judge` found.
+        table: where the images of the galleries lie; an unreadable one becomes a placeholder that
+            names the fault.
+        title: heading, and title of the window.
+        facts: name -> value, shown at the top: what was judged, with what, when.
+
+    Raises:
+        AtypiaError: the file cannot be written.
+    """
+    write_text(path, render_report(judgement, table, title=title, facts=facts))
+
+
+def render_report(
+    judgement: Judgement, table: FigureTable, *, title: str, facts: Mapping[str, str]
+) -> str:
+    """Return the HTML that `write_report` writes."""
+    environment = Environment(
+        loader=PackageLoader("atypia.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    environment.filters["percent"] = _percent
+    environment.filters["interval"] = _interval
+    overall = judgement.overall
+    figures = judgement.figures
+    called = int(figures["call"].sum())
+    hits = int((figures["call"] & (figures["truth"] == 1.0)).sum())
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        facts=dict(facts),
+        judgement=judgement,
+        confusion={
+            "hits": hits,
+            "missed": overall.atypical - hits,
+            "false_alarms": called - hits,
+            "spared": overall.figures - overall.atypical - (called - hits),
+        },
+        meanings=[
+            (name, getattr(overall, key), _interval_of(judgement, key), meaning)
+            for key, name, meaning in _MEANINGS
+        ],
+        domain_metrics=_DOMAIN_METRICS,
+        domain_rows=judgement.domains.frame.to_dict(orient="records"),
+        summary=judgement.domains.summary.to_dict(orient="index"),
+        experts=[] if judgement.experts is None else judgement.experts.to_dict(orient="records"),
+        domain_bars=_picture(
+            domain_plot(judgement),
+            "Balanced accuracy of each domain (bar and dot) with its 95 % interval (line), over "
+            "resampled cases. The upright line is all figures together.",
+            "Bars of balanced accuracy by domain; the values stand in the table above.",
+        ),
+        curves=[
+            picture
+            for picture in (
+                _picture(
+                    roc_plot(judgement),
+                    "What each operating point would give: the nearer to the upper left corner, "
+                    "the better. The number beside a name is its AUROC; the ring is the calls as "
+                    "they were made.",
+                    "Receiver operating characteristic, overall and by domain.",
+                ),
+                _picture(
+                    reliability_plot(judgement),
+                    "Of the figures given a probability, how many are atypical. On the dotted "
+                    "line the probabilities mean what they say; below it they are too high. "
+                    "Lines are 95 % intervals; the lower panel counts the figures.",
+                    "Observed share of atypical figures against predicted probability.",
+                ),
+                _picture(
+                    score_plot(judgement),
+                    "The probabilities of atypical (above) and normal figures (below). Right of "
+                    "the upright line a figure is called atypical; a grey zone there means that "
+                    "folds have operating points of their own. The pale band was referred.",
+                    "Histograms of P(atypical) for atypical and for normal figures.",
+                ),
+                _picture(
+                    refer_plot(judgement),
+                    "If the most doubtful figures go to a person, how many of the other calls "
+                    "are wrong. Doubt is the distance from the operating point.",
+                    "Share of wrong calls against share of figures referred to a person.",
+                ),
+            )
+            if picture is not None
+        ],
+        galleries=galleries(judgement, table),
+    )
+
+
+def _picture(figure: Figure | None, caption: str, alt: str) -> _Plot | None:
+    return None if figure is None else _Plot(svg_uri(figure), caption, alt)
+
+
+def _interval_of(judgement: Judgement, key: str) -> Interval | None:
+    if key == "balanced_accuracy":
+        return judgement.balanced_accuracy_interval
+    return judgement.auroc_interval if key == "auroc" else None
+
+
+def _absent(value: object) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _number(value: float | None) -> str:
+    """Return three decimals, or a dash for what is not defined."""
+    return "–" if value is None or _absent(value) else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    """Return a share in percent, or a dash for what is not defined."""
+    return "–" if value is None or _absent(value) else f"{100 * value:.1f} %"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    """Return both ends, or nothing where there is no interval."""
+    return "" if _absent(low) or _absent(high) else f"{_number(low)} to {_number(high)}"
