@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +41,11 @@ CHECKPOINT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: `step` of `steps`, and what to show beside it."""
+    """Where a training stands: `step` of `steps` are done, the last one's loss was `loss`."""
 
     step: int
     steps: int
-    facts: dict[str, float]
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,13 @@ class Member:
         state: the tensors that a bundle keeps (averaged over training where `ema` is on).
         held_out: rows of the figures that it has not seen.
         logit: float32 (len(held_out),), uncalibrated.
+        seconds: spent on training it, over all starts.
     """
 
     state: dict[str, torch.Tensor]
     held_out: Rows
     logit: npt.NDArray[np.float32]
+    seconds: float
 
 
 def train_member(
@@ -93,98 +96,126 @@ def train_member(
     done = _read_back(folder, identity)
     if done is not None:
         return done
-    training = np.setdiff1d(np.arange(len(windows)), held_out)
-    steps_per_epoch = math.ceil(len(training) / recipe.schedule.batch_size)
-    steps = steps_per_epoch * recipe.schedule.epochs
-
-    torch.manual_seed(_seed(recipe, member, 0))
-    network = build_classifier(
-        recipe.backbone.key,
-        recipe.adapter,
-        dropout=recipe.head.dropout,
-        pretrained=recipe.backbone.pretrained,
-    ).to(memory_format=torch.channels_last)
-    optimizer = _optimizer(network, recipe)
-    network, optimizer = fabric.setup(network, optimizer)
-    ema = ModelEmaV3(network.module, decay=recipe.ema.decay, use_warmup=True)
-
-    checkpoint = folder / "checkpoint.pt"
-    state = load_checkpoint(checkpoint, identity)
-    first = 0
-    if state is not None:
-        network.module.load_state_dict(state["network"])
-        ema.module.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = int(state["step"])
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder, first)
-
-    def save(step: int) -> None:
-        save_checkpoint(
-            checkpoint,
-            {
-                "identity": identity,
-                "step": step,
-                "network": network.module.state_dict(),
-                "ema": ema.module.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            },
-        )
-
+    rows = np.setdiff1d(np.arange(len(windows)), held_out)
     weights = figure_weights(
-        figures.domain[training],
-        figures.atypical[training],
+        figures.domain[rows],
+        figures.atypical[rows],
         class_balance=recipe.sampling.class_balance,
         domain_balance=recipe.sampling.domain_balance,
     )
-    averaged = ema.module if recipe.ema.decay else network.module
-    saved_at = time.monotonic()
-    drawn: Rows = np.empty(0, dtype=np.int64)
-    losses: list[float] = []
+    batch_size = recipe.schedule.batch_size
+    steps_per_epoch = math.ceil(len(rows) / batch_size)
+    steps = steps_per_epoch * recipe.schedule.epochs
+
+    trainee = _Trainee(recipe, member, fabric)
+    checkpoint = folder / "checkpoint.pt"
+    found = load_checkpoint(checkpoint, identity)
+    first, seconds, losses = 0, 0.0, []
+    if found is not None:
+        trainee.load_state(found["trainee"])
+        first, seconds, losses = found["step"], found["seconds"], found["losses"]
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal(folder, first)
+    clock = time.monotonic()
+    saved_at = clock
     for step in range(first, steps):
         epoch, position = divmod(step, steps_per_epoch)
         if position == 0 or step == first:
             rng = np.random.default_rng(_seed(recipe, member, 1, epoch))
-            drawn = training[draw_epoch(weights, len(training), rng)]
-        size = recipe.schedule.batch_size
-        rows = drawn[position * size : (position + 1) * size]
-
-        network.train()
-        _set_rates(optimizer, recipe, step, steps)
-        loss = _loss(
-            network, recipe, windows, figures, rows, fabric, _seed(recipe, member, 2, step)
-        )
-        fabric.backward(loss)
-        fabric.clip_gradients(network, optimizer, max_norm=recipe.schedule.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.update(network.module, step)
-        losses.append(float(loss.detach()))
-
-        facts = {"loss": losses[-1], "epoch": epoch + 1}
-        if position == steps_per_epoch - 1:
-            logit = score(averaged, windows, held_out, recipe, fabric)
-            values = {"loss": float(np.mean(losses)), "epoch": epoch + 1}
-            values["learning_rate"] = optimizer.param_groups[0]["lr"]
-            auroc = _auroc(figures.truth[held_out], logit)
-            if auroc is not None:
-                values["held_out_auroc"] = auroc
-            journal.write(step + 1, values)
-            losses.clear()
-        if position == steps_per_epoch - 1 or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            save(step + 1)
+            drawn = rows[draw_epoch(weights, steps_per_epoch * batch_size, rng)]
+        batch = drawn[position * batch_size : (position + 1) * batch_size]
+        losses.append(trainee.step(windows, figures, batch, step, steps))
+        last = position == steps_per_epoch - 1
+        if last:
+            logit = score(trainee.averaged, windows, held_out, recipe, fabric)
+            values = {"epoch": epoch + 1, "loss": float(np.mean(losses)), **trainee.rates()}
+            journal.write(step + 1, values | _auroc(figures.truth[held_out], logit))
+            losses = []
+        if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            state = {
+                "identity": identity,
+                "step": step + 1,
+                "seconds": seconds + time.monotonic() - clock,
+                "losses": losses,
+                "trainee": trainee.state(),
+            }
+            save_checkpoint(checkpoint, state)
             saved_at = time.monotonic()
-        on_progress(Progress(step + 1, steps, facts))
+        on_progress(Progress(step + 1, steps, losses[-1] if losses else values["loss"]))
     journal.close()
-
     result = Member(
-        state=averaged.saved_state(),
+        state=trainee.averaged.saved_state(),
         held_out=held_out,
-        logit=score(averaged, windows, held_out, recipe, fabric),
+        logit=score(trainee.averaged, windows, held_out, recipe, fabric),
+        seconds=seconds + time.monotonic() - clock,
     )
     _keep(folder, identity, result)
     checkpoint.unlink(missing_ok=True)
     return result
+
+
+class _Trainee:
+    """What changes while a member is trained: network, optimiser, averaged weights."""
+
+    def __init__(self, recipe: Recipe, member: int, fabric: Fabric) -> None:
+        self._recipe, self._member, self._fabric = recipe, member, fabric
+        torch.manual_seed(_seed(recipe, member, 0))
+        network = build_classifier(
+            recipe.backbone.key,
+            recipe.adapter,
+            dropout=recipe.head.dropout,
+            pretrained=recipe.backbone.pretrained,
+        ).to(memory_format=torch.channels_last)
+        self._network, self._optimizer = fabric.setup(network, _optimizer(network, recipe))
+        self._ema = ModelEmaV3(self._network.module, decay=recipe.ema.decay, use_warmup=True)
+
+    @property
+    def averaged(self) -> Classifier:
+        """The network to keep: averaged over training where `ema` is on."""
+        module = self._ema.module if self._recipe.ema.decay else self._network.module
+        assert isinstance(module, Classifier)
+        return module
+
+    def step(
+        self, windows: Windows, figures: TrainingFigures, rows: Rows, step: int, steps: int
+    ) -> float:
+        """Take one step on some figures; return the loss."""
+        recipe, fabric = self._recipe, self._fabric
+        seed = _seed(recipe, self._member, 2, step)
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        crops = augmented_crops(windows.batch(rows), recipe, fabric.device, rng)
+        target = torch.from_numpy(figures.target[rows]).to(fabric.device)
+        crops, target = mixup(crops, target, recipe.mixup.alpha, rng)
+
+        self._network.train()
+        output = self._network(crops.contiguous(memory_format=torch.channels_last))
+        loss = focal_loss(output.logit, target, recipe.focal.gamma).mean()
+        fabric.backward(loss)
+        fabric.clip_gradients(self._network, self._optimizer, max_norm=recipe.schedule.clip)
+        _set_rates(self._optimizer, recipe, step, steps)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._ema.update(self._network.module, step)
+        return float(loss.detach())
+
+    def rates(self) -> dict[str, float]:
+        """Return the learning rate of the first group of parameters."""
+        return {"learning_rate": float(self._optimizer.param_groups[0]["lr"])}
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it, for a checkpoint."""
+        return {
+            "network": self._network.module.state_dict(),
+            "ema": self._ema.module.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Load what `state` gave."""
+        self._network.module.load_state_dict(state["network"])
+        self._ema.module.load_state_dict(state["ema"])
+        self._optimizer.load_state_dict(state["optimizer"])
 
 
 @torch.no_grad()
@@ -200,24 +231,6 @@ def score(
         with fabric.autocast():
             logits.append(network(crops).logit.float().cpu())
     return torch.cat(logits).numpy() if logits else np.empty(0, dtype=np.float32)
-
-
-def _loss(
-    network: nn.Module,
-    recipe: Recipe,
-    windows: Windows,
-    figures: TrainingFigures,
-    rows: Rows,
-    fabric: Fabric,
-    seed: int,
-) -> torch.Tensor:
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)  # dropout draws from the global generator
-    crops = augmented_crops(windows.batch(rows), recipe, fabric.device, rng)
-    target = torch.from_numpy(figures.target[rows]).to(fabric.device)
-    crops, target = mixup(crops, target, recipe.mixup.alpha, rng)
-    output = network(crops.contiguous(memory_format=torch.channels_last))
-    return focal_loss(output.logit, target, recipe.focal.gamma).mean()
 
 
 def _optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
@@ -254,17 +267,19 @@ def _seed(recipe: Recipe, *parts: int) -> int:
     return int(np.random.SeedSequence((recipe.seed, *parts)).generate_state(1)[0])
 
 
-def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> float | None:
+def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> dict[str, float]:
+    """Return the held-out AUROC, or nothing where one class is absent."""
     known = ~np.isnan(truth)
     if len(np.unique(truth[known])) < 2:
-        return None
-    return float(roc_auc_score(truth[known], logit[known]))
+        return {}
+    return {"held_out_auroc": float(roc_auc_score(truth[known], logit[known]))}
 
 
 def _keep(folder: Path, identity: str, member: Member) -> None:
     held_out, logit = torch.from_numpy(member.held_out), torch.from_numpy(member.logit)
     with written_whole(folder / "scores.safetensors") as partial:
-        save_file({"held_out": held_out, "logit": logit}, partial)
+        seconds = torch.tensor(member.seconds, dtype=torch.float64)
+        save_file({"held_out": held_out, "logit": logit, "seconds": seconds}, partial)
     with written_whole(folder / "member.safetensors") as partial:
         save_file(member.state, partial, metadata={"identity": identity})
 
@@ -276,4 +291,9 @@ def _read_back(folder: Path, identity: str) -> Member | None:
     with safe_open(weights, framework="pt") as file:
         refuse_another(weights, file.metadata()["identity"], identity)
     kept = load_file(folder / "scores.safetensors")
-    return Member(load_file(weights), kept["held_out"].numpy(), kept["logit"].numpy())
+    return Member(
+        state=load_file(weights),
+        held_out=kept["held_out"].numpy(),
+        logit=kept["logit"].numpy(),
+        seconds=float(kept["seconds"]),
+    )

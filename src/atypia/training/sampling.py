@@ -79,6 +79,8 @@ def draw_epoch(
     shuffled = rng.permutation(len(weights))
     edges = np.cumsum(weights[shuffled])
     ticks = (np.arange(size) + rng.random()) / size * edges[-1]
-    drawn: npt.NDArray[np.int64] = shuffled[np.minimum(np.searchsorted(edges, ticks, side="right"), len(weights) - 1)]
+    drawn: npt.NDArray[np.int64] = shuffled[
+        np.minimum(np.searchsorted(edges, ticks, side="right"), len(weights) - 1)
+    ]
     rng.shuffle(drawn)
     return drawn

@@ -1,0 +1,289 @@
+"""Train: figures and a recipe in; members, out-of-fold scores, a bundle and a report out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+
+import atypia
+from atypia.bundle.card import model_card
+from atypia.bundle.manifest import BundleManifest, member_names
+from atypia.bundle.save import save_bundle
+from atypia.data.crops import decode_windows
+from atypia.data.splits import domain_folds, slide_folds
+from atypia.data.table import FigureTable
+from atypia.errors import AtypiaError
+from atypia.evaluation.calibration import Calibration, CrossFitted, cross_fitted, fit_calibration
+from atypia.evaluation.judge import Judgement, judge
+from atypia.evaluation.predictions import check_predictions
+from atypia.evaluation.report import write_report
+from atypia.files import write_text, written_whole
+from atypia.models.backbones.registry import backbone_spec
+from atypia.training.augment import window_um
+from atypia.training.figures import TrainingFigures, training_figures
+from atypia.training.loop import Member, Progress, train_member
+from atypia.training.recipe import Recipe, to_toml
+from atypia.training.sampling import cell_shares, figure_weights
+
+# Called with what is being done, how far it is, how far it goes, and what to show beside it.
+OnProgress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a training left behind.
+
+    Attributes:
+        bundle: folder of the bundle: all members, calibrated on all out-of-fold scores.
+        out_of_fold: predictions table; each figure scored by the member that has not seen it,
+            called by an operating point fitted on the other folds.
+        report: HTML.
+        judgement: of the out-of-fold predictions.
+    """
+
+    bundle: Path
+    out_of_fold: Path
+    report: Path
+    judgement: Judgement
+
+
+def train(
+    table: FigureTable,
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: OnProgress,
+) -> TrainingRun:
+    """Train one member a fold, judge them on what they have not seen, and make a bundle.
+
+    Started again with the same `out`, it goes on where it was stopped and ends with the same
+    weights (on a CPU with the same number of threads, to the bit).
+
+    Args:
+        table: figures with images, mpp and labels or votes.
+        recipe: what decides the training.
+        out: folder of the run.
+        device: auto, cpu or cuda.
+        threads: of the CPU; none takes what torch takes.
+        on_progress: called often.
+
+    Raises:
+        AtypiaError: the figures, the recipe and the run's folder do not fit each other.
+    """
+    started = datetime.now(UTC)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise AtypiaError("--device cuda: no CUDA device is usable; `atypia doctor` says why")
+    fabric = Fabric(accelerator=device, devices=1, precision=recipe.schedule.precision)
+    figures = training_figures(table, recipe.soft_labels)
+    folds, names = _folds(table, figures, recipe)
+    crop_um = recipe.backbone.crop_um
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "recipe.toml", to_toml(recipe))
+    windows = decode_windows(
+        table.image_paths(),
+        table.frame["mpp"].to_numpy(dtype=np.float64),
+        crop_um=crop_um,
+        window_um=window_um(recipe.augment, crop_um),
+        cache=out / "windows",
+        progress=lambda done, of: on_progress("reading crops", done, of, ""),
+    )
+    identity = _identity(table, recipe, folds)
+    members = []
+    for fold, name in enumerate(names):
+
+        def report_step(at: Progress, task: str = f"training {name}") -> None:
+            on_progress(task, at.step, at.steps, f"loss {at.loss:.3f}")
+
+        members.append(
+            train_member(
+                recipe,
+                windows,
+                figures,
+                np.flatnonzero(folds == fold),
+                out / "folds" / str(fold),
+                member=fold,
+                identity=identity,
+                fabric=fabric,
+                on_progress=report_step,
+            )
+        )
+    on_progress("judging", 0, 1, "")
+    logits = _out_of_fold(members, len(figures.truth))
+    fitted = cross_fitted(logits, figures.truth, figures.truth, folds, figures.case)
+    predictions = _predictions(table, logits, folds, fitted)
+    out_of_fold = out / "out_of_fold.csv"
+    with written_whole(out_of_fold) as partial:
+        predictions.to_csv(partial, index=False)
+    judgement = judge(check_predictions(predictions), table)
+    calibration = fit_calibration(
+        logits,
+        figures.truth,
+        figures.truth,
+        figures.case,
+        fitted_on=f"out-of-fold scores of {len(logits)} figures, folds by {recipe.folds.scheme}",
+    )
+    bundle = out / "bundle"
+    _save(bundle, recipe, table, members, calibration, judgement)
+    record = _record(table, recipe, members, started, fabric)
+    write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
+    metrics = json.dumps(judgement.to_dict(), indent=2, ensure_ascii=False)
+    write_text(out / "metrics.json", metrics + "\n")
+    report = out / "report.html"
+    write_report(
+        report,
+        judgement,
+        table,
+        title=f"{recipe.name}: out-of-fold scores",
+        facts=_facts(recipe, figures, names),
+    )
+    on_progress("judging", 1, 1, "")
+    return TrainingRun(bundle, out_of_fold, report, judgement)
+
+
+def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
+    """Return what an epoch will hold, one row a (domain, class): figures and expected share."""
+    figures = training_figures(table, recipe.soft_labels)
+    weights = figure_weights(
+        figures.domain,
+        figures.atypical,
+        class_balance=recipe.sampling.class_balance,
+        domain_balance=recipe.sampling.domain_balance,
+    )
+    return cell_shares(figures.domain, figures.atypical, weights, figures.domains)
+
+
+def _folds(
+    table: FigureTable, figures: TrainingFigures, recipe: Recipe
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return the fold of each figure and what each fold is called."""
+    if recipe.folds.scheme == "domains":
+        folds, names = domain_folds(table.frame)
+        return folds, [f"without {name}" for name in names]
+    count = min(recipe.folds.count, len(np.unique(figures.case)))
+    return slide_folds(table.frame, count, recipe.seed), [
+        f"fold {fold + 1} of {count}" for fold in range(count)
+    ]
+
+
+def _identity(table: FigureTable, recipe: Recipe, folds: npt.NDArray[np.int64]) -> str:
+    """Hash what decides the weights: the recipe, the table, and the folds."""
+    text = to_toml(recipe) + table.frame.to_csv(index=False)
+    return hashlib.sha256(text.encode() + folds.tobytes()).hexdigest()
+
+
+def _out_of_fold(members: list[Member], count: int) -> npt.NDArray[np.float64]:
+    logits = np.full(count, np.nan)
+    for member in members:
+        logits[member.held_out] = member.logit
+    return logits
+
+
+def _predictions(
+    table: FigureTable,
+    logits: npt.NDArray[np.float64],
+    folds: npt.NDArray[np.int64],
+    fitted: CrossFitted,
+) -> pd.DataFrame:
+    """Return the predictions table, with the fold and the raw logit of each figure beside it."""
+    return pd.DataFrame(
+        {
+            "figure_id": table.frame["figure_id"],
+            "image": table.frame["image"],
+            "p_atypical": fitted.p,
+            "call": np.where(fitted.call, "atypical", "normal"),
+            "refer": np.where(fitted.refer, "true", "false"),
+            "spread": "",
+            "phase": "",
+            "fold": folds,
+            "logit": logits,
+        }
+    )
+
+
+def _save(
+    folder: Path,
+    recipe: Recipe,
+    table: FigureTable,
+    members: list[Member],
+    calibration: Calibration,
+    judgement: Judgement,
+) -> None:
+    spec = backbone_spec(recipe.backbone.key)
+    mpp = table.frame["mpp"]
+    manifest = BundleManifest(
+        name=recipe.name,
+        backbone=spec.key,
+        adapter=recipe.adapter,
+        pooling=spec.pooling,
+        crop_um=recipe.backbone.crop_um,
+        input_px=recipe.backbone.input_px,
+        training_mpp=(float(mpp.min()), float(mpp.max())),
+        mean=spec.mean,
+        std=spec.std,
+        dropout=recipe.head.dropout,
+        members=member_names(len(members)),
+    )
+    truth = judgement.figures["truth"]
+    card = model_card(
+        manifest,
+        calibration,
+        data=f"{len(table)} figures of {table.frame['case'].nunique()} cases from "
+        f"`{table.root.name}`, {int(truth.sum())} of them atypical.",
+        licence=f"Backbone: {spec.licence}. The figures' own licence holds for what was trained "
+        "on them; ask whoever trained this bundle.",
+        by_domain=judgement.domains.frame,
+    )
+    save_bundle(folder, manifest, [member.state for member in members], calibration, card)
+
+
+def _record(
+    table: FigureTable,
+    recipe: Recipe,
+    members: list[Member],
+    started: datetime,
+    fabric: Fabric,
+) -> dict[str, object]:
+    return {
+        "atypia": atypia.__version__,
+        "torch": torch.__version__,
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "figures": len(table),
+        "root": table.root.name,
+        "device": str(fabric.device),
+        "precision": recipe.schedule.precision,
+        "threads": torch.get_num_threads(),
+        "seconds_of_member": [round(member.seconds, 1) for member in members],
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "started": started.isoformat(timespec="seconds"),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _facts(recipe: Recipe, figures: TrainingFigures, names: list[str]) -> dict[str, str]:
+    cases = len(np.unique(figures.case))
+    return {
+        "Recipe": f"{recipe.name}, seed {recipe.seed}",
+        "Network": f"{recipe.backbone.key}, adapter {recipe.adapter.kind}, "
+        f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
+        "Figures": f"{len(figures.truth)} of {cases} cases in {len(figures.domains)} domains",
+        "Judged": f"every figure by the member that has not seen it ({len(names)} folds by "
+        f"{recipe.folds.scheme}), called by an operating point fitted on the other folds",
+        "atypia": atypia.__version__,
+        "Made on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
