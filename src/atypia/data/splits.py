@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from atypia.data.domains import domain_names
 from atypia.data.votes import hard_labels
 from atypia.errors import TableError
+
+_OVERALL = 4.0
+_STARTS = 16
 
 Folds = npt.NDArray[np.int64]
 
@@ -22,12 +24,18 @@ def slide_folds(frame: pd.DataFrame, count: int, seed: int) -> Folds:
     """Divide figures into folds, all figures of a case, or of a slide, in one.
 
     Folds are stratified by domain and class together (unlabelled figures are a class of their
-    own), as well as whole cases allow (scikit-learn's StratifiedGroupKFold).
+    own), by class over all domains, and by size, as well as whole cases allow: from each of
+    several random divisions, cases move to where they disturb the balance least until none can
+    be moved to advantage, and the best of these divisions is taken. (scikit-learn's
+    StratifiedGroupKFold places the most uneven cases first, in an order that the seed hardly
+    touches, and never revises a placement: on AMi-Br all its seeds give one division, whose folds
+    hold 16 to 29 % atypical figures where 22 % are atypical; these hold 19 to 25 %.)
 
     Args:
         frame: a figure table's frame.
         count: number of folds, at least 2 and at most the number of cases.
-        seed: of the shuffling; the same frame, count and seed give the same folds.
+        seed: of the first division; the same figures, count and seed give the same folds, in
+            whatever order the rows stand.
 
     Returns:
         The fold of every figure, shape (N,), int64 in 0..count-1; no fold is empty.
@@ -35,29 +43,74 @@ def slide_folds(frame: pd.DataFrame, count: int, seed: int) -> Folds:
     Raises:
         TableError: fewer than 2 folds, or more folds than cases.
     """
-    groups = _groups(frame)
-    cases = len(np.unique(groups))
+    names = _groups(frame)
+    groups, members = np.unique(names, return_inverse=True)
     if count < 2:
         raise TableError(f"{count} folds: expected at least 2")
-    if cases < count:
+    if len(groups) < count:
         raise TableError(
-            f"{count} folds: the table has only {cases} case{'s' if cases > 1 else ''} (all "
-            f"figures of a slide or case stay together); ask for at most {cases} folds, or add "
-            "slides"
+            f"{count} folds: the table has only {len(groups)} "
+            f"case{'s' if len(groups) > 1 else ''} (all figures of a slide or case stay "
+            f"together); ask for at most {len(groups)} folds, or add slides"
         )
-    labels = hard_labels(frame)
-    strata = pd.Series(domain_names(frame)) + pd.Series(labels).map({0.0: " 0", 1.0: " 1"}).fillna(
-        ""
-    )
-    codes = pd.factorize(strata)[0]
-    folds = np.full(len(frame), -1, dtype=np.int64)
-    splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # A class of one domain with fewer figures than folds cannot be in every fold: expected.
-        warnings.filterwarnings("ignore", message="The least populated class")
-        for fold, (_, held_out) in enumerate(splitter.split(codes, codes, groups)):
-            folds[held_out] = fold
-    return folds
+    folds = _balanced(_group_counts(frame, members, len(groups)), count, seed)
+    return folds[members]
+
+
+def _group_counts(
+    frame: pd.DataFrame, members: npt.NDArray[np.int64], groups: int
+) -> npt.NDArray[np.float64]:
+    """Return how many figures of each stratum every group holds, shape (groups, strata).
+
+    Strata overlap: (domain, class), then class, then all. Each column is divided by the root of
+    its sum, so that squared deviations weigh as in a chi-square statistic; class and size over
+    all domains weigh more, for an operating point is fitted over all of them.
+    """
+    classes = pd.Series(hard_labels(frame)).map({0.0: "normal", 1.0: "atypical"}).fillna("")
+    cells = pd.Series(domain_names(frame)) + "\n" + classes
+    columns = []
+    everything = pd.Series("", index=classes.index)
+    for strata, weight in ((cells, 1.0), (classes, _OVERALL), (everything, _OVERALL)):
+        codes, found = pd.factorize(strata, sort=True)
+        counts = np.zeros((groups, len(found)))
+        np.add.at(counts, (members, codes), 1.0)
+        columns.append(counts * np.sqrt(weight / counts.sum(axis=0)))
+    return np.concatenate(columns, axis=1)
+
+
+def _balanced(counts: npt.NDArray[np.float64], folds: int, seed: int) -> Folds:
+    """Return a fold for every group, shape (groups,): the best of several divisions."""
+    random = np.random.default_rng(seed)
+    best, best_cost = np.zeros(len(counts), dtype=np.int64), np.inf
+    for _ in range(_STARTS):
+        fold_of, totals = _settled(counts, folds, random.permutation(len(counts)))
+        cost = float(np.square(totals).sum())
+        if cost < best_cost - 1e-9:
+            best, best_cost = fold_of, cost
+    return best
+
+
+def _settled(
+    counts: npt.NDArray[np.float64], folds: int, order: npt.NDArray[np.int64]
+) -> tuple[Folds, npt.NDArray[np.float64]]:
+    """Deal groups out in `order`, move them to advantage; return folds and their totals."""
+    fold_of = np.empty(len(counts), dtype=np.int64)
+    fold_of[order] = np.arange(len(counts)) % folds
+    totals = np.zeros((folds, counts.shape[1]))
+    np.add.at(totals, fold_of, counts)
+    moved = True
+    while moved:
+        moved = False
+        for group in order:
+            own = fold_of[group]
+            totals[own] -= counts[group]
+            # The sum of squares over folds grows by 2 * total . counts where the group joins.
+            growth = totals @ counts[group]
+            best = int(np.argmin(growth))
+            if growth[own] - growth[best] > 1e-9:
+                fold_of[group], moved = best, True
+            totals[fold_of[group]] += counts[group]
+    return fold_of, totals
 
 
 def domain_folds(frame: pd.DataFrame) -> tuple[Folds, list[str]]:
@@ -88,11 +141,12 @@ def domain_folds(frame: pd.DataFrame) -> tuple[Folds, list[str]]:
     return folds.astype(np.int64), [str(name) for name in names]
 
 
-def _groups(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return a group for every figure, shape (N,): what shares a case or a slide shares a group."""
-    cases, case_names = pd.factorize(frame["case"])
-    slides, slide_names = pd.factorize(frame["slide"])
+def _groups(frame: pd.DataFrame) -> npt.NDArray[Any]:
+    """Return a group name for every figure, shape (N,): what shares a case or slide shares it."""
+    cases, case_names = pd.factorize(frame["case"], sort=True)
+    slides, slide_names = pd.factorize(frame["slide"], sort=True)
     size = len(case_names) + len(slide_names)
     links = coo_array((np.ones(len(frame)), (cases, len(case_names) + slides)), shape=(size, size))
-    group = connected_components(links, directed=False)[1]
-    return np.asarray(group[cases], dtype=np.int64)
+    component = connected_components(links, directed=False)[1][: len(case_names)]
+    first = pd.Series(case_names).groupby(component).transform("min").to_numpy()
+    return np.asarray(first[cases])

@@ -24,7 +24,7 @@ def vote_columns(frame: pd.DataFrame) -> list[str]:
 
 def _votes(frame: pd.DataFrame) -> Floats:
     """Return the votes, shape (N, experts), float64 in {0, 1, NaN}."""
-    return frame[vote_columns(frame)].to_numpy(dtype=np.float64).reshape(len(frame), -1)
+    return frame[vote_columns(frame)].to_numpy(dtype=np.float64)
 
 
 def vote_counts(frame: pd.DataFrame) -> npt.NDArray[np.int64]:

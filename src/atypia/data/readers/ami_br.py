@@ -6,13 +6,13 @@ Files: `AMI-BR.csv` and `patches/{normal,atypical}/{dataset}_{uid}.png` (or .jpg
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS
 from atypia.data.raw import read_text
-from atypia.data.readers.layout import Layout, images_by_stem, need_columns, subfolder
+from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
 from atypia.data.readers.midog import BREAST, Origin, origin_of, scanner_mpp
 from atypia.data.table import FigureTable, from_rows
 
@@ -112,8 +112,8 @@ def patches(folder: Path, below: str) -> dict[str, str]:
     for name in _CLASSES:
         classed = subfolder(parent, name) if parent else None
         if parent and classed:
-            images = images_by_stem(classed)
-            found |= {stem: f"{parent.name}/{classed.name}/{file}" for stem, file in images.items()}
+            for file in image_names(classed):
+                found[PurePosixPath(file).stem] = f"{parent.name}/{classed.name}/{file}"
     return found
 
 

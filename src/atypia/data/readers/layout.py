@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -50,15 +50,42 @@ def need_columns(text: pd.DataFrame, names: Sequence[str], source: Path) -> None
         raise TableError(told(str(source), faults))
 
 
-def images_by_stem(folder: Path) -> dict[str, str]:
-    """Return the images right inside `folder`, name without ending -> name, in sorted order."""
-    if not folder.is_dir():
-        return {}
-    return {
-        path.stem: path.name
-        for path in sorted(folder.iterdir())
+def image_names(folder: Path) -> list[str]:
+    """Return the names of the images right inside `folder`, sorted; hidden files left out."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    }
+    )
+
+
+def find_images(ids: pd.Series, folder: Path, *below: str) -> list[str]:
+    """Return an image path relative to `folder` for every id that names it.
+
+    Args:
+        ids: file names, with or without ending.
+        folder: the layout's folder.
+        below: folders inside it that are searched; where nothing is found, the path is the one
+            expected in the first of them, so that the audit can name it.
+    """
+    exact: dict[str, str] = {}
+    by_stem: dict[str, str] = {}
+    for name in reversed(below):
+        if (folder / name).is_dir():
+            for file in image_names(folder / name):
+                path = file if name == "." else f"{name}/{file}"
+                exact[file] = by_stem[PurePosixPath(file).stem] = path
+    paths = []
+    for one in map(str, ids):
+        stem = PurePosixPath(one).stem if one.lower().endswith(IMAGE_SUFFIXES) else one
+        paths.append(exact.get(one) or by_stem.get(stem) or f"{below[0]}/{one}")
+    return paths
+
+
+def distinct(ids: pd.Series) -> pd.Series:
+    """Return ids with "#2", "#3" ... after the second and later of equal ones, so none is lost."""
+    nth = ids.groupby(ids).cumcount()
+    return ids.where((nth == 0) | (ids == ""), ids + "#" + (nth + 1).astype(str))
 
 
 def subfolder(folder: Path, name: str) -> Path | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from atypia.data.readers import ami_br
+from atypia.data.readers import ami_br, ami_br_benchmark, class_folders, midog25, omg_octo
 from atypia.data.readers.layout import Layout
 
-#: Key -> layout, in the order in which a folder is tried.
-LAYOUTS: dict[str, Layout] = {layout.key: layout for layout in (ami_br.LAYOUT,)}
+#: Key -> layout, in the order in which a folder is tried: class folders last, for some of the
+#: others hold such folders too.
+LAYOUTS: dict[str, Layout] = {
+    reader.LAYOUT.key: reader.LAYOUT
+    for reader in (ami_br, ami_br_benchmark, midog25, omg_octo, class_folders)
+}

@@ -1,0 +1,245 @@
+"""`atypia data`: check, describe, import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atypia.data.describe import Description
+    from atypia.data.table import FigureTable
+
+app = typer.Typer(no_args_is_help=True, help="Look at figures: check, describe, import.")
+
+_SHOWN_FINDINGS = 40
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A figure table (.csv, .parquet), or a folder in a known layout: ami-br, "
+        "ami-br-benchmark, midog25, omg-octo, class-folders, or one with a figures.csv.",
+        show_default=False,
+    ),
+]
+LayoutName = Annotated[
+    str | None, typer.Option("--layout", help="The folder's layout, where it is not found out.")
+]
+Mpp = Annotated[
+    float | None,
+    typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what SOURCE says."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="OURS=THEIRS",
+        help="Name a column of the table, e.g. label=majority. Once for each column.",
+    ),
+]
+
+
+@app.command()
+def check(
+    source: Source,
+    layout: LayoutName = None,
+    mpp: Mpp = None,
+    column: Columns = None,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Also decode and compare every image.")
+    ] = True,
+) -> None:
+    """Find what is wrong with figures: missing or odd images, duplicates, contradictions, leaks.
+
+    Exits with 1 if errors were found, with 0 if there are only warnings or nothing.
+
+    Example: atypia data check my-figures.csv --column label=majority --mpp 0.25
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from atypia.data.audit import audit
+
+    table = _opened(source, layout, mpp, column)
+    with _progress("images", show=images) as progress:
+        findings = audit(table, images=images, progress=progress)
+    console = Console()
+    _summary(console, table, source)
+    if findings:
+        shown = Table("", "finding", show_lines=False, box=None, pad_edge=False)
+        for finding in findings[:_SHOWN_FINDINGS]:
+            colour = "red" if finding.level == "error" else "yellow"
+            shown.add_row(f"[{colour}]{finding.level}[/]", _plain(finding.message))
+        console.print(shown)
+        if len(findings) > _SHOWN_FINDINGS:
+            console.print(f"... and {len(findings) - _SHOWN_FINDINGS:,} findings more")
+    errors = sum(finding.level == "error" for finding in findings)
+    warnings = len(findings) - errors
+    if not findings:
+        console.print("[green]nothing found[/]")
+    else:
+        console.print(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+    if errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def describe(
+    source: Source, layout: LayoutName = None, mpp: Mpp = None, column: Columns = None
+) -> None:
+    """Count figures, slides, classes and domains, and tell how well the experts agree.
+
+    Example: atypia data describe data/ami-br
+    """
+    from rich.console import Console
+
+    from atypia.data.describe import describe as described
+
+    table = _opened(source, layout, mpp, column)
+    description = described(table)
+    console = Console()
+    _summary(console, table, source)
+    console.print(_domains(description))
+    if description.experts:
+        console.print(_agreement(description))
+    for remark in description.remarks:
+        console.print(f"[yellow]note[/] {_plain(remark)}", soft_wrap=True)
+
+
+@app.command("import")
+def import_(
+    source: Source,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder for figures.csv and images/."),
+    ],
+    layout: LayoutName = None,
+    mpp: Mpp = None,
+    column: Columns = None,
+) -> None:
+    """Copy figures of any layout into one folder: figures.csv, and their crops in images/.
+
+    Exits with 1 if images could not be read; each is named, and the others are imported.
+
+    Example: atypia data import downloads/AMi-Br --out data/ami-br
+    """
+    from rich.console import Console
+
+    from atypia.data.gathering import gather
+
+    table = _opened(source, layout, mpp, column)
+    with _progress("copying") as progress:
+        gathered, faults = gather(table, out, progress=progress)
+    console = Console()
+    for fault in faults[:_SHOWN_FINDINGS]:
+        console.print(f"[red]error[/] {_plain(str(fault))}", soft_wrap=True)
+    if len(faults) > _SHOWN_FINDINGS:
+        console.print(f"... and {len(faults) - _SHOWN_FINDINGS:,} images more")
+    console.print(f"{len(gathered):,} figures written to {_plain(str(out / 'figures.csv'))}")
+    if faults:
+        raise typer.Exit(1)
+
+
+def _opened(
+    source: Path, layout: str | None, mpp: float | None, columns: list[str] | None
+) -> FigureTable:
+    from atypia.data.readers.opening import open_figures
+
+    mapping = {}
+    for pair in columns or ():
+        ours, equals, theirs = pair.partition("=")
+        if not (ours.strip() and equals and theirs.strip()):
+            raise typer.BadParameter(f"{pair!r}: expected OURS=THEIRS, e.g. label=majority")
+        if ours.strip() in mapping:
+            raise typer.BadParameter(f"{pair!r}: {ours.strip()} is named twice")
+        mapping[ours.strip()] = theirs.strip()
+    return open_figures(source, layout=layout, mapping=mapping or None, mpp=mpp)
+
+
+@contextmanager
+def _progress(what: str, *, show: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function (done, in all) that moves a bar with a rate and a remaining time."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        Remaining(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not show) as bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def move(done: int, total: int) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{done / elapsed:,.0f}/s" if elapsed else ""
+            bar.update(task, completed=done, total=total, rate=rate)
+
+        yield move
+
+
+def _summary(console: object, table: FigureTable, source: Path) -> None:
+    from rich.console import Console
+
+    from atypia.data.describe import describe as described
+
+    assert isinstance(console, Console)
+    counts = described(table)
+    line = (
+        f"{_counted(counts.figures, 'figure')}, {_counted(counts.slides, 'slide')}, "
+        f"{_counted(counts.cases, 'case')}, {counts.atypical:,} atypical, "
+        f"{_counted(counts.domains, 'domain')}"
+    )
+    if counts.unlabelled:
+        line += f", {counts.unlabelled:,} without a class"
+    console.print(f"{_plain(str(source))}: {line}", soft_wrap=True, highlight=False)
+
+
+def _domains(description: Description) -> object:
+    from rich.table import Table
+
+    shown = Table("domain", title="By domain", title_justify="left")
+    for heading in ("figures", "slides", "atypical", "share", "um/px"):
+        shown.add_column(heading, justify="right")
+    for name, row in description.by_domain.iterrows():
+        share = _percent(row["share"])
+        counts = (f"{row[key]:,}" for key in ("figures", "slides", "atypical"))
+        shown.add_row(_plain(str(name)), *counts, share, row["mpp"] or "unknown")
+    return shown
+
+
+def _agreement(description: Description) -> object:
+    from rich.table import Table
+
+    title = f"Agreement of {description.experts} experts"
+    shown = Table("domain", title=title, title_justify="left")
+    for heading in ("voted", "unanimous", "Fleiss' kappa"):
+        shown.add_column(heading, justify="right")
+    for name, row in description.agreement.iterrows():
+        kappa = f"{row['kappa']:.3f}" if row["kappa"] == row["kappa"] else "-"
+        shown.add_row(_plain(str(name)), f"{row['voted']:,}", _percent(row["unanimous"]), kappa)
+    return shown
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share == share else "-"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

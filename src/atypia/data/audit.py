@@ -1,0 +1,247 @@
+"""The audit: what is wrong with figures though each row by itself is in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from atypia.data.domains import domain_names
+from atypia.data.images import read_image
+from atypia.data.table import FigureTable
+from atypia.data.votes import contradicted, hard_labels, vote_counts
+from atypia.errors import AtypiaError
+from atypia.files import inside
+
+_THREADS = 8
+_SPLIT_COLUMNS = ("split", "fold")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing an audit found.
+
+    Attributes:
+        level: "error" (a figure cannot be used, or figures measured on it cannot be trusted) or
+            "warning" (look at it).
+        figures: the ids of the figures it is about; empty where it is about the whole table.
+        message: one line: what, where, and what to do.
+    """
+
+    level: Literal["error", "warning"]
+    figures: tuple[str, ...]
+    message: str
+
+
+def audit(
+    table: FigureTable, images: bool = True, progress: Progress | None = None
+) -> list[Finding]:
+    """Look for what makes figures unusable or results untrustworthy.
+
+    Args:
+        table: the figures.
+        images: also decode every image: unreadable ones, odd sizes, equal pixels.
+        progress: called with (images done, images in all) now and then.
+
+    Returns:
+        Errors first, then warnings.
+    """
+    found = [
+        *_classes(table.frame),
+        *_groups(table.frame),
+        *_labels(table.frame),
+        *_places(table.frame),
+        *_splits(table.frame),
+    ]
+    if images:
+        found += _images(table, progress)
+    return sorted(found, key=lambda finding: finding.level != "error")
+
+
+def own_slides(frame: pd.DataFrame) -> pd.Series:
+    """Tell which figures count as a slide of their own because no slide is named."""
+    return frame["slide"] == frame["figure_id"]
+
+
+def _finding(
+    level: Literal["error", "warning"], frame: pd.DataFrame, mask: pd.Series, message: str
+) -> Iterator[Finding]:
+    ids = tuple(frame.loc[mask, "figure_id"])
+    if ids:
+        subject = "1 figure" if len(ids) == 1 else f"{len(ids):,} figures"
+        yield Finding(level, ids, f"{subject} {message} ({_named(ids)})")
+
+
+def _named(ids: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
+
+
+def _classes(frame: pd.DataFrame) -> Iterator[Finding]:
+    classes = hard_labels(frame)
+    known = classes[np.isfinite(classes)]
+    if len(known) and len(np.unique(known)) == 1:
+        which = "atypical" if known[0] else "normal"
+        message = f"all labelled figures are {which}: nothing can be learned or judged; add others"
+        yield Finding("error", (), message)
+    unlabelled = pd.Series(~np.isfinite(classes), index=frame.index)
+    yield from _finding("warning", frame, unlabelled, "without a label or a majority of votes")
+
+
+def _groups(frame: pd.DataFrame) -> Iterator[Finding]:
+    alone = own_slides(frame)
+    yield from _finding(
+        "warning",
+        frame,
+        alone,
+        "without a slide: each counts as a slide of its own, so folds may divide a slide and look "
+        "better than they are; fill the column slide or case",
+    )
+    if frame["slide"].nunique() == 1:
+        message = (
+            f"all figures are of one slide ({frame['slide'].iloc[0]}): folds cannot hold slides "
+            "apart; add figures of other slides"
+        )
+        yield Finding("error", (), message)
+    elif frame["case"].nunique() == 1:
+        message = f"all figures are of one case ({frame['case'].iloc[0]}); add other cases"
+        yield Finding("error", (), message)
+    yield from _finding(
+        "warning", frame, frame["mpp"].isna(), "without mpp (um/px): give it (--mpp) before use"
+    )
+    spread = pd.Series(domain_names(frame), index=frame.index).groupby(frame["case"]).nunique()
+    several = spread[spread > 1].index
+    yield from _finding(
+        "warning",
+        frame,
+        frame["case"].isin(several),
+        f"of {len(several)} cases that lie in several domains: leaving a domain out would leak",
+    )
+
+
+def _labels(frame: pd.DataFrame) -> Iterator[Finding]:
+    against = pd.Series(contradicted(frame), index=frame.index)
+    message = "whose label is against the majority of their votes: correct one or the other"
+    yield from _finding("error", frame, against, message)
+    voted = vote_counts(frame) > 0
+    tied = pd.Series(voted & ~np.isfinite(hard_labels(frame)), index=frame.index)
+    yield from _finding("warning", frame, tied, "with a tie of votes and no label: no class")
+
+
+def _places(frame: pd.DataFrame) -> Iterator[Finding]:
+    placed = frame[frame["x"].notna() & frame["y"].notna()]
+    again = placed.duplicated(["slide", "x", "y"], keep=False).reindex(
+        frame.index, fill_value=False
+    )
+    yield from _finding("warning", frame, again, "at the same place of a slide as another")
+    shown = frame["image"] != ""
+    shared = shown & frame["image"].where(shown).duplicated(keep=False)
+    yield from _finding("warning", frame, shared, "that share an image file with another")
+
+
+def _splits(frame: pd.DataFrame) -> Iterator[Finding]:
+    for column in _SPLIT_COLUMNS:
+        if column not in frame.columns:
+            continue
+        part = frame[column].where(frame[column].notna() & (frame[column] != ""))
+        for group in ("case", "slide"):
+            divided = part.groupby(frame[group]).transform("nunique") > 1
+            if divided.any():
+                names = sorted(frame.loc[divided, group].unique())
+                yield from _finding(
+                    "error",
+                    frame,
+                    divided,
+                    f"of {group}s divided over the column {column} ({_named(names)}): results "
+                    f"would be too good; keep each {group} in one {column}",
+                )
+                break
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What decoding one image told: its size and the hash of its pixels, or why it failed."""
+
+    size: tuple[int, int] | None
+    pixels: str
+    fault: str
+
+
+def _look(root: Path, image: str) -> _Look:
+    try:
+        path = inside(root, image)
+        if not path.exists():
+            return _Look(None, "", "missing")
+        pixels = read_image(path)
+    except AtypiaError as fault:
+        return _Look(None, "", str(fault))
+    shape = f"{pixels.shape}".encode()
+    hashed = blake2b(shape + pixels.tobytes(), digest_size=16).hexdigest()
+    return _Look((pixels.shape[1], pixels.shape[0]), hashed, "")
+
+
+def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
+    frame = table.frame[table.frame["image"] != ""]
+    images = list(dict.fromkeys(frame["image"]))
+    looks: dict[str, _Look] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for image, look in zip(
+            images, pool.map(lambda one: _look(table.root, one), images), strict=True
+        ):
+            looks[image] = look
+            if progress and (len(looks) % 50 == 0 or len(looks) == len(images)):
+                progress(len(looks), len(images))
+    seen = frame["image"].map(looks)
+    missing = seen.map(lambda look: look.fault == "missing").astype(bool)
+    message = f"whose image is missing in {table.root}: add the files or take the rows out"
+    yield from _finding("error", frame, missing, message)
+    for (_, row), look in zip(frame.iterrows(), seen, strict=True):
+        if look.fault and look.fault != "missing":
+            yield Finding("error", (str(row["figure_id"]),), look.fault)
+    read = frame[seen.map(lambda look: not look.fault).astype(bool)]
+    yield from _sizes(read, read["image"].map(lambda image: looks[image].size))
+    yield from _duplicates(read, read["image"].map(lambda image: looks[image].pixels))
+
+
+def _sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
+    counts = Counter(sizes)
+    if len(counts) < 2:
+        return
+    usual, most = counts.most_common(1)[0]
+    for size, _ in counts.most_common()[1:]:
+        message = (
+            f"of {size[0]} x {size[1]} px, where {most:,} are {usual[0]} x {usual[1]}: check that "
+            "their mpp is right"
+        )
+        yield from _finding("warning", frame, sizes.map(lambda s, one=size: s == one), message)
+
+
+def _duplicates(frame: pd.DataFrame, pixels: pd.Series) -> Iterator[Finding]:
+    repeated = frame[pixels.duplicated(keep=False)]
+    classes = pd.Series(hard_labels(repeated), index=repeated.index)
+    for _, twins in repeated.groupby(pixels[repeated.index], sort=False):
+        ids = tuple(twins["figure_id"])
+        names = _named(ids)
+        if classes[twins.index].nunique() > 1:
+            message = f"the same pixels with two labels: {names}; keep the right one"
+            yield Finding("error", ids, message)
+        parts = [
+            name
+            for name in _SPLIT_COLUMNS
+            if name in twins and twins[name].replace("", np.nan).nunique() > 1
+        ]
+        if parts:
+            message = f"the same pixels on both sides of the column {parts[0]}: {names}; keep one"
+            yield Finding("error", ids, message)
+        elif twins["case"].nunique() > 1 or twins["slide"].nunique() > 1:
+            message = f"the same pixels in several slides or cases: {names}; keep one"
+            yield Finding("warning", ids, message)
+        elif classes[twins.index].nunique() < 2:
+            yield Finding("warning", ids, f"the same pixels twice: {names}; keep one")

@@ -1,0 +1,107 @@
+"""The description: how many figures of what, from where, and how well the experts agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from atypia.data.audit import own_slides
+from atypia.data.domains import domain_names
+from atypia.data.table import FigureTable
+from atypia.data.votes import agreement, hard_labels, vote_columns
+
+
+@dataclass(frozen=True)
+class Description:
+    """A figure table in numbers.
+
+    Attributes:
+        figures, slides, cases, domains, experts: counts.
+        atypical, normal, unlabelled: figures by class (label, else majority of votes).
+        by_domain: one row a domain, indexed by name: figures, slides, atypical (counts), share
+            (of atypical in labelled figures, NaN without any), mpp (um/px: "0.23", "0.23-0.25",
+            or "" where unknown).
+        agreement: as `votes.agreement`; the last row is "all".
+        remarks: what a reader must know beside the numbers, one line each.
+    """
+
+    figures: int
+    slides: int
+    cases: int
+    domains: int
+    experts: int
+    atypical: int
+    normal: int
+    unlabelled: int
+    by_domain: pd.DataFrame
+    agreement: pd.DataFrame
+    remarks: tuple[str, ...]
+
+
+def describe(table: FigureTable) -> Description:
+    """Describe a figure table; looks at no image."""
+    frame = table.frame
+    classes = hard_labels(frame)
+    by_domain = _by_domain(frame, classes)
+    return Description(
+        figures=len(frame),
+        slides=frame["slide"].nunique(),
+        cases=frame["case"].nunique(),
+        domains=len(by_domain),
+        experts=len(vote_columns(frame)),
+        atypical=int((classes == 1).sum()),
+        normal=int((classes == 0).sum()),
+        unlabelled=int(np.isnan(classes).sum()),
+        by_domain=by_domain,
+        agreement=agreement(frame),
+        remarks=tuple(_remarks(frame)),
+    )
+
+
+def _by_domain(frame: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
+    names = domain_names(frame)
+    rows = {}
+    for name in sorted(set(names)):
+        inside = names == name
+        part, known = frame[inside], classes[inside][np.isfinite(classes[inside])]
+        rows[name] = {
+            "figures": len(part),
+            "slides": part["slide"].nunique(),
+            "atypical": int(known.sum()),
+            "share": float(known.mean()) if len(known) else np.nan,
+            "mpp": _range(part["mpp"]),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _range(mpp: pd.Series) -> str:
+    low, high = mpp.min(), mpp.max()
+    if np.isnan(low):
+        return ""
+    return f"{low:.3g}" if low == high else f"{low:.3g}-{high:.3g}"
+
+
+def _remarks(frame: pd.DataFrame) -> list[str]:
+    remarks = []
+    alone = int(own_slides(frame).sum())
+    if alone:
+        remarks.append(
+            f"{alone:,} of {len(frame):,} figures name no slide: each counts as a slide of its "
+            "own, and folds cannot keep the slides they came from together"
+        )
+    without = int(frame["mpp"].isna().sum())
+    if without:
+        remarks.append(f"{without:,} figures have no mpp (um/px): give it with --mpp")
+    sources = frame.loc[frame["mpp"].notna(), "mpp_source"].value_counts()
+    meanings = {
+        "layout": "by the scanner, as the layout's documentation states it",
+        "given": "as given by the caller",
+    }
+    remarks += [
+        f"mpp of {count:,} figures {meanings[source]}"
+        for source, count in sources.items()
+        if source in meanings
+    ]
+    return remarks

@@ -1,0 +1,151 @@
+"""AMi-Br_Benchmark: AMi-Br, AtNorM-Br and AtNorM-MD (Banerjee et al. 2026, arXiv 2506.21444).
+
+Files: `AMi-Br/{Normal,Atypical}/{dataset}_{uid}.png` with `amibr_train_split.csv`;
+`AtNorM-Br/{Normal,Atypical}/N.png`; `AtNorM-MD/{Normal,Atypical}/N.png` with
+`AtNorM-MD_expert_votes.csv` (`Filename, Expert_1..Expert_5, Majority`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from atypia.data.raw import read_text
+from atypia.data.readers.ami_br import ami_br_rows, patches
+from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
+from atypia.data.readers.midog import BREAST
+from atypia.data.table import FigureTable, from_frame, from_rows
+from atypia.errors import TableError
+
+SPLIT_TABLE = "amibr_train_split.csv"
+VOTES_TABLE = "AtNorM-MD_expert_votes.csv"
+_EXPERTS = range(1, 6)
+
+
+def recognises(folder: Path) -> bool:
+    """Tell whether `folder` is the benchmark's folder, or that of one of its sets inside it."""
+    return _is_benchmark(folder) or _set_of(folder) is not None
+
+
+def read(folder: Path) -> FigureTable:
+    """Read the benchmark: all its sets, or one where `folder` is that set's own folder.
+
+    The column `set` names the set. `split` is "train" for AMi-Br figures in the training split
+    and "held-out" for all others: they are there to measure on. AMi-Br figures that the split
+    table does not list have no slide of their own here (each counts as its own), nor have those
+    of AtNorM-Br and AtNorM-MD. mpp is known for AMi-Br's listed figures only, by their scanner.
+
+    Raises:
+        TableError: a table is missing or faulty; all faults at once.
+    """
+    one = _set_of(folder)
+    home = folder.parent if one and not _is_benchmark(folder) else folder
+    chosen = [one] if one and home != folder else [n for n in _SETS if subfolder(home, n)]
+    tables = [_SETS[name](home) for name in chosen]
+    if not tables:
+        raise TableError(f"{folder}: none of the benchmark's sets ({', '.join(_SETS)}) is there")
+    frame = pd.concat([table.frame for table in tables], ignore_index=True)
+    frame[["phase_1", "phase_2"]] = frame.reindex(columns=["phase_1", "phase_2"]).fillna("")
+    return from_frame(frame, home)
+
+
+def _is_benchmark(folder: Path) -> bool:
+    return (folder / SPLIT_TABLE).is_file() or (folder / VOTES_TABLE).is_file()
+
+
+def _set_of(folder: Path) -> str | None:
+    name = folder.resolve().name
+    return name if name in _SETS and _is_benchmark(folder.parent) else None
+
+
+def _ami_br(home: Path) -> FigureTable:
+    path = home / SPLIT_TABLE
+    text = read_text(path)
+    votes = [f"expert{number}_atypical" for number in (1, 2, 3)]
+    need_columns(text, ["slide", "dataset", "uid", *votes, "majority_atypical"], path)
+    images = patches(home, "AMi-Br")
+    listed = from_rows(ami_br_rows(text, images).assign(split="train"), home, str(path)).frame
+    rest = {stem: image for stem, image in images.items() if stem not in set(listed["figure_id"])}
+    unlisted = pd.DataFrame(
+        {"figure_id": [*rest], "image": [*rest.values()], "tumour": BREAST, "species": "human"}
+    ).assign(label=[_label(image) for image in rest.values()], split="held-out")
+    parts = [listed, from_frame(unlisted, home).frame] if rest else [listed]
+    return FigureTable(pd.concat(parts, ignore_index=True).assign(set="AMi-Br"), home)
+
+
+def _atnorm_br(home: Path) -> FigureTable:
+    frame = _classed(home, "AtNorM-Br")
+    return from_frame(frame.assign(tumour=BREAST, laboratory="TCGA", species="human"), home)
+
+
+def _atnorm_md(home: Path) -> FigureTable:
+    frame = _classed(home, "AtNorM-MD")
+    path = home / VOTES_TABLE
+    if not path.is_file():
+        return from_frame(frame, home)
+    text = read_text(path)
+    need_columns(text, ["Filename", "Majority", *(f"Expert_{n}" for n in _EXPERTS)], path)
+    by_file = {PurePosixPath(image).name: image for image in frame["image"]}
+    folder_of = {"atypical": "Atypical", "amf": "Atypical"}
+    images = [
+        by_file.get(file, f"AtNorM-MD/{folder_of.get(majority.lower(), 'Normal')}/{file}")
+        for file, majority in zip(text["Filename"], text["Majority"], strict=True)
+    ]
+    voted = pd.DataFrame(
+        {
+            "figure_id": [_figure(image) for image in images],
+            "image": images,
+            "label": text["Majority"],
+            **{f"vote_{n}": text[f"Expert_{n}"] for n in _EXPERTS},
+        },
+        index=text.index,
+    ).assign(set="AtNorM-MD", split="held-out")
+    table = from_rows(voted, home, str(path))
+    unvoted = frame[~frame["image"].isin(set(images))]
+    if unvoted.empty:
+        return table
+    parts = [table.frame, from_frame(unvoted, home).frame]
+    return FigureTable(pd.concat(parts, ignore_index=True), home)
+
+
+def _classed(home: Path, name: str) -> pd.DataFrame:
+    """Return one row an image of a set that has nothing but class folders."""
+    images: list[str] = []
+    parent = subfolder(home, name)
+    for label in ("normal", "atypical"):
+        classed = subfolder(parent, label) if parent else None
+        if parent and classed:
+            images += [f"{parent.name}/{classed.name}/{file}" for file in image_names(classed)]
+    return pd.DataFrame(
+        {
+            "figure_id": [_figure(image) for image in images],
+            "image": images,
+            "label": [_label(image) for image in images],
+        }
+    ).assign(set=name, split="held-out")
+
+
+def _figure(image: str) -> str:
+    """Return the figure's id: the path without its ending, for numbers recur in every folder."""
+    return PurePosixPath(image).with_suffix("").as_posix()
+
+
+def _label(image: str) -> int:
+    return int(PurePosixPath(image).parent.name.lower() == "atypical")
+
+
+_SETS: dict[str, Callable[[Path], FigureTable]] = {
+    "AMi-Br": _ami_br,
+    "AtNorM-Br": _atnorm_br,
+    "AtNorM-MD": _atnorm_md,
+}
+
+LAYOUT = Layout(
+    key="ami-br-benchmark",
+    title=f"AMi-Br_Benchmark: {SPLIT_TABLE}, {VOTES_TABLE}, AMi-Br/, AtNorM-Br/, AtNorM-MD/",
+    table=SPLIT_TABLE,
+    recognises=recognises,
+    read=read,
+)

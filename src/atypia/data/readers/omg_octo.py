@@ -1,0 +1,75 @@
+"""OMG-Octo atypical (Shen et al. 2025, Zenodo 16107743).
+
+Files: one CSV with the columns `image_id, filename, majority` (its name varies) and a folder of
+crops. Prevalence is inverted (1,378 of 1,757 figures are atypical), so it shifts calibration.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+
+from atypia.data.raw import read_text
+from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
+from atypia.data.table import FigureTable, from_rows
+from atypia.errors import TableError
+
+_COLUMNS = ("image_id", "filename", "majority")
+
+
+def recognises(folder: Path) -> bool:
+    """Tell whether `folder` holds a CSV with exactly OMG-Octo's three columns."""
+    return bool(_tables(folder))
+
+
+def read(folder: Path) -> FigureTable:
+    """Read OMG-Octo: `image_id` names figure and crop, `filename` the slide, `majority` the class.
+
+    The crops are looked for in every folder inside; mpp is not stated anywhere: give it. A row
+    whose image is missing is kept: the audit names it.
+
+    Raises:
+        TableError: no table with these columns, several of them, or faults in it.
+    """
+    tables = _tables(folder)
+    if len(tables) != 1:
+        names = ", ".join(path.name for path in tables) or "none"
+        raise TableError(
+            f"{folder}: expected one CSV with the columns {', '.join(_COLUMNS)}; found {names}"
+        )
+    text = read_text(tables[0])
+    need_columns(text, _COLUMNS, tables[0])
+    inner = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    rows = pd.DataFrame(
+        {
+            "figure_id": distinct(text["image_id"]),
+            "image": find_images(text["image_id"], folder, *inner, "."),
+            "slide": text["filename"],
+            "label": text["majority"],
+        },
+        index=text.index,
+    )
+    return from_rows(rows, folder, str(tables[0]))
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.csv")) if _header(path) == set(_COLUMNS)]
+
+
+def _header(path: Path) -> set[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            return {name.strip() for name in next(csv.reader(handle), []) if name.strip()}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return set()
+
+
+LAYOUT = Layout(
+    key="omg-octo",
+    title="OMG-Octo atypical: a CSV with image_id, filename, majority, and a folder of crops",
+    table=None,
+    recognises=recognises,
+    read=read,
+)
