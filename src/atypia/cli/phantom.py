@@ -1,0 +1,35 @@
+"""`atypia data phantom`: write a synthetic cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write; an earlier phantom is replaced.")],
+    figures: Annotated[int, typer.Option(help="How many figures.")] = 240,
+    domains: Annotated[int, typer.Option(help="How many domains, 1 to 6.")] = 3,
+    slides: Annotated[int, typer.Option(help="How many slides a domain.")] = 8,
+    atypical: Annotated[float, typer.Option(help="Share that is truly atypical, 0 to 1.")] = 0.3,
+    size: Annotated[int, typer.Option(help="Side of a crop, px.")] = 128,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same cohort.")] = 0,
+) -> None:
+    """Write a synthetic cohort: figures, a table with experts' votes, and the truth.
+
+    Example: atypia data phantom cohort --figures 240 --seed 0
+    """
+    from atypia.data.phantom import make_phantom
+
+    table = make_phantom(
+        out,
+        figures=figures,
+        domains=domains,
+        slides_per_domain=slides,
+        atypical_share=atypical,
+        size_px=size,
+        seed=seed,
+    )
+    typer.echo(f"{len(table)} figures: {out / 'figures.csv'}; the truth: {out / 'truth.csv'}")
