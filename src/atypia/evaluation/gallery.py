@@ -121,7 +121,7 @@ def galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
         ),
     )
     counts = vote_counts(frame)
-    short = short_domain_names(judgement.domains.frame["domain"])
+    short = short_domain_names(list(judgement.domains.frame["domain"]))
     return [
         Gallery(
             key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -225,7 +225,7 @@ def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, floa
     return lowest_atypical, highest_normal
 
 
-def short_domain_names(names: Iterable[str]) -> dict[str, str]:
+def short_domain_names(names: Sequence[str]) -> dict[str, str]:
     """Return each domain's name without the parts that all domains share.
 
     Args:
@@ -234,14 +234,19 @@ def short_domain_names(names: Iterable[str]) -> dict[str, str]:
     Returns:
         Name to short name; the whole name where nothing else would remain.
     """
-    parts = {name: name.split(", ") for name in names}
-    shared = set.intersection(*(set(own) for own in parts.values())) if parts else set()
-    if len(parts) < 2:
-        return {name: name for name in parts}
+    shared = set(shared_domain_parts(names))
     return {
-        name: ", ".join(part for part in own if part not in shared) or name
-        for name, own in parts.items()
+        name: ", ".join(part for part in name.split(", ") if part not in shared) or name
+        for name in names
     }
+
+
+def shared_domain_parts(names: Sequence[str]) -> list[str]:
+    """Return the parts that all of several domains share, in order; none of a single domain."""
+    parts = [name.split(", ") for name in names]
+    if len(parts) < 2:
+        return []
+    return [part for part in parts[0] if all(part in own for own in parts[1:])]
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, object]]:

@@ -79,7 +79,7 @@ def roc_plot(judgement: Judgement) -> Figure | None:
         return None
     rows = judgement.domains.frame.dropna(subset=["auroc"])
     several = len(judgement.domains.frame) > 1
-    short = short_domain_names(judgement.domains.frame["domain"])
+    short = short_domain_names(list(judgement.domains.frame["domain"]))
     with matplotlib.rc_context(_STYLE):
         height = 4.6 + (0.19 * (len(rows) + 1) if several else 0.2)
         figure, axes = _canvas(5.2, height)
@@ -173,7 +173,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
     rows = rows.sort_values("balanced_accuracy", ascending=True, kind="stable")
     value = rows["balanced_accuracy"].to_numpy(dtype=np.float64)
     places = np.arange(len(rows))
-    short = short_domain_names(judgement.domains.frame["domain"])
+    short = short_domain_names(list(judgement.domains.frame["domain"]))
     with matplotlib.rc_context(_STYLE):
         figure, axes = _canvas(7.6, 1.2 + 0.52 * len(rows))
         axes.barh(places, value, height=0.62, color="#b9d3e6")

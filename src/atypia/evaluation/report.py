@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from atypia.data.table import FigureTable
 from atypia.evaluation.gallery import galleries
 from atypia.evaluation.intervals import Interval
-from atypia.evaluation.judge import Judgement
+from atypia.evaluation.judge import Judgement, shared_domain_parts, short_domain_names
 from atypia.evaluation.plots import (
     domain_plot,
     refer_plot,
@@ -116,6 +116,7 @@ def render_report(
     environment.filters["interval"] = _interval
     overall = judgement.overall
     figures = judgement.figures
+    domains = list(judgement.domains.frame["domain"])
     called = int(figures["call"].sum())
     hits = int((figures["call"] & (figures["truth"] == 1.0)).sum())
     return environment.get_template("report.html.j2").render(
@@ -133,6 +134,8 @@ def render_report(
             for key, name, meaning in _MEANINGS
         ],
         domain_metrics=_DOMAIN_METRICS,
+        short=short_domain_names(domains),
+        shared=", ".join(shared_domain_parts(domains)),
         domain_rows=judgement.domains.frame.to_dict(orient="records"),
         summary=judgement.domains.summary.to_dict(orient="index"),
         experts=[] if judgement.experts is None else judgement.experts.to_dict(orient="records"),
