@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,12 +68,13 @@ def check(
     from rich.table import Table
 
     from atypia.data.audit import audit
+    from atypia.data.describe import describe as described
 
     table = _opened(source, layout, mpp, column)
     with _progress("images", show=images) as progress:
         findings = audit(table, images=images, progress=progress)
     console = Console()
-    _summary(console, table, source)
+    console.print(_summary(described(table), source), soft_wrap=True, highlight=False)
     if findings:
         shown = Table("", "finding", show_lines=False, box=None, pad_edge=False)
         for finding in findings[:_SHOWN_FINDINGS]:
@@ -101,10 +105,9 @@ def describe(
 
     from atypia.data.describe import describe as described
 
-    table = _opened(source, layout, mpp, column)
-    description = described(table)
+    description = described(_opened(source, layout, mpp, column))
     console = Console()
-    _summary(console, table, source)
+    console.print(_summary(description, source), soft_wrap=True, highlight=False)
     console.print(_domains(description))
     if description.experts:
         console.print(_agreement(description))
@@ -141,7 +144,9 @@ def import_(
         console.print(f"[red]error[/] {_plain(str(fault))}", soft_wrap=True)
     if len(faults) > _SHOWN_FINDINGS:
         console.print(f"... and {len(faults) - _SHOWN_FINDINGS:,} images more")
-    console.print(f"{len(gathered):,} figures written to {_plain(str(out / 'figures.csv'))}")
+    console.print(
+        f"{_counted(len(gathered), 'figure')} written to {_plain(str(out / 'figures.csv'))}"
+    )
     if faults:
         raise typer.Exit(1)
 
@@ -155,9 +160,9 @@ def _opened(
     for pair in columns or ():
         ours, equals, theirs = pair.partition("=")
         if not (ours.strip() and equals and theirs.strip()):
-            raise typer.BadParameter(f"{pair!r}: expected OURS=THEIRS, e.g. label=majority")
+            raise AtypiaError(f"--column {pair}: expected OURS=THEIRS, e.g. label=majority")
         if ours.strip() in mapping:
-            raise typer.BadParameter(f"{pair!r}: {ours.strip()} is named twice")
+            raise AtypiaError(f"--column {pair}: {ours.strip()} is named twice")
         mapping[ours.strip()] = theirs.strip()
     return open_figures(source, layout=layout, mapping=mapping or None, mpp=mpp)
 
@@ -188,13 +193,7 @@ def _progress(what: str, *, show: bool = True) -> Iterator[Callable[[int, int], 
         yield move
 
 
-def _summary(console: object, table: FigureTable, source: Path) -> None:
-    from rich.console import Console
-
-    from atypia.data.describe import describe as described
-
-    assert isinstance(console, Console)
-    counts = described(table)
+def _summary(counts: Description, source: Path) -> str:
     line = (
         f"{_counted(counts.figures, 'figure')}, {_counted(counts.slides, 'slide')}, "
         f"{_counted(counts.cases, 'case')}, {counts.atypical:,} atypical, "
@@ -202,7 +201,7 @@ def _summary(console: object, table: FigureTable, source: Path) -> None:
     )
     if counts.unlabelled:
         line += f", {counts.unlabelled:,} without a class"
-    console.print(f"{_plain(str(source))}: {line}", soft_wrap=True, highlight=False)
+    return f"{_plain(str(source))}: {line}"
 
 
 def _domains(description: Description) -> object:
@@ -226,13 +225,15 @@ def _agreement(description: Description) -> object:
     for heading in ("voted", "unanimous", "Fleiss' kappa"):
         shown.add_column(heading, justify="right")
     for name, row in description.agreement.iterrows():
-        kappa = f"{row['kappa']:.3f}" if row["kappa"] == row["kappa"] else "-"
-        shown.add_row(_plain(str(name)), f"{row['voted']:,}", _percent(row["unanimous"]), kappa)
+        kappa = f"{row['kappa']:.3f}" if not isnan(row["kappa"]) else "-"
+        shown.add_row(
+            _plain(str(name)), f"{int(row['voted']):,}", _percent(row["unanimous"]), kappa
+        )
     return shown
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}" if share == share else "-"
+    return f"{share:.1%}" if not isnan(share) else "-"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, UNKNOWN
 from atypia.data.domains import domain_names
 from atypia.data.images import read_image
 from atypia.data.table import FigureTable
@@ -55,6 +57,7 @@ def audit(
         Errors first, then warnings.
     """
     found = [
+        *_columns(table.frame),
         *_classes(table.frame),
         *_groups(table.frame),
         *_labels(table.frame),
@@ -82,6 +85,20 @@ def _finding(
 
 def _named(ids: tuple[str, ...] | list[str]) -> str:
     return ", ".join(ids[:3]) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
+
+
+def _columns(frame: pd.DataFrame) -> Iterator[Finding]:
+    """A column named almost like one of ours, where ours is empty: it was read as a further one."""
+    empty = [name for name in COLUMNS if frame[name].isin(["", UNKNOWN]).all()]
+    empty += [name for name in COLUMNS if frame[name].isna().all()]
+    for name in set(map(str, frame.columns)) - {*COLUMNS, *OPTIONAL_COLUMNS}:
+        meant = get_close_matches(name.lower().strip(), empty, n=1, cutoff=0.8)
+        if meant:
+            message = (
+                f"column {name!r} is not used and {meant[0]} is empty: if that is what it means, "
+                f"rename it or give --column '{meant[0]}={name}'"
+            )
+            yield Finding("warning", (), message)
 
 
 def _classes(frame: pd.DataFrame) -> Iterator[Finding]:

@@ -93,7 +93,9 @@ def _remarks(frame: pd.DataFrame) -> list[str]:
         )
     without = int(frame["mpp"].isna().sum())
     if without:
-        remarks.append(f"{without:,} figures have no mpp (um/px): give it with --mpp")
+        remarks.append(
+            f"no mpp (um/px) is known for {without:,} of {len(frame):,} figures: give it with --mpp"
+        )
     sources = frame.loc[frame["mpp"].notna(), "mpp_source"].value_counts()
     meanings = {
         "layout": "by the scanner, as the layout's documentation states it",

@@ -22,17 +22,18 @@ _SHOWN_VALUES = 8
 _SHOWN_ROWS = 20
 
 
-def find_faults(text: pd.DataFrame) -> list[str]:
+def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
     """Return every fault of a table, one line each; an empty list if there is none.
 
     Args:
         text: the table as stripped strings, "" for absent; its index holds the row numbers that
             the lines name.
+        header: all column names of the table, to name the nearest where one is missing.
 
     Returns:
         One line for each column and rule that is broken, with the values found and their rows.
     """
-    faults = _missing_columns(text)
+    faults = _missing_columns(text, header)
     if text.empty:
         return [*faults, "the table has no figures; give at least one row below the header"]
     try:
@@ -88,18 +89,18 @@ def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
     )
 
 
-def _missing_columns(text: pd.DataFrame) -> list[str]:
+def _missing_columns(text: pd.DataFrame, header: list[str]) -> list[str]:
     present = [str(name) for name in text.columns]
     faults = []
     if "figure_id" not in present:
         faults.append(
-            f"column figure_id is missing{nearest('figure_id', present)}; the columns are "
-            f"{', '.join(present) or 'none'}; name yours with a mapping (--column figure_id=YOURS)"
+            f"column figure_id is missing{nearest('figure_id', header)}; the columns are "
+            f"{', '.join(header) or 'none'}; name yours with a mapping (--column figure_id=YOURS)"
         )
     absent = [name for name in ("slide", "x", "y") if name not in present]
     if "image" not in present and absent:
         faults.append(
-            f"column image is missing{nearest('image', present)} (or else {', '.join(absent)}); "
+            f"column image is missing{nearest('image', header)} (or else {', '.join(absent)}); "
             "name yours with a mapping (--column image=YOURS)"
         )
     return faults

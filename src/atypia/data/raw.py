@@ -1,4 +1,4 @@
-"""Reading a table as text, before anything is understood: CSV or Parquet, faults in one line."""
+"""Reading a table before anything in it is understood: CSV or Parquet, faults in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, VOTE_PREFIX, as_text, nearest
+from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, VOTE_PREFIX, nearest
 from atypia.errors import TableError
 
 TABLE_SUFFIXES = (".csv", ".parquet")
@@ -19,15 +19,16 @@ TABLE_SUFFIXES = (".csv", ".parquet")
 FIRST_ROW = 2
 
 
-def read_text(path: Path) -> pd.DataFrame:
-    """Read a CSV or Parquet table as stripped strings.
+def read_raw(path: Path) -> pd.DataFrame:
+    """Read a CSV as stripped strings, or a Parquet table as it is stored.
 
     Args:
         path: a file ending in .csv (UTF-8, comma-separated, one header) or .parquet.
 
     Returns:
-        Columns of dtype object holding str, "" for absent. The index holds row numbers for
-        messages: lines of the CSV file (the header is row 1), or 2, 3, ... for Parquet.
+        Of a CSV, columns of dtype object holding str, "" for absent; of Parquet, its own dtypes.
+        The index holds row numbers for messages: lines of the CSV file (the header is row 1), or
+        2, 3, ... for Parquet.
 
     Raises:
         TableError: the file is missing, empty, of another kind, or not even in shape: a doubled
@@ -84,7 +85,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise TableError(told(str(path), faults))
     frame = table.to_pandas()
     frame.index = pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame))
-    return pd.DataFrame({name: as_text(frame[name]) for name in frame.columns}, index=frame.index)
+    return pd.DataFrame(frame.rename(columns=str))
 
 
 def _doubled(header: list[str]) -> list[str]:

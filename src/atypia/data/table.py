@@ -24,7 +24,7 @@ from atypia.data.columns import (
     vote_names,
 )
 from atypia.data.faults import find_faults
-from atypia.data.raw import FIRST_ROW, TABLE_SUFFIXES, read_text, renamed, told
+from atypia.data.raw import FIRST_ROW, TABLE_SUFFIXES, read_raw, renamed, told
 from atypia.errors import TableError
 from atypia.files import inside, written_whole
 
@@ -83,7 +83,7 @@ def read_table(
         TableError: the file is missing, empty, no table, or faulty; all faults are listed, one a
             line, with the values and row numbers (the header of a CSV is row 1).
     """
-    text = read_text(path)
+    text = read_raw(path)
     if mapping:
         text = renamed(text, mapping, str(path))
     return with_mpp(from_rows(text, path.parent, str(path)), mpp)
@@ -116,7 +116,7 @@ def from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTable:
         if name in COLUMNS or name in vote_names(frame.columns)
     ]
     text = pd.DataFrame({name: as_text(frame[name]) for name in checked}, index=frame.index)
-    faults = find_faults(text)
+    faults = find_faults(text, [str(name) for name in frame.columns])
     if faults:
         raise TableError(told(source, faults))
     made: dict[str, pd.Series] = {}

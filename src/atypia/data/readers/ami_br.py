@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS
-from atypia.data.raw import read_text
+from atypia.data.raw import read_raw
 from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
 from atypia.data.readers.midog import BREAST, Origin, origin_of, scanner_mpp
 from atypia.data.table import FigureTable, from_rows
@@ -47,7 +47,7 @@ def read(folder: Path) -> FigureTable:
         TableError: `AMI-BR.csv` is missing or faulty; all faults at once.
     """
     path = folder / TABLE
-    text = read_text(path)
+    text = read_raw(path)
     votes = [f"expert{number}_atypical" for number in _EXPERTS]
     need_columns(text, ["slide", "dataset", "uid", *votes, "majority_atypical"], path)
     return from_rows(ami_br_rows(text, patches(folder, "patches")), folder, str(path))

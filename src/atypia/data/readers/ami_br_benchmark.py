@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from atypia.data.raw import read_text
+from atypia.data.raw import read_raw
 from atypia.data.readers.ami_br import ami_br_rows, patches
 from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
 from atypia.data.readers.midog import BREAST
@@ -62,7 +62,7 @@ def _set_of(folder: Path) -> str | None:
 
 def _ami_br(home: Path) -> FigureTable:
     path = home / SPLIT_TABLE
-    text = read_text(path)
+    text = read_raw(path)
     votes = [f"expert{number}_atypical" for number in (1, 2, 3)]
     need_columns(text, ["slide", "dataset", "uid", *votes, "majority_atypical"], path)
     images = patches(home, "AMi-Br")
@@ -85,7 +85,7 @@ def _atnorm_md(home: Path) -> FigureTable:
     path = home / VOTES_TABLE
     if not path.is_file():
         return from_frame(frame, home)
-    text = read_text(path)
+    text = read_raw(path)
     need_columns(text, ["Filename", "Majority", *(f"Expert_{n}" for n in _EXPERTS)], path)
     by_file = {PurePosixPath(image).name: image for image in frame["image"]}
     folder_of = {"atypical": "Atypical", "amf": "Atypical"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS
-from atypia.data.raw import read_text
+from atypia.data.raw import read_raw
 from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
 from atypia.data.readers.midog import origin_of, scanner_mpp, spelt_once
 from atypia.data.table import FigureTable, from_rows
@@ -40,7 +40,7 @@ def read(folder: Path) -> FigureTable:
         TableError: the table is missing or faulty; all faults at once.
     """
     path = folder / TABLE
-    text = read_text(path)
+    text = read_raw(path)
     need_columns(text, ["image_id", "filename", "majority"], path)
     rows = pd.DataFrame(
         {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from atypia.data.raw import read_text
+from atypia.data.raw import read_raw
 from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
 from atypia.data.table import FigureTable, from_rows
 from atypia.errors import TableError
@@ -39,7 +39,7 @@ def read(folder: Path) -> FigureTable:
         raise TableError(
             f"{folder}: expected one CSV with the columns {', '.join(_COLUMNS)}; found {names}"
         )
-    text = read_text(tables[0])
+    text = read_raw(tables[0])
     need_columns(text, _COLUMNS, tables[0])
     inner = sorted(path.name for path in folder.iterdir() if path.is_dir())
     rows = pd.DataFrame(
