@@ -11,7 +11,7 @@ import pandas as pd
 
 from atypia.data.columns import as_numbers, as_text
 from atypia.data.faults import rows
-from atypia.data.raw import FIRST_ROW, read_text, told
+from atypia.data.raw import FIRST_ROW, read_raw, told
 from atypia.data.table import FigureTable
 from atypia.errors import TableError
 
@@ -61,8 +61,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
         TableError: the file is missing, not such a table, or faulty; all faults are listed, one a
             line, with row numbers (the header of a CSV is row 1).
     """
-    text = _read_json(path) if path.suffix.lower() == ".json" else read_text(path)
-    return _checked(text, str(path))
+    raw = _read_json(path) if path.suffix.lower() == ".json" else read_raw(path)
+    return _checked(raw, str(path))
 
 
 def check_predictions(frame: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def check_predictions(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         TableError: as `read_predictions`; the first figure is row 2, as in a CSV.
     """
-    return _checked(_as_rows(frame), "predictions")
+    return _checked(_numbered(frame), "predictions")
 
 
 def _read_json(path: Path) -> pd.DataFrame:
@@ -88,18 +88,16 @@ def _read_json(path: Path) -> pd.DataFrame:
         ) from fault
     if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
         raise TableError(f"{path}: expected a list of records, one a figure")
-    return _as_rows(pd.DataFrame(records))
+    return _numbered(pd.DataFrame(records))
 
 
-def _as_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame as stripped text, its index counting rows as in a CSV."""
-    numbered = frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)
-    return pd.DataFrame(
-        {str(name): as_text(numbered[name]) for name in numbered.columns}, index=numbered.index
-    )
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with rows counted as in a CSV."""
+    return frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)
 
 
-def _checked(text: pd.DataFrame, source: str) -> pd.DataFrame:
+def _checked(raw: pd.DataFrame, source: str) -> pd.DataFrame:
+    text = pd.DataFrame({str(name): as_text(raw[name]) for name in raw.columns}, index=raw.index)
     missing = [name for name in _REQUIRED if name not in text.columns]
     if missing:
         raise TableError(

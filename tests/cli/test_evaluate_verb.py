@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from typer.testing import CliRunner
+
+from atypia.cli.evaluate import evaluate
+
+app = typer.Typer()
+app.command()(evaluate)
+
+
+def test_the_summary_is_printed_and_says_where_the_report_lies(tmp_path: Path) -> None:
+    (tmp_path / "figures.csv").write_text(
+        "figure_id,image,slide,scanner,label\n"
+        "a,a.png,s1,[red]A,1\nb,b.png,s2,[red]A,0\nc,c.png,s3,B,1\nd,d.png,s4,B,0\n"
+    )
+    (tmp_path / "predictions.csv").write_text(
+        "figure_id,p_atypical,call\na,0.9,atypical\nb,0.2,normal\nc,0.3,normal\nx,0.1,normal\n"
+    )
+    out = tmp_path / "report.html"
+    result = CliRunner().invoke(
+        app,
+        [
+            str(tmp_path / "predictions.csv"),
+            "--table",
+            str(tmp_path / "figures.csv"),
+            "--out",
+            str(out),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    assert "[red]A" in result.output
+    assert "0.750" in result.output  # one of two atypical figures found, no false alarm
+    assert "–" in result.output  # scanner B has one class
+    assert "1 figures predicted but not in the figure table" in result.output
+    assert f"wrote {out}" in result.output
+    assert (tmp_path / "metrics.json").is_file()

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from atypia.errors import AtypiaError
+from atypia.evaluation.calibration import (
+    Calibration,
+    cross_fitted,
+    fit_calibration,
+    fit_temperature,
+)
+
+GOOD = {
+    "temperature": 1.5,
+    "bias": -0.2,
+    "operating_point": 0.3,
+    "refer_low": 0.25,
+    "refer_high": 0.4,
+    "fitted_on": "out-of-fold scores",
+}
+
+
+def _scores(seed: int, figures: int = 4000):
+    """Logits that are three times too sure and shifted; the truth follows the right ones."""
+    rng = np.random.default_rng(seed)
+    right = rng.normal(-1.0, 1.5, size=figures)
+    truth = (rng.random(figures) < expit(right)).astype(float)
+    return (right - 0.5) * 3.0, right, truth, rng.integers(0, 100, figures).astype(object)
+
+
+def test_the_temperature_and_bias_that_made_the_scores_are_found() -> None:
+    logits, _, truth, _ = _scores(0)
+    temperature, bias = fit_temperature(logits, truth)
+    assert temperature == pytest.approx(3.0, rel=0.1)
+    assert bias == pytest.approx(0.5, abs=0.12)
+
+
+def test_soft_targets_are_followed() -> None:
+    logits, right, _, _ = _scores(1)
+    temperature, bias = fit_temperature(logits, expit(right))
+    assert temperature == pytest.approx(3.0, rel=0.02)
+    assert bias == pytest.approx(0.5, abs=0.02)
+
+
+def test_parted_scores_stay_finite_and_useless_scores_are_not_turned_over() -> None:
+    truth = np.array([0.0, 0.0, 1.0, 1.0])
+    logits = np.array([-2.0, -1.0, 1.0, 2.0])
+    for scores in (logits, -logits):
+        temperature, bias = fit_temperature(scores, truth)
+        assert 0 < temperature <= 50.001
+        assert math.isfinite(bias)
+    assert fit_temperature(-logits, truth)[0] > 40
+
+
+def test_calibrated_probabilities_mean_what_they_say_and_the_band_holds_the_point() -> None:
+    logits, _, truth, clusters = _scores(2)
+    calibration = fit_calibration(logits, truth, truth, clusters, fitted_on="a test")
+    p = calibration.probability(logits)
+    assert p.mean() == pytest.approx(truth.mean(), abs=0.01)
+    assert calibration.refer_low < calibration.operating_point < calibration.refer_high
+    assert calibration.refer(p).mean() == pytest.approx(0.1, abs=0.01)
+    assert calibration.fitted_on == "a test"
+    # Well calibrated, so balanced accuracy is greatest near the share of atypical figures.
+    assert calibration.operating_point == pytest.approx(truth.mean(), abs=0.06)
+
+
+def test_figures_without_truth_or_target_do_not_count() -> None:
+    logits, _, truth, clusters = _scores(3, figures=600)
+    gaps = truth.copy()
+    gaps[::3] = np.nan
+    with_gaps = fit_calibration(logits, gaps, gaps, clusters, fitted_on="x")
+    kept = np.isfinite(gaps)
+    without = fit_calibration(logits[kept], gaps[kept], gaps[kept], clusters[kept], fitted_on="x")
+    assert with_gaps.temperature == pytest.approx(without.temperature)
+    assert with_gaps.operating_point == pytest.approx(without.operating_point, abs=0.02)
+
+
+def test_a_diverged_training_is_named() -> None:
+    logits = np.array([0.0, np.nan, 1.0])
+    with pytest.raises(AtypiaError, match="1 of 3 scores are not finite"):
+        truth = np.array([0.0, 1, 1])
+        fit_calibration(logits, truth, truth, np.arange(3).astype(object), fitted_on="x")
+
+
+def test_one_class_is_refused_in_words() -> None:
+    with pytest.raises(AtypiaError, match="both classes"):
+        fit_temperature(np.arange(3.0), np.zeros(3))
+
+
+def test_a_fold_has_no_say_in_its_own_calibration() -> None:
+    logits, _, truth, clusters = _scores(4, figures=900)
+    folds = np.array([int(c) % 3 for c in clusters])
+    before = cross_fitted(logits, truth, truth, folds, clusters)
+    turned = truth.copy()
+    turned[folds == 1] = 1 - turned[folds == 1]
+    after = cross_fitted(logits, turned, turned, folds, clusters)
+    assert before.calibrations[1] == after.calibrations[1]
+    assert before.calibrations[0] != after.calibrations[0]
+    assert (before.call[folds == 1] == after.call[folds == 1]).all()
+
+
+def test_a_case_met_in_a_fold_has_no_say_in_it_through_another_fold() -> None:
+    logits, _, truth, clusters = _scores(5, figures=900)
+    folds = np.arange(900) % 3
+    shared = clusters == clusters[0]
+    clusters = np.where(
+        shared, "shared", np.array([f"{c}-{f}" for c, f in zip(clusters, folds, strict=True)])
+    )
+    before = cross_fitted(logits, truth, truth, folds, clusters)
+    turned = np.where(shared, 1 - truth, truth)
+    after = cross_fitted(logits, turned, turned, folds, clusters)
+    assert before.calibrations == after.calibrations
+
+
+def test_cross_fitting_needs_two_folds() -> None:
+    truth = np.array([0.0, 1.0])
+    with pytest.raises(AtypiaError, match="at least two folds"):
+        cross_fitted(truth, truth, truth, np.zeros(2, dtype=int), np.arange(2).astype(object))
+
+
+def test_dictionary_and_back() -> None:
+    calibration = Calibration.from_dict(GOOD)
+    assert calibration.to_dict() == GOOD
+    assert list(calibration.call([0.3, 0.31])) == [False, True]
+    assert list(calibration.refer([0.2, 0.25, 0.4, 0.5])) == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"temperature": math.nan}, "temperature must be a finite number"),
+        ({"bias": "0.1"}, "bias must be a finite number"),
+        ({"bias": True}, "bias must be a finite number"),
+        ({"operating_point": 0.5}, "refer_low <= operating_point <= refer_high"),
+        ({"refer_low": -0.1}, "0 <= refer_low"),
+        ({"fitted_on": 3}, "fitted_on must be text"),
+        ({"threshold": 0.5}, "threshold is unknown"),
+    ],
+)
+def test_a_wrong_calibration_is_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(AtypiaError, match=words):
+        Calibration.from_dict({**GOOD, **change})
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(AtypiaError, match="refer_high is missing"):
+        Calibration.from_dict({k: v for k, v in GOOD.items() if k != "refer_high"})

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from atypia.data.table import FigureTable, from_frame
+from atypia.errors import TableError
+from atypia.evaluation.judge import (
+    implied_operating_point,
+    judge,
+    shared_domain_parts,
+    short_domain_names,
+)
+
+
+def _changed(cohort: FigureTable, **columns: object) -> FigureTable:
+    return from_frame(cohort.frame.assign(**columns), cohort.root)
+
+
+def test_calls_are_judged_against_the_majority_of_votes(cohort, predictions) -> None:
+    found = judge(predictions, cohort)
+    assert (found.overall.figures, found.overall.atypical, found.cases) == (48, 12, 12)
+    # One atypical figure scores 0.05, one normal figure 0.97; all the others are right.
+    assert found.overall.sensitivity == pytest.approx(11 / 12)
+    assert found.overall.specificity == pytest.approx(35 / 36)
+    assert found.balanced_accuracy_interval is not None
+    assert found.auroc_interval is not None
+    assert found.notes == ()
+
+
+def test_the_label_goes_before_the_votes(cohort, predictions) -> None:
+    found = judge(predictions, _changed(cohort, label=0.0))
+    assert found.overall.atypical == 0
+
+
+def test_domains_come_with_intervals_and_experts_with_kappa(cohort, predictions) -> None:
+    found = judge(predictions, cohort)
+    assert list(found.domains.frame["domain"]) == ["breast, Scanner A", "breast, Scanner B"]
+    assert found.domains.frame["balanced_accuracy"].iloc[1] == 1.0
+    first = found.domains.frame.iloc[0]
+    assert first["ba_low"] < first["balanced_accuracy"] < first["ba_high"]
+    assert found.experts is not None
+    assert found.experts["domain"].tolist()[-1] == "all"
+    assert found.experts["unanimous"].iloc[-1] == pytest.approx(0.5)
+
+
+def test_referral_counts_what_is_left_wrong(cohort, predictions) -> None:
+    predictions = predictions.assign(refer=predictions["figure_id"].isin(["fig_00", "fig_05"]))
+    found = judge(predictions, cohort).referral
+    assert found.referred == 2
+    assert found.share == pytest.approx(2 / 48)
+    assert found.error == pytest.approx(2 / 48)
+    assert found.error_kept == pytest.approx(1 / 46)
+    assert found.kept.figures == 46
+
+
+def test_figures_without_truth_are_left_out_and_counted(cohort, predictions) -> None:
+    votes = cohort.frame["vote_1"].copy()
+    votes[:3] = np.nan
+    gone = {f"vote_{k}": cohort.frame[f"vote_{k}"].where(votes.notna()) for k in (1, 2, 3)}
+    found = judge(predictions, _changed(cohort, **gone))
+    assert found.overall.figures == 45
+    assert any("3 figures without label or majority" in note for note in found.notes)
+
+
+def test_no_truth_at_all_is_an_error(cohort, predictions) -> None:
+    bare = cohort.frame.drop(columns=["vote_1", "vote_2", "vote_3"])
+    with pytest.raises(TableError, match="judging needs a table with label or vote_"):
+        judge(predictions, from_frame(bare, cohort.root))
+
+
+def test_one_class_is_judged_without_a_crash_and_said(cohort, predictions) -> None:
+    found = judge(predictions, _changed(cohort, label=0.0))
+    assert found.overall.balanced_accuracy is None
+    assert found.balanced_accuracy_interval is None
+    assert found.domains.counted == 0
+    assert any("all judged figures are normal" in note for note in found.notes)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_one_case_has_no_interval_and_that_is_said(cohort, predictions) -> None:
+    found = judge(predictions, _changed(cohort, case="one"))
+    assert found.balanced_accuracy_interval is None
+    assert any("of one case" in note for note in found.notes)
+
+
+def test_a_domain_of_one_class_is_left_out_of_the_mean_and_said(cohort, predictions) -> None:
+    label = np.where(np.arange(48) < 24, cohort.frame["vote_1"], 0.0)
+    found = judge(predictions, _changed(cohort, label=label))
+    assert found.domains.counted == 1
+    assert any("breast, Scanner B" in note and "1 of 2 domains" in note for note in found.notes)
+
+
+def test_the_dictionary_is_plain_json_without_nan(cohort, predictions) -> None:
+    values = json.loads(json.dumps(judge(predictions, cohort).to_dict(), allow_nan=False))
+    assert values["overall"]["figures"] == 48
+    assert values["intervals"]["auroc"]["level"] == 0.95
+    assert values["over_domains"]["balanced_accuracy"]["worst"] < 1.0
+    assert len(values["domains"]) == 2
+
+
+def test_the_operating_point_is_read_off_the_calls() -> None:
+    p = np.array([0.1, 0.3, 0.5, 0.9])
+    assert implied_operating_point(p, p > 0.4) == (0.4, 0.4)
+    # Folds with different operating points overlap.
+    assert implied_operating_point(p, np.array([False, True, False, True])) == (0.3, 0.5)
+    assert implied_operating_point(p, np.zeros(4, dtype=bool)) is None
+
+
+def test_parts_that_all_domains_share_are_named_once() -> None:
+    names = ["breast, XR, Utrecht", "breast, CS2, Utrecht", "breast, Utrecht"]
+    assert shared_domain_parts(names) == ["breast", "Utrecht"]
+    assert list(short_domain_names(names).values()) == ["XR", "CS2", "breast, Utrecht"]
+    assert short_domain_names(["breast, XR"]) == {"breast, XR": "breast, XR"}
+
+
+def test_predictions_of_a_subset_are_judged(cohort, predictions: pd.DataFrame) -> None:
+    found = judge(predictions.iloc[:20].reset_index(drop=True), cohort)
+    assert found.overall.figures == 20
+    assert any("28 figures in the figure table but not predicted" in note for note in found.notes)

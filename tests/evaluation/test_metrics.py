@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from atypia.evaluation.metrics import METRIC_NAMES, binary_metrics, by_domain
+
+
+def test_metrics_by_hand() -> None:
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=float)
+    p = np.array([0.9, 0.8, 0.4, 0.2, 0.7, 0.3, 0.1, 0.1, 0.1, 0.1])
+    metrics = binary_metrics(truth, p, p > 0.5)
+    assert (metrics.figures, metrics.atypical) == (10, 4)
+    assert metrics.sensitivity == pytest.approx(2 / 4)
+    assert metrics.specificity == pytest.approx(5 / 6)
+    assert metrics.balanced_accuracy == pytest.approx((1 / 2 + 5 / 6) / 2)
+    # Pairs won: 0.9 and 0.8 beat all 6, 0.4 beats 5, 0.2 beats 4.
+    assert metrics.auroc == pytest.approx((6 + 6 + 5 + 4) / 24)
+    assert metrics.brier == pytest.approx(np.mean((p - truth) ** 2))
+
+
+def test_calls_are_judged_as_made_not_by_one_half() -> None:
+    truth, p = np.array([1.0, 0.0]), np.array([0.3, 0.2])
+    assert binary_metrics(truth, p, np.array([True, False])).balanced_accuracy == 1.0
+
+
+def test_one_class_is_none_and_never_one_half() -> None:
+    metrics = binary_metrics(np.zeros(3), np.array([0.1, 0.2, 0.9]), np.array([False, False, True]))
+    assert metrics.balanced_accuracy is None
+    assert metrics.sensitivity is None
+    assert metrics.auroc is None
+    assert metrics.average_precision is None
+    assert metrics.specificity == pytest.approx(2 / 3)
+    assert metrics.brier is not None
+
+
+def test_no_figure_is_all_none() -> None:
+    metrics = binary_metrics(np.array([]), np.array([]), np.array([], dtype=bool))
+    assert metrics.figures == 0
+    assert all(getattr(metrics, name) is None for name in METRIC_NAMES)
+
+
+def test_ece_weighs_each_bin_by_its_figures() -> None:
+    # Bin of 0.05 (3 figures, none atypical) is 0.05 off, bin of 1.0 (1 figure, normal) is 1 off.
+    p = np.array([0.05, 0.05, 0.05, 1.0])
+    metrics = binary_metrics(np.zeros(4), p, p > 0.5)
+    assert metrics.ece == pytest.approx((3 * 0.05 + 1 * 1.0) / 4)
+
+
+def test_ece_is_of_p_atypical_not_of_the_winning_class() -> None:
+    p = np.full(10, 0.2)
+    truth = np.array([1.0] * 2 + [0.0] * 8)
+    assert binary_metrics(truth, p, p > 0.5).ece == pytest.approx(0.0)
+
+
+def test_truth_with_gaps_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 and 1"):
+        binary_metrics(np.array([1.0, np.nan]), np.array([0.5, 0.5]), np.array([True, True]))
+
+
+def test_domains_with_one_class_are_left_out_of_the_summary_and_named() -> None:
+    truth = np.array([1, 0, 1, 0, 0, 0], dtype=float)
+    p = np.array([0.9, 0.1, 0.2, 0.8, 0.1, 0.9])
+    domains = np.array(["a", "a", "b", "b", "c", "c"], dtype=object)
+    found = by_domain(truth, p, p > 0.5, domains)
+    assert list(found.frame["domain"]) == ["a", "b", "c"]
+    assert list(found.frame["balanced_accuracy"])[:2] == [1.0, 0.0]
+    assert np.isnan(found.frame["balanced_accuracy"].iloc[2])
+    assert (found.counted, found.left_out) == (2, ("c",))
+    assert found.summary.loc["balanced_accuracy", "mean"] == pytest.approx(0.5)
+    assert found.summary.loc["balanced_accuracy", "sd"] == pytest.approx(np.sqrt(0.5))
+    assert found.summary.loc["balanced_accuracy", "worst"] == 0.0
+    # c would have lowered the mean specificity, and for an error the worst is the greatest.
+    assert found.summary.loc["specificity", "mean"] == pytest.approx(0.5)
+    assert found.summary.loc["brier", "worst"] == pytest.approx(0.64)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+
+from atypia.data.table import from_frame
+from atypia.evaluation.judge import judge
+from atypia.evaluation.plots import (
+    domain_plot,
+    refer_curve,
+    refer_plot,
+    reliability_plot,
+    roc_plot,
+    score_plot,
+    svg_uri,
+)
+
+ALWAYS = (reliability_plot, score_plot, refer_plot)
+
+
+@pytest.fixture
+def judgement(cohort, predictions):
+    return judge(predictions, cohort)
+
+
+def test_every_plot_is_an_svg_and_the_same_bytes_each_time(judgement) -> None:
+    for plot in (*ALWAYS, roc_plot, domain_plot):
+        uri = svg_uri(plot(judgement))
+        assert uri == svg_uri(plot(judgement))
+        head, data = uri.split(",", 1)
+        assert head == "data:image/svg+xml;base64"
+        assert b"<svg" in base64.b64decode(data)
+
+
+def test_the_roc_names_overall_and_domain_areas(judgement) -> None:
+    texts = [text.get_text() for text in roc_plot(judgement).legends[0].get_texts()]
+    assert texts[0].startswith("Scanner A  0.")
+    assert texts[1] == "Scanner B  1.000"
+    assert texts[2] == f"all figures  {judgement.overall.auroc:.3f}"
+
+
+def test_one_class_leaves_out_what_is_not_defined_and_draws_the_rest(cohort, predictions) -> None:
+    table = from_frame(cohort.frame.assign(label=1.0), cohort.root)
+    found = judge(predictions, table)
+    assert roc_plot(found) is None
+    assert domain_plot(found) is None
+    for plot in ALWAYS:
+        assert svg_uri(plot(found))
+
+
+def test_domain_bars_are_ordered_and_labelled_with_their_figures(judgement) -> None:
+    labels = [label.get_text() for label in domain_plot(judgement).axes[0].get_yticklabels()]
+    assert labels == ["Scanner A\n24 figures, 6 atypical", "Scanner B\n24 figures, 6 atypical"]
+
+
+def test_reliability_counts_every_figure_once(judgement) -> None:
+    counts = [bar.get_height() for bar in reliability_plot(judgement).axes[1].patches]
+    assert sum(counts) == 48
+
+
+def test_referring_the_doubtful_first_starts_at_the_error_of_all(cohort, predictions) -> None:
+    p = predictions["p_atypical"].to_numpy().copy()
+    # The two wrong figures become the most doubtful ones.
+    p[[0, 1]] = [0.39, 0.41]
+    found = judge(predictions.assign(p_atypical=p), cohort)
+    share, error = refer_curve(found)
+    assert (share[0], error[0]) == (0.0, pytest.approx(2 / 48))
+    assert error[2] == 0.0
+    assert (np.diff(share) > 0).all()
+
+
+def test_names_with_dollar_signs_do_not_become_mathematics(cohort, predictions) -> None:
+    table = from_frame(cohort.frame.assign(tumour="$\\frac{$"), cohort.root)
+    assert svg_uri(roc_plot(judge(predictions, table)))

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from atypia.data.table import from_frame
+from atypia.errors import AtypiaError
+from atypia.evaluation.gallery import PER_GALLERY, galleries
+from atypia.evaluation.judge import judge
+from atypia.evaluation.report import render_report, write_report
+
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+HOSTILE = '<script>alert("x")</script>'
+
+
+class Page(HTMLParser):
+    """Collects tags with their attributes, and refuses tags that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def _page(predictions: pd.DataFrame, table, facts: dict[str, str] | None = None) -> Page:
+    return Page(
+        render_report(judge(predictions, table), table, title="A test", facts=facts or {"a": "b"})
+    )
+
+
+def test_the_page_is_whole_and_asks_the_network_for_nothing(cohort, predictions) -> None:
+    page = _page(predictions, cohort)
+    for tag, attrs in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        for name in ("src", "href", "srcset", "action"):
+            value = attrs.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, name, value)
+    assert not any("url(" in word or "@import" in word for word in page.words)
+    policy = [meta for meta in page.all("meta") if meta.get("http-equiv")]
+    assert "default-src 'none'" in str(policy[0]["content"])
+    assert "For research. Not a medical device." in page.text
+
+
+def test_contents_lead_somewhere_and_every_picture_has_words(cohort, predictions) -> None:
+    page = _page(predictions, cohort)
+    places = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    links = [str(a["href"])[1:] for a in page.all("a")]
+    assert links
+    assert set(links) <= places
+    assert len(page.all("img")) > 20
+    assert all(image["alt"] for image in page.all("img"))
+
+
+def test_the_numbers_are_there(cohort, predictions) -> None:
+    text = _page(predictions, cohort, {"Bundle": "lite 1"}).text
+    found = judge(predictions, cohort)
+    assert f"{found.overall.balanced_accuracy:.3f}" in text
+    assert f"{found.auroc_interval.low:.3f} to {found.auroc_interval.high:.3f}" in text
+    assert "48 figures from 12 cases were judged" in text
+    assert "11 of 12 atypical" in text
+    assert "Bundle lite 1" in text
+    assert "Scanner A" in text
+
+
+def test_everything_a_user_writes_is_escaped(cohort, predictions) -> None:
+    names = predictions["figure_id"].replace({"fig_00": HOSTILE, "fig_01": '" onload="x'})
+    frame = cohort.frame.assign(
+        figure_id=names, tumour=HOSTILE, phase=HOSTILE, image=cohort.frame["image"]
+    )
+    frame.loc[1, "image"] = "<b>.png"
+    table = from_frame(frame, cohort.root)
+    found = judge(predictions.assign(figure_id=names), table)
+    html = render_report(found, table, title=HOSTILE, facts={HOSTILE: HOSTILE})
+    page = Page(html)
+    assert "<script" not in html
+    assert not any("onload" in attrs for _, attrs in page.tags)
+    assert HOSTILE in page.text
+    assert not page.all("b")
+
+
+def test_galleries_show_the_figures_they_promise(cohort, predictions) -> None:
+    shown = {
+        gallery.key: gallery.exhibits for gallery in galleries(judge(predictions, cohort), cohort)
+    }
+    assert [exhibit.figure_id for exhibit in shown["missed"]] == ["fig_00"]
+    assert [exhibit.figure_id for exhibit in shown["false-alarms"]] == ["fig_01"]
+    assert shown["missed"][0].votes == "3/3 AMF"
+    assert shown["missed"][0].domain == "Scanner A"
+    scores = [exhibit.score for exhibit in shown["sure-normal"]]
+    assert scores == sorted(scores)
+    assert len(scores) == PER_GALLERY
+    assert all(exhibit.truth == exhibit.call == "atypical" for exhibit in shown["sure-atypical"])
+    assert {exhibit.votes for exhibit in shown["contested"]} <= {"1/3 AMF", "2/3 AMF"}
+    assert all(exhibit.thumbnail for gallery in shown.values() for exhibit in gallery)
+
+
+def test_an_image_that_cannot_be_read_is_a_placeholder_that_says_why(cohort, predictions) -> None:
+    (cohort.root / "fig_00.png").write_bytes(b"no image")
+    (cohort.root / "fig_01.png").unlink()
+    page = _page(predictions, cohort)
+    faults = re.findall(r"No picture: (\S+)", page.text)
+    assert set(faults) == {"fig_00.png:", "fig_01.png:"}
+    assert str(cohort.root) not in page.text
+
+
+def test_figures_without_an_image_of_their_own_are_told(cohort, predictions) -> None:
+    frame = cohort.frame.assign(image="", x=1.0, y=1.0)
+    assert "the table names no image" in _page(predictions, from_frame(frame, cohort.root)).text
+
+
+def test_one_class_without_votes_still_gives_a_report(cohort, predictions) -> None:
+    frame = cohort.frame.drop(columns=["vote_1", "vote_2", "vote_3"]).assign(label=0.0)
+    page = _page(predictions, from_frame(frame, cohort.root))
+    assert "–" in page.text
+    assert "nan" not in page.text.lower()
+    assert "None" not in page.text
+    assert "experts" not in {attrs.get("id") for _, attrs in page.tags}
+
+
+def test_the_file_stays_small(cohort, predictions, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "report.html"
+    write_report(out, judge(predictions, cohort), cohort, title="t", facts={})
+    assert 100_000 < out.stat().st_size < 6_000_000
+
+
+def test_a_place_that_cannot_be_written_is_said_in_a_line(cohort, predictions, tmp_path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(AtypiaError, match="cannot be written"):
+        write_report(
+            tmp_path / "report.html",
+            judge(predictions, cohort),
+            cohort,
+            title="t",
+            facts={},
+        )
