@@ -27,6 +27,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as handle:
             os.fsync(handle.fileno())
+        partial.chmod(_usual_mode())  # some libraries write files that only their owner may read
         partial.replace(path)
     except OSError as fault:
         reason = fault.strerror or str(fault)
@@ -35,6 +36,12 @@ def written_whole(path: Path) -> Iterator[Path]:
         ) from fault
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _usual_mode() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def write_text(path: Path, text: str) -> None:

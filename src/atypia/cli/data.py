@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at figures: check, describe, import.")
 
-_SHOWN_FINDINGS = 40
-
 Source = Annotated[
     Path,
     typer.Argument(
@@ -65,7 +63,6 @@ def check(
     Example: atypia data check my-figures.csv --column label=majority --mpp 0.25
     """
     from rich.console import Console
-    from rich.table import Table
 
     from atypia.data.audit import audit
     from atypia.data.describe import describe as described
@@ -75,14 +72,10 @@ def check(
         findings = audit(table, images=images, progress=progress)
     console = Console()
     console.print(_summary(described(table), source), soft_wrap=True, highlight=False)
-    if findings:
-        shown = Table("", "finding", show_lines=False, box=None, pad_edge=False)
-        for finding in findings[:_SHOWN_FINDINGS]:
-            colour = "red" if finding.level == "error" else "yellow"
-            shown.add_row(f"[{colour}]{finding.level}[/]", _plain(finding.message))
-        console.print(shown)
-        if len(findings) > _SHOWN_FINDINGS:
-            console.print(f"... and {len(findings) - _SHOWN_FINDINGS:,} findings more")
+    for finding in findings:
+        colour = "red" if finding.level == "error" else "yellow"
+        line = f"[{colour}]{finding.level}[/] {_plain(finding.message)}"
+        console.print(line, soft_wrap=True, highlight=False)
     errors = sum(finding.level == "error" for finding in findings)
     warnings = len(findings) - errors
     if not findings:
@@ -140,10 +133,8 @@ def import_(
     with _progress("copying") as progress:
         gathered, faults = gather(table, out, progress=progress)
     console = Console()
-    for fault in faults[:_SHOWN_FINDINGS]:
+    for fault in faults:
         console.print(f"[red]error[/] {_plain(str(fault))}", soft_wrap=True)
-    if len(faults) > _SHOWN_FINDINGS:
-        console.print(f"... and {len(faults) - _SHOWN_FINDINGS:,} images more")
     console.print(
         f"{_counted(len(gathered), 'figure')} written to {_plain(str(out / 'figures.csv'))}"
     )

@@ -1,0 +1,68 @@
+"""The command `atypia`: every verb is registered here; each lives in a file of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from atypia import __version__
+from atypia.cli import (
+    bundle,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    phantom,
+    predict,
+    recipes,
+    train,
+)
+from atypia.errors import AtypiaError
+
+app = typer.Typer(
+    name="atypia",
+    help="Tell atypical from normal mitotic figures in H&E. For research; no medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo.demo)
+app.add_typer(data.app, name="data")
+data.app.command()(phantom.phantom)
+app.add_typer(recipes.app, name="recipes")
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.add_typer(models.app, name="models")
+app.add_typer(bundle.app, name="bundle")
+app.command()(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"atypia {__version__}")
+        raise typer.Exit()
+
+
+def run() -> None:
+    """Run the command: a user's mistake is printed without a traceback; exit code 1 or 2."""
+    try:
+        app()
+    except AtypiaError as mistake:
+        sys.stderr.write(f"{mistake}\n")
+        sys.exit(mistake.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command started again goes on from here\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has left (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

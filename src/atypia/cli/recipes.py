@@ -1,0 +1,42 @@
+"""`atypia recipes list | show`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The recipes that come with atypia.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """List the recipes.
+
+    Example: atypia recipes list
+    """
+    from atypia.training.recipe import read_recipe, recipe_files
+
+    for name, path in recipe_files().items():
+        recipe = read_recipe(path)
+        seen = f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px"
+        print(
+            f"{name:<16} {recipe.backbone.key}, {recipe.adapter.kind}, {seen}, "
+            f"{recipe.schedule.epochs} epochs, {recipe.folds.count} folds"
+        )
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A name from `recipes list`, or a TOML file.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one value: section.key=value.")
+    ] = None,
+) -> None:
+    """Print a recipe in full: every key, its value and its meaning.
+
+    Example: atypia recipes show lite > mine.toml
+    """
+    from atypia.training.recipe import read_recipe, to_toml
+
+    print(to_toml(read_recipe(name, changes or ())), end="")
