@@ -209,12 +209,15 @@ def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
     images = list(dict.fromkeys(frame["image"]))
     looks: dict[str, _Look] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for image, look in zip(
-            images, pool.map(lambda one: _look(table.root, one), images), strict=True
-        ):
-            looks[image] = look
-            if progress and (len(looks) % 50 == 0 or len(looks) == len(images)):
-                progress(len(looks), len(images))
+        coming = pool.map(lambda one: _look(table.root, one), images)
+        try:
+            for image, look in zip(images, coming, strict=True):
+                looks[image] = look
+                if progress and (len(looks) % 50 == 0 or len(looks) == len(images)):
+                    progress(len(looks), len(images))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     seen = frame["image"].map(looks)
     missing = seen.map(lambda look: look.fault == "missing").astype(bool)
     message = f"whose image is missing in {table.root}: add the files or take the rows out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from atypia.data.table import FigureTable, write_table
 from atypia.errors import AtypiaError, ImageError, TableError
@@ -43,11 +44,7 @@ def gather(
     faults: list[ImageError] = []
     for done, image in enumerate(images, start=1):
         try:
-            source = inside(table.root, image)
-            data = source.open("rb")
-        except OSError as fault:
-            faults.append(ImageError(f"{source}: left out, cannot be read ({fault.strerror})"))
-            continue
+            data = _opened(table.root, image)
         except AtypiaError as fault:
             faults.append(ImageError(f"left out: {fault}"))
             continue
@@ -69,3 +66,13 @@ def gather(
     gathered = FigureTable(kept.assign(image=kept["image"].map(new)), folder)
     write_table(gathered, target)
     return gathered, faults
+
+
+def _opened(root: Path, image: str) -> BinaryIO:
+    path = inside(root, image)
+    if not path.is_file():
+        raise ImageError(f"{path}: the image is missing")
+    try:
+        return path.open("rb")
+    except OSError as fault:
+        raise ImageError(f"{path}: cannot be read ({fault.strerror})") from fault
