@@ -15,3 +15,54 @@ def ami_br() -> Path:
     if not (AMI_BR / "AMI-BR.csv").is_file():
         pytest.skip("the real figures (shared/data/ami-br) do not lie beside this project")
     return AMI_BR
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of two members on 32 px, untrained but for ImageNet; P varies widely."""
+    import torch
+
+    from atypia.bundle.manifest import BundleManifest, member_names
+    from atypia.bundle.save import save_bundle
+    from atypia.evaluation.calibration import Calibration
+    from atypia.models.adapters import AdapterConfig
+    from atypia.models.backbones.registry import backbone_spec
+    from atypia.models.classifier import build_classifier
+
+    spec, adapter = backbone_spec("lite"), AdapterConfig(kind="linear")
+    states = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        member = build_classifier("lite", adapter)
+        torch.nn.init.normal_(member.head.weight, std=0.1)
+        states.append(member.saved_state())
+    manifest = BundleManifest(
+        name="small",
+        backbone="lite",
+        adapter=adapter,
+        pooling=spec.pooling,
+        crop_um=8.0,
+        input_px=32,
+        training_mpp=(0.2, 0.3),
+        mean=spec.mean,
+        std=spec.std,
+        members=member_names(2),
+    )
+    folder = tmp_path_factory.mktemp("bundles") / "small"
+    calibration = Calibration(1.5, 0.1, 0.5, 0.4, 0.6, "nothing: a test")
+    save_bundle(folder, manifest, states, calibration, "# small\n\nNo medical device.\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def crop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve crops of 40 px, 1.png to 12.png, no two alike."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("crops")
+    rng = np.random.default_rng(0)
+    for number in range(1, 13):
+        coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+        coarse.resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    return folder

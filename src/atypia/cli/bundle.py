@@ -1,0 +1,69 @@
+"""`atypia bundle`: show, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Look at a bundle: show, verify.")
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Folder of the bundle.", show_default=False)
+]
+
+
+@app.command()
+def show(folder: Folder) -> None:
+    """Print what a bundle is, its operating point and its model card.
+
+    Example: atypia bundle show runs/lite/bundle
+    """
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.table import Table
+
+    from atypia.bundle.load import read_calibration
+    from atypia.bundle.manifest import CARD_NAME, read_manifest
+    from atypia.bundle.verify import bundle_hash, require_intact
+
+    require_intact(folder)
+    manifest, calibration = read_manifest(folder), read_calibration(folder)
+    shown = Table(show_header=False, box=None)
+    for name, value in (
+        ("name", manifest.name),
+        ("sha256", bundle_hash(folder)),
+        ("backbone", f"{manifest.backbone}, {manifest.pooling}"),
+        ("adapter", manifest.adapter.kind),
+        ("members", len(manifest.members)),
+        ("crop", f"{manifest.crop_um:g} um in {manifest.input_px} px"),
+        ("trained at", " to ".join(f"{mpp:g}" for mpp in manifest.training_mpp) + " um/px"),
+        ("temperature", f"{calibration.temperature:.4g}, bias {calibration.bias:.4g}"),
+        ("atypical above", f"{calibration.operating_point:.4g}"),
+        ("refer", f"{calibration.refer_low:.4g} to {calibration.refer_high:.4g}"),
+        ("fitted on", calibration.fitted_on),
+    ):
+        shown.add_row(name, str(value))
+    console = Console()
+    console.print(shown, markup=False, highlight=False)
+    console.print()
+    console.print(Markdown((folder / CARD_NAME).read_text(encoding="utf-8")))
+
+
+@app.command()
+def verify(folder: Folder) -> None:
+    """Compare every file of a bundle with its hash; exits with 1 if one differs.
+
+    Example: atypia bundle verify runs/lite/bundle
+    """
+    from atypia.bundle.manifest import read_manifest
+    from atypia.bundle.verify import bundle_faults, bundle_hash
+
+    faults = bundle_faults(folder)
+    for fault in faults:
+        typer.echo(fault, err=True)
+    if faults:
+        raise typer.Exit(1)
+    name = read_manifest(folder).name
+    typer.echo(f"{folder}: {name}, every file is as it was saved (sha256 {bundle_hash(folder)})")

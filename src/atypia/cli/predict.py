@@ -1,0 +1,98 @@
+"""`atypia predict`: images in, P(atypical) out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from atypia.inference.record import RunRecord
+
+
+def predict(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Images, folders of images, TIFFs of many pages, figure tables (.csv, .parquet), "
+            "folders in a known layout.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Predictions table: .csv, .parquet or .json.")
+    ] = Path("predictions.csv"),
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="DIR", help="The bundle, as `atypia train` writes it."),
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what a table says."),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="Layout of a folder, where it is not to be found out."),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option("--precision", help="auto: bf16 where the device is fast at it."),
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; without it, all cores.")
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", min=1, help="Figures at once; without it, 32 on a CPU, 256 on a GPU."
+        ),
+    ] = None,
+) -> None:
+    """Classify figures: P(atypical), the call, and whether a person should look.
+
+    An image has its figure at the centre. Writes one row a figure, in the order given, and a
+    record of the run beside it. Images that cannot be used are named, the others go on; the exit
+    code is then 1.
+
+    Example: atypia predict crops/ --bundle runs/lite/bundle --mpp 0.25 --out predictions.csv
+    """
+    from atypia.cli.progress import progress_bars
+    from atypia.inference.record import record_path
+    from atypia.workflows.predict import predict as run
+
+    with progress_bars() as on_progress:
+        record = run(
+            sources,
+            out,
+            bundle=bundle,
+            mpp=mpp,
+            layout=layout,
+            batch_size=batch_size,
+            threads=threads,
+            device=device,
+            precision=precision,
+            on_progress=on_progress,
+        )
+    for line in _summary(record):
+        typer.echo(line)
+    typer.echo(f"wrote {out}")
+    typer.echo(f"wrote {record_path(out)}")
+    if record.failures:
+        raise typer.Exit(1)
+
+
+def _summary(record: RunRecord) -> list[str]:
+    failed = f", {len(record.failures)} failed (named above)" if record.failures else ""
+    return [
+        f"{record.predicted} of {record.figures} figures classified{failed}: "
+        f"{record.atypical} atypical, {record.predicted - record.atypical} normal; "
+        f"{record.referred} to be looked at by a person",
+        f"{record.seconds:.1f} s ({record.crops_per_s:.0f} crops/s): {record.reading_s:.1f} s in "
+        f"reading, {record.network_s:.1f} s in the network, over {record.threads} threads side by "
+        f"side ({record.device}, {record.precision})",
+    ]

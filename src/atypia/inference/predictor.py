@@ -1,0 +1,256 @@
+"""The predictor: figures in, rows of the predictions table out, in order, memory flat.
+
+The members' logits are averaged, and the average is calibrated: P = calibration(mean logit), as
+the calibration was fitted. `spread` is the standard deviation over members of each member's own
+calibrated P (population form); with one member there is none, and it stays empty.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from atypia.bundle.load import Bundle, load_bundle
+from atypia.data.images import read_image
+from atypia.errors import AtypiaError, ImageError
+from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
+from atypia.inference.reading import CropSpec, Failure, ReadFigure, read_ahead
+from atypia.inference.runtime import Network, Precision, choose_device, fast_precision
+from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
+
+Device = Literal["auto", "cpu", "cuda"]
+
+# Measured: larger batches of 128 px leave the CPU's cache, smaller ones leave a GPU idle.
+CPU_BATCH = 32
+GPU_BATCH = 256
+# Beyond this many Python is the bottleneck, so each network thread gets several cores.
+_MOST_NETWORK_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of one batch.
+
+    Attributes:
+        frame: rows of the predictions table, in order, without the failures.
+        failures: figures that could not be read.
+        reading_s: seconds spent reading and cropping, summed over threads.
+        network_s: seconds spent in the network, summed over threads.
+    """
+
+    frame: pd.DataFrame
+    failures: tuple[Failure, ...]
+    reading_s: float
+    network_s: float
+
+    @property
+    def figures(self) -> int:
+        """How many figures the batch held, failures included."""
+        return len(self.frame) + len(self.failures)
+
+
+class Predictor:
+    """A bundle, ready to classify. Made by `Predictor.load`.
+
+    Attributes:
+        manifest: of the bundle.
+        calibration: of the bundle.
+        sha256: identifies the bundle.
+        device: where the network runs.
+        precision: it runs in.
+        threads: CPU threads for reading, and on a CPU for the network.
+    """
+
+    def __init__(
+        self, bundle: Bundle, device: torch.device, precision: Precision, threads: int
+    ) -> None:
+        self.manifest = bundle.manifest
+        self.calibration = bundle.calibration
+        self.sha256 = bundle.sha256
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self._network = Network(bundle.members, bundle.manifest.input_px, device, precision)
+        self._spec = CropSpec(
+            bundle.manifest.crop_um, bundle.manifest.input_px, bundle.manifest.assumed_mpp
+        )
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        *,
+        device: Device = "auto",
+        precision: Literal["auto"] | Precision = "auto",
+        threads: int | None = None,
+    ) -> Predictor:
+        """Load a bundle for prediction; every file of it is compared with its hash.
+
+        Args:
+            folder: of the bundle.
+            device: `auto` takes a GPU where torch can use one.
+            precision: `auto` takes bf16 where the device computes it faster than fp32.
+            threads: CPU threads; none takes as many as torch would (OMP_NUM_THREADS is obeyed).
+
+        Raises:
+            BundleError: the bundle is incomplete, changed or not understood.
+            AtypiaError: there is no such device, or the number of threads is not above 0.
+        """
+        if threads is not None and threads < 1:
+            raise AtypiaError(f"threads {threads}: expected 1 or more")
+        where = choose_device(device)
+        return cls(
+            load_bundle(Path(folder)),
+            where,
+            fast_precision(where) if precision == "auto" else precision,
+            threads or torch.get_num_threads(),
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Figures in a batch, where nothing else is asked for."""
+        return CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+
+    def predict(
+        self,
+        images: Sequence[Path | str | npt.NDArray[np.uint8]],
+        mpp: float | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Classify images.
+
+        Args:
+            images: N files, or arrays uint8 (H, W, 3) RGB, each with its figure at the centre.
+            mpp: um/px of all of them, in 0.05..5. None takes the middle of what the bundle was
+                trained at, and warns.
+            batch_size: figures the network sees at once.
+
+        Returns:
+            The predictions table, one row an image, in order: `figure_id` (a file's path, an
+            array's position), `image`, `p_atypical` in [0, 1], `call`, `refer`, `spread`, `phase`.
+
+        Raises:
+            ImageError: the first image that cannot be used; `stream` goes on past it.
+            AtypiaError: mpp or batch_size is out of range.
+        """
+        require_mpp(mpp)
+        if mpp is None:
+            warnings.warn(
+                f"no mpp is given: {self.manifest.assumed_mpp:g} um/px, as the bundle was trained "
+                "at, is assumed",
+                stacklevel=2,
+            )
+        frames = [empty_predictions()]
+        for scored in self.stream(_figures_of(images, mpp), batch_size=batch_size):
+            if scored.failures:
+                raise ImageError(scored.failures[0].message)
+            frames.append(scored.frame)
+        return pd.concat(frames[1:], ignore_index=True) if len(frames) > 1 else frames[0]
+
+    def stream(
+        self, figures: Iterable[Figure], *, batch_size: int | None = None
+    ) -> Iterator[Scored]:
+        """Classify figures batch by batch, in order; only a few batches are in memory.
+
+        Args:
+            figures: taken from as they are needed.
+            batch_size: figures the network sees at once.
+
+        Raises:
+            AtypiaError: batch_size is not above 0, or the device's memory is too small.
+        """
+        size = self.batch_size if batch_size is None else batch_size
+        if size < 1:
+            raise AtypiaError(f"batch size {size}: expected 1 or more")
+        workers = min(self.threads, _MOST_NETWORK_THREADS) if self.device.type == "cpu" else 1
+        before = torch.get_num_threads()
+        waiting: deque[Future[Scored]] = deque()
+        read = read_ahead(figures, self._spec, threads=self.threads, ahead=2 * size)
+        # Threads that each take whole batches never wait for one another inside a layer.
+        with ThreadPoolExecutor(
+            workers,
+            "network",
+            initializer=torch.set_num_threads,
+            initargs=(max(1, self.threads // workers),),
+        ) as pool:
+            try:
+                while batch := list(islice(read, size)):
+                    waiting.append(pool.submit(self._score, batch))
+                    if len(waiting) > workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+                torch.set_num_threads(before)
+
+    def _score(self, batch: Sequence[ReadFigure]) -> Scored:
+        begun = time.perf_counter()
+        good = [one for one in batch if isinstance(one.crop, torch.Tensor)]
+        failures = tuple(one.crop for one in batch if isinstance(one.crop, Failure))
+        frame = empty_predictions()
+        if good:
+            crops = torch.stack([one.crop for one in good if isinstance(one.crop, torch.Tensor)])
+            frame = self._table([one.figure for one in good], self._network.logits(crops).numpy())
+        reading_s = sum(one.seconds for one in batch)
+        return Scored(frame, failures, reading_s, time.perf_counter() - begun)
+
+    def _table(self, figures: Sequence[Figure], logits: npt.NDArray[np.float32]) -> pd.DataFrame:
+        """Make rows of figures and their logits, (members, B)."""
+        each = logits.astype(np.float64)
+        p = self.calibration.probability(each.mean(axis=0))
+        single = len(each) == 1
+        spread = self.calibration.probability(each).std(axis=0)
+        return pd.DataFrame(
+            {
+                "figure_id": [figure.figure_id for figure in figures],
+                "image": [figure.image for figure in figures],
+                "p_atypical": p,
+                "call": np.where(self.calibration.call(p), CALLS[1], CALLS[0]),
+                "refer": self.calibration.refer(p),
+                "spread": np.full(len(p), np.nan) if single else spread,
+                "phase": "",
+            },
+            columns=list(PREDICTION_COLUMNS),
+        )
+
+
+def empty_predictions() -> pd.DataFrame:
+    """Return a predictions table without rows."""
+    kinds = {"p_atypical": "float64", "spread": "float64", "refer": "bool"}
+    return pd.DataFrame(
+        {name: pd.Series(dtype=kinds.get(name, "str")) for name in PREDICTION_COLUMNS}
+    )
+
+
+def _figures_of(
+    images: Sequence[Path | str | npt.NDArray[np.uint8]], mpp: float | None
+) -> Iterator[Figure]:
+    said: MppSource = "assumed" if mpp is None else "given"
+    for position, image in enumerate(images):
+        if isinstance(image, np.ndarray):
+            yield Figure(str(position), "", mpp, said, partial(_checked, image, position))
+        else:
+            yield Figure(str(image), str(image), mpp, said, partial(read_image, Path(image)))
+
+
+def _checked(image: npt.NDArray[np.uint8], position: int) -> RGBImage:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ImageError(
+            f"image {position}: is {image.dtype} {image.shape}, expected uint8 (H, W, 3), RGB"
+        )
+    return image

@@ -1,0 +1,126 @@
+"""Crops for the network, read ahead by a few threads while the network works."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from atypia.data.crops import crop_windows, cut_window
+from atypia.errors import AtypiaError
+from atypia.inference.sources import Figure
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How a figure is presented to the network.
+
+    Attributes:
+        crop_um: side of a crop in tissue, in um.
+        input_px: side of a crop in px.
+        assumed_mpp: um/px taken for a figure of which none is known.
+    """
+
+    crop_um: float
+    input_px: int
+    assumed_mpp: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A figure that could not be read.
+
+    Attributes:
+        figure_id: of the figure.
+        image: of the figure.
+        message: one line: what is wrong with which image and what to do.
+    """
+
+    figure_id: str
+    image: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ReadFigure:
+    """A figure that was read, or the failure to do so.
+
+    Attributes:
+        figure: what was read.
+        crop: float32 (3, P, P), RGB in [0, 1], or why there is none.
+        seconds: time of one thread spent on it.
+    """
+
+    figure: Figure
+    crop: torch.Tensor | Failure
+    seconds: float
+
+
+def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> torch.Tensor:
+    """Return what the network sees of one image.
+
+    Args:
+        image: uint8 (H, W, 3) RGB, the figure at its centre.
+        mpp: um/px of the image.
+        spec: of the bundle.
+
+    Returns:
+        float32 (3, P, P), RGB in [0, 1]. It depends on this image alone, not on its batch.
+
+    Raises:
+        ImageError: the image covers less than three quarters of the crop.
+    """
+    # A rim beyond the crop, so that its outermost pixels are sampled from real neighbours.
+    window = cut_window(image, mpp, spec.crop_um, 1.1 * spec.crop_um + 4 * mpp)
+    pixels = torch.tensor(window).permute(2, 0, 1).unsqueeze(0).to(torch.float32).div_(255)
+    size = torch.tensor([window.shape[:2]])
+    crops = crop_windows(
+        pixels, size, torch.tensor([mpp]), crop_um=spec.crop_um, input_px=spec.input_px
+    )
+    return crops[0]
+
+
+def read_ahead(
+    figures: Iterable[Figure], spec: CropSpec, *, threads: int, ahead: int
+) -> Iterator[ReadFigure]:
+    """Read figures in a pool of threads, in order, at most `ahead` of them before their turn.
+
+    Args:
+        figures: taken from as they are needed.
+        spec: of the bundle.
+        threads: how many read at a time.
+        ahead: how many crops wait in memory at most.
+    """
+    waiting: deque[Future[ReadFigure]] = deque()
+    with ThreadPoolExecutor(
+        threads, "read", initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        try:
+            for figure in figures:
+                waiting.append(pool.submit(_read, figure, spec))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _read(figure: Figure, spec: CropSpec) -> ReadFigure:
+    begun = time.perf_counter()
+    crop: torch.Tensor | Failure
+    try:
+        mpp = spec.assumed_mpp if figure.mpp is None else figure.mpp
+        crop = crop_of(figure.pixels(), mpp, spec)
+    except AtypiaError as fault:
+        text = " ".join(str(fault).split())
+        message = text if figure.image in text else f"{figure.image}: {text}"
+        crop = Failure(figure.figure_id, figure.image, message)
+    return ReadFigure(figure, crop, time.perf_counter() - begun)

@@ -1,0 +1,199 @@
+"""The network as it runs for prediction: the same function, computed faster.
+
+Batch normalisation is folded into the convolution before it, and the one-sided padding of
+TensorFlow's networks into the kernel; both are exact but for rounding. Every folded network is
+compared with its original before it is used.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from atypia.errors import AtypiaError
+from atypia.models.adapters import merge
+from atypia.models.classifier import Classifier
+
+Precision = Literal["fp32", "bf16"]
+
+# Folding rounds differently; a wrong fold differs by whole units.
+_LARGEST_SHARE = 1e-3
+
+
+class Network:
+    """The members of a bundle, on one device in one precision.
+
+    Attributes:
+        device: where it runs.
+        precision: of convolutions and matrix products; the head and the logits are float32.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Classifier],
+        input_px: int,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        self.device = device
+        self.precision = precision
+        self._members = [_prepared(member, input_px, device, precision) for member in members]
+
+    def logits(self, crops: torch.Tensor) -> torch.Tensor:
+        """Return the logit of every member.
+
+        A batch that does not fit into the GPU's memory is halved until it does.
+
+        Args:
+            crops: float32 (B, 3, P, P), RGB in [0, 1], on the CPU.
+
+        Returns:
+            float32 (members, B), on the CPU.
+
+        Raises:
+            AtypiaError: not even one crop fits into the GPU's memory.
+        """
+        try:
+            return self._computed(crops)
+        except torch.OutOfMemoryError as fault:
+            if len(crops) == 1:
+                raise AtypiaError(
+                    f"{self.device}: not enough memory for one crop; use --device cpu"
+                ) from fault
+        # Outside the handler: the failed batch is let go before the next is tried.
+        torch.cuda.empty_cache()
+        middle = len(crops) // 2
+        return torch.cat([self.logits(crops[:middle]), self.logits(crops[middle:])], dim=1)
+
+    def _computed(self, crops: torch.Tensor) -> torch.Tensor:
+        half = self.precision == "bf16"
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=half),
+        ):
+            there = crops.to(self.device, memory_format=torch.channels_last)
+            found = [member(there).logit.float() for member in self._members]
+            return torch.stack(found).cpu()
+
+
+def choose_device(asked: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """Return the device asked for; `auto` takes a GPU where there is one.
+
+    Raises:
+        AtypiaError: a GPU is asked for and there is none that torch can use.
+    """
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise AtypiaError(
+            "device cuda: torch finds no GPU it can use; use --device cpu, or see `atypia doctor`"
+        )
+    return torch.device("cuda" if there and asked != "cpu" else "cpu")
+
+
+def fast_precision(device: torch.device) -> Precision:
+    """Return bf16 where the device computes it faster than fp32."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if cpu_has_bf16() else "fp32"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 itself (AVX512-BF16 or AMX)."""
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    checks = (getattr(torch.cpu, name, None) for name in names)
+    return any(bool(check()) for check in checks if check is not None)
+
+
+def _prepared(
+    member: Classifier, input_px: int, device: torch.device, precision: Precision
+) -> Classifier:
+    ready = copy.deepcopy(member).eval().requires_grad_(False)
+    merge(ready.backbone)
+    ready.backbone = _folded_if_equal(ready.backbone, input_px)
+    if precision == "bf16":
+        # Cast once what autocast would cast for every batch.
+        for module in ready.backbone.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.to(torch.bfloat16)
+    return ready.to(device).to(memory_format=torch.channels_last)
+
+
+def _folded_if_equal(backbone: nn.Module, input_px: int) -> nn.Module:
+    """Fold what can be folded, and keep it only if the outputs stay the same.
+
+    The order in which layers are declared tells which normalisation follows which convolution in
+    all common networks, but nothing forces a network to be like that.
+    """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules()):
+        return backbone
+    folded = copy.deepcopy(backbone)
+    if not _fold(folded):
+        return backbone
+    probe = torch.rand(2, 3, input_px, input_px, generator=torch.Generator().manual_seed(0)) - 0.5
+    with torch.inference_mode():
+        try:
+            before, after = backbone(probe), folded(probe)
+        except RuntimeError:
+            return backbone
+    largest = (after - before).abs().max()
+    return folded if largest <= _LARGEST_SHARE * before.abs().max() else backbone
+
+
+def _fold(module: nn.Module) -> int:
+    """Fold each convolution and the batch normalisation declared next to it, in place."""
+    done = 0
+    before: tuple[str, nn.Conv2d] | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and before is not None:
+            place, convolution = before
+            if child.num_features == convolution.out_channels and child.track_running_stats:
+                fused = fuse_conv_bn_eval(convolution, child)
+                setattr(module, place, _padded_evenly(fused))
+                # timm's normalisation carries the activation that follows it.
+                setattr(module, name, getattr(child, "act", nn.Identity()))
+                done += 1
+            before = None
+        elif isinstance(child, nn.Conv2d):
+            before = (name, child)
+        else:
+            done += _fold(child)
+            before = None
+    return done
+
+
+def _padded_evenly(convolution: nn.Conv2d) -> nn.Conv2d:
+    """Return a convolution of stride 2 that pads as TensorFlow does, without copying the image.
+
+    TensorFlow pads an image of even size by one px more below and to the right than above and to
+    the left. A kernel with one more row and column of zeros above and to the left, and that
+    larger padding on all sides, meets the same pixels. (Odd sizes differ: the comparison tells.)
+    """
+    side = convolution.kernel_size[0]
+    if (
+        type(convolution).__name__ != "Conv2dSame"
+        or convolution.kernel_size != (side, side)
+        or side % 2 == 0
+        or convolution.stride != (2, 2)
+        or convolution.dilation != (1, 1)
+    ):
+        return convolution
+    widened = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        side + 1,
+        stride=2,
+        padding=(side - 1) // 2,
+        groups=convolution.groups,
+        bias=convolution.bias is not None,
+    )
+    with torch.no_grad():
+        widened.weight.zero_()
+        widened.weight[:, :, 1:, 1:] = convolution.weight
+        if widened.bias is not None and convolution.bias is not None:
+            widened.bias.copy_(convolution.bias)
+    return widened

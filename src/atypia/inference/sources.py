@@ -1,0 +1,282 @@
+"""Sources: where figures for prediction come from, in the order given.
+
+A source is a folder of images, one image, a TIFF of many pages, a figure table, or a folder in a
+known layout.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from atypia.data.columns import MPP_HIGH, MPP_LOW
+from atypia.data.images import IMAGE_SUFFIXES, read_image, read_pages
+from atypia.data.raw import TABLE_SUFFIXES
+from atypia.data.readers.opening import OWN_TABLES, open_figures
+from atypia.data.readers.registry import LAYOUTS
+from atypia.data.table import FigureTable
+from atypia.errors import AtypiaError, ImageError
+from atypia.files import inside
+
+RGBImage = npt.NDArray[np.uint8]
+MppSource = Literal["table", "layout", "given", "assumed"]
+
+Reader = Callable[[], RGBImage]
+
+_TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure to classify.
+
+    Attributes:
+        figure_id: unique over all sources of a run.
+        image: as given: a path, or the table's own entry; a page of a TIFF as `stack.tif#3`,
+            counted from 1.
+        mpp: um/px, or None where nobody said.
+        mpp_source: who said it; "assumed" where nobody did.
+        pixels: reads the image, uint8 (H, W, 3); raises AtypiaError where it cannot be used.
+    """
+
+    figure_id: str
+    image: str
+    mpp: float | None
+    mpp_source: MppSource
+    pixels: Reader
+
+
+@dataclass(frozen=True)
+class Source:
+    """Figures that belong together; all but their pixels is known beforehand.
+
+    Attributes:
+        path: as given.
+        kind: in words.
+        ids: `Figure.figure_id` of each figure, in order.
+        images: `Figure.image` of each.
+        mpp: `Figure.mpp` of each.
+        mpp_sources: `Figure.mpp_source` of each.
+        readers: gives `Figure.pixels` of each; every call begins with the first.
+    """
+
+    path: Path
+    kind: Literal["folder of images", "image", "stack of pages", "figure table", "layout"]
+    ids: Sequence[str]
+    images: Sequence[str]
+    mpp: Sequence[float | None]
+    mpp_sources: Sequence[MppSource]
+    readers: Callable[[], Iterator[Reader]]
+
+    def __len__(self) -> int:
+        """Return the number of figures."""
+        return len(self.ids)
+
+    def figures(self) -> Iterator[Figure]:
+        """Give the figures in order, holding no more than one page's pixels."""
+        yield from map(Figure, self.ids, self.images, self.mpp, self.mpp_sources, self.readers())
+
+
+def open_sources(
+    paths: Sequence[Path], *, mpp: float | None = None, layout: str | None = None
+) -> list[Source]:
+    """Open sources; no pixel is read yet.
+
+    Args:
+        paths: of images, folders, TIFFs of many pages and figure tables.
+        mpp: um/px of every image, in 0.05..5; it overrides what a table says.
+        layout: key of the layout of the folders, where it is not to be found out.
+
+    Raises:
+        AtypiaError: a source is missing, empty or of another kind, a table is faulty, mpp is out
+            of range, or two sources hold the same figure_id.
+    """
+    require_mpp(mpp)
+    sources = [_open(path, mpp, layout) for path in paths]
+    if _shared_id(sources) is not None:
+        # Two folders may hold a 1.png each: with the folder in front they are told apart.
+        files = ("folder of images", "image", "stack of pages")
+        sources = [
+            replace(source, ids=source.images) if source.kind in files else source
+            for source in sources
+        ]
+    shared = _shared_id(sources)
+    if shared is not None:
+        raise AtypiaError(
+            f"figure_id {shared!r} is in more than one of the sources, so results could not be "
+            "told apart; predict on them one at a time"
+        )
+    return sources
+
+
+def require_mpp(mpp: float | None) -> None:
+    """Refuse a resolution that no microscope has.
+
+    Raises:
+        AtypiaError: `mpp` is given and outside 0.05..5 um/px.
+    """
+    if mpp is not None and not MPP_LOW <= mpp <= MPP_HIGH:
+        raise AtypiaError(
+            f"mpp {mpp:g}: expected {MPP_LOW} to {MPP_HIGH} um/px; a 40x scan has about 0.25, "
+            "20x about 0.5"
+        )
+
+
+def natural_key(name: str) -> tuple[tuple[int, str], ...]:
+    """Return a key that sorts `2.png` before `10.png`."""
+    parts = re.split(r"(\d+)", name.lower())
+    key = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    # Names that differ in capitals or leading zeros only still need one order.
+    return (*key, (-2, name))
+
+
+def _open(path: Path, mpp: float | None, layout: str | None) -> Source:
+    if not path.exists():
+        raise AtypiaError(
+            f"{path}: there is no such file or folder; give images, a folder or a figure table"
+        )
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        if layout is None and not _is_layout(path):
+            return _folder(path, mpp)
+        return _table(path, open_figures(path, layout=layout, mpp=mpp), "layout")
+    if suffix in TABLE_SUFFIXES:
+        return _table(path, open_figures(path, layout=layout, mpp=mpp), "figure table")
+    if suffix not in IMAGE_SUFFIXES:
+        raise AtypiaError(
+            f"{path}: neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a figure table "
+            f"({', '.join(TABLE_SUFFIXES)}); give one of these, or a folder"
+        )
+    kind: Literal["image", "stack of pages"] = "image" if _pages(path) == 1 else "stack of pages"
+    return _files(path, kind, path.parent, [path.name], mpp)
+
+
+def _writable(name: str) -> str:
+    """Return a file's name without the bytes that are no UTF-8: tables must be written with it."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_layout(folder: Path) -> bool:
+    has_table = any((folder / name).is_file() for name in OWN_TABLES)
+    return has_table or any(one.recognises(folder) for one in LAYOUTS.values())
+
+
+def _folder(folder: Path, mpp: float | None) -> Source:
+    names = [
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    ]
+    names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    if not names:
+        raise AtypiaError(
+            f"{folder}: holds no images ({', '.join(IMAGE_SUFFIXES)}); give a folder with one "
+            "image a figure"
+        )
+    names.sort(key=natural_key)
+    return _files(folder, "folder of images", folder, names, mpp)
+
+
+def _files(
+    path: Path,
+    kind: Literal["folder of images", "image", "stack of pages"],
+    folder: Path,
+    names: Sequence[str],
+    mpp: float | None,
+) -> Source:
+    """Make a source of image files: one figure each, or one for each page of a TIFF."""
+    pages = [_pages(folder / name) for name in names]
+    ids = [
+        name if count == 1 else f"{name}#{page}"
+        for name, count in zip(names, pages, strict=True)
+        for page in range(1, count + 1)
+    ]
+
+    def readers() -> Iterator[Reader]:
+        for name, count in zip(names, pages, strict=True):
+            if count == 1:
+                yield partial(read_image, folder / name)
+            else:
+                yield from _page_readers(folder / name, count)
+
+    said: MppSource = "assumed" if mpp is None else "given"
+    ids = [_writable(name) for name in ids]
+    images = [_writable(str(folder)) + "/" + name for name in ids]
+    return Source(path, kind, ids, images, [mpp] * len(ids), [said] * len(ids), readers)
+
+
+def _table(path: Path, table: FigureTable, kind: Literal["figure table", "layout"]) -> Source:
+    frame = table.frame
+    mpp = [float(value) if np.isfinite(value) else None for value in frame["mpp"]]
+    said: list[MppSource] = [
+        "assumed" if value is None else source
+        for value, source in zip(mpp, frame["mpp_source"], strict=True)
+    ]
+    ids, images = frame["figure_id"].tolist(), frame["image"].tolist()
+
+    def readers() -> Iterator[Reader]:
+        for name, image in zip(ids, images, strict=True):
+            yield partial(_of_table, table.root, name, image)
+
+    return Source(path, kind, ids, images, mpp, said, readers)
+
+
+def _of_table(root: Path, name: str, image: str) -> RGBImage:
+    if not image:
+        raise ImageError(f"{name}: has no image; cut its crop and fill the column image")
+    return read_image(inside(root, image))
+
+
+def _page_readers(path: Path, count: int) -> Iterator[Reader]:
+    """Give the pages of a TIFF, exactly `count`, whatever is wrong with the file."""
+    given = 0
+    fault: ImageError | None = None
+    try:
+        for page in islice(read_pages(path), count):
+            yield partial(_given, page)
+            given += 1
+    except ImageError as caught:
+        fault = caught
+    for number in range(given + 1, count + 1):
+        missing = ImageError(f"{path}, page {number}: cannot be found; export the file again")
+        yield partial(_given, fault or missing)
+
+
+def _given(page: RGBImage | ImageError) -> RGBImage:
+    if isinstance(page, ImageError):
+        raise page
+    return page
+
+
+def _pages(path: Path) -> int:
+    """Return how many pages an image file has, from its header.
+
+    A file that cannot be read counts as one page; reading that page tells what is wrong.
+    """
+    if path.suffix.lower() not in _TIFF_SUFFIXES:
+        return 1
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:
+        return 1
+
+
+def _shared_id(sources: Sequence[Source]) -> str | None:
+    """Return a figure_id that occurs twice, or None."""
+    seen: set[str] = set()
+    for name in chain.from_iterable(source.ids for source in sources):
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

@@ -1,0 +1,152 @@
+"""Predict: sources and a bundle in, the predictions table and the run's record out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from atypia import __version__
+from atypia.errors import AtypiaError
+from atypia.evaluation.predictions import CALLS
+from atypia.inference.predictor import Device, Predictor
+from atypia.inference.reading import Failure
+from atypia.inference.record import RunRecord, SourceRecord, record_path, write_record
+from atypia.inference.runtime import Precision
+from atypia.inference.sinks import open_sink, require_suffix
+from atypia.inference.sources import Source, open_sources
+
+OnProgress = Callable[[str, int, int, str], None]
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def default_bundle() -> Path:
+    """Return the bundle used where none is named.
+
+    Raises:
+        AtypiaError: always, as long as no bundle comes with atypia.
+    """
+    raise AtypiaError(
+        "no bundle is named, and none comes with this version; "
+        "give --bundle DIR, the folder that `atypia train` wrote"
+    )
+
+
+def predict(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    bundle: Path | None = None,
+    mpp: float | None = None,
+    layout: str | None = None,
+    batch_size: int | None = None,
+    threads: int | None = None,
+    device: Device = "auto",
+    precision: Literal["auto"] | Precision = "auto",
+    say: Callable[[str], None] = _to_stderr,
+    on_progress: OnProgress | None = None,
+) -> RunRecord:
+    """Classify all figures of some sources.
+
+    Figures that cannot be read are told and left out; all others are in the table, in order.
+
+    Args:
+        paths: images, folders of images, TIFFs of many pages, figure tables, known layouts.
+        out: predictions table, by its ending CSV, Parquet or JSON; the record lies beside it.
+        bundle: folder of the bundle.
+        mpp: um/px of every image, in 0.05..5; it overrides what a table says.
+        layout: key of the layout of the folders, where it is not to be found out.
+        batch_size: figures the network sees at once.
+        threads: of the CPU; none takes as many as torch would.
+        device: auto, cpu or cuda.
+        precision: auto, fp32 or bf16.
+        say: is given a line for each figure that fails and for an assumed mpp, at once.
+        on_progress: is given the task's name, done, all, and a note, after each batch.
+
+    Returns:
+        The record, which was also written.
+
+    Raises:
+        AtypiaError: a source, the bundle or an argument is faulty, or a file cannot be written.
+    """
+    require_suffix(out)
+    sources = open_sources(paths, mpp=mpp, layout=layout)
+    folder = default_bundle() if bundle is None else bundle
+    predictor = Predictor.load(folder, device=device, precision=precision, threads=threads)
+    mpp_from = Counter(chain.from_iterable(source.mpp_sources for source in sources))
+    total = mpp_from.total()
+    assumed = predictor.manifest.assumed_mpp if mpp_from["assumed"] else None
+    if assumed is not None:
+        say(
+            f"warning: the mpp of {mpp_from['assumed']} of {total} figures is not known; "
+            f"{assumed:g} um/px, as the bundle was trained at, is assumed (say it with --mpp)"
+        )
+
+    started, begun = datetime.now(UTC), time.perf_counter()
+    failures: list[Failure] = []
+    done = atypical = referred = 0
+    reading_s = network_s = 0.0
+    figures = chain.from_iterable(source.figures() for source in sources)
+    with open_sink(out) as write:
+        for scored in predictor.stream(figures, batch_size=batch_size):
+            write(scored.frame)
+            for failure in scored.failures:
+                say(failure.message)
+            failures.extend(scored.failures)
+            done += scored.figures
+            atypical += int((scored.frame["call"] == CALLS[1]).sum())
+            referred += int(scored.frame["refer"].sum())
+            reading_s += scored.reading_s
+            network_s += scored.network_s
+            if on_progress is not None:
+                on_progress("figures", done, total, "")
+    seconds = time.perf_counter() - begun
+    predicted = done - len(failures)
+    record = RunRecord(
+        atypia=__version__,
+        torch=torch.__version__,
+        started=started.isoformat(timespec="seconds"),
+        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+        bundle=str(folder),
+        bundle_name=predictor.manifest.name,
+        bundle_sha256=predictor.sha256,
+        members=len(predictor.manifest.members),
+        sources=tuple(_source_record(source) for source in sources),
+        out=str(out),
+        figures=done,
+        predicted=predicted,
+        atypical=atypical,
+        referred=referred,
+        failures=tuple(failures),
+        mpp_from={str(said): count for said, count in mpp_from.items()},
+        mpp_given=mpp,
+        mpp_assumed=assumed,
+        device=_device_name(predictor.device),
+        precision=predictor.precision,
+        threads=predictor.threads,
+        batch_size=predictor.batch_size if batch_size is None else batch_size,
+        seconds=round(seconds, 3),
+        reading_s=round(reading_s, 3),
+        network_s=round(network_s, 3),
+        crops_per_s=round(predicted / seconds, 1),
+    )
+    write_record(record, record_path(out))
+    return record
+
+
+def _source_record(source: Source) -> SourceRecord:
+    return SourceRecord(str(source.path), source.kind, len(source))
+
+
+def _device_name(device: torch.device) -> str:
+    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)

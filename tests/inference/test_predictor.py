@@ -1,0 +1,213 @@
+"""What the predictor promises: order, independence of the batch, nothing lost, nothing silent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from atypia.data.crops import crop_windows, cut_window, stack_windows
+from atypia.errors import AtypiaError, ImageError
+from atypia.evaluation.predictions import PREDICTION_COLUMNS, check_predictions
+from atypia.inference.predictor import Predictor
+from atypia.inference.reading import CropSpec, crop_of, read_ahead
+from atypia.inference.sources import Figure
+
+
+@pytest.fixture(scope="module")
+def predictor(small_bundle: Path) -> Predictor:
+    return Predictor.load(small_bundle, precision="fp32", threads=1)
+
+
+@pytest.fixture(scope="module")
+def paths(crop_folder: Path) -> list[Path]:
+    return sorted(crop_folder.iterdir(), key=lambda path: int(path.stem))
+
+
+def figure(path: Path, mpp: float | None = 0.25) -> Figure:
+    def pixels() -> np.ndarray:
+        return np.asarray(Image.open(path))
+
+    return Figure(path.stem, str(path), mpp, "given", pixels)
+
+
+def test_the_table_is_what_evaluate_reads(predictor: Predictor, paths: list[Path]) -> None:
+    frame = predictor.predict(paths, mpp=0.25)
+    assert list(frame.columns) == list(PREDICTION_COLUMNS)
+    assert list(frame["image"]) == [str(path) for path in paths]
+    checked = check_predictions(frame)
+    assert (checked["p_atypical"] == frame["p_atypical"]).all()
+    assert frame["p_atypical"].between(0, 1).all()
+    assert frame["p_atypical"].nunique() == len(paths)
+
+
+def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
+    predictor: Predictor, paths: list[Path]
+) -> None:
+    spec = CropSpec(8.0, 32, 0.25)
+    crops = torch.stack([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
+    logits = predictor._network.logits(crops).numpy().astype(np.float64)
+    expected = 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1)))
+    each = 1 / (1 + np.exp(-(logits / 1.5 + 0.1)))
+    frame = predictor.predict(paths, mpp=0.25)
+    np.testing.assert_allclose(frame["p_atypical"], expected, atol=1e-4)
+    np.testing.assert_allclose(frame["spread"], each.std(axis=0), atol=1e-4)
+    assert list(frame["call"]) == ["atypical" if p > 0.5 else "normal" for p in expected]
+    assert list(frame["refer"]) == [bool(0.4 <= p <= 0.6) for p in expected]
+    assert set(frame["call"]) == {"normal", "atypical"}
+
+
+def test_results_depend_on_neither_batch_nor_threads(
+    small_bundle: Path, paths: list[Path], predictor: Predictor
+) -> None:
+    expected = predictor.predict(paths, mpp=0.25)
+    several = Predictor.load(small_bundle, precision="fp32", threads=3)
+    for one, batch_size in ((predictor, 1), (predictor, 5), (several, 2), (several, 100)):
+        found = one.predict(paths, mpp=0.25, batch_size=batch_size)
+        pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_crop_does_not_depend_on_its_neighbours_resolution(
+    predictor: Predictor, paths: list[Path]
+) -> None:
+    alone = [
+        row
+        for scored in predictor.stream([figure(paths[0], 0.25)])
+        for row in scored.frame.p_atypical
+    ]
+    mixed = [figure(paths[0], 0.25), figure(paths[1], 0.5)]
+    beside = [row for scored in predictor.stream(mixed) for row in scored.frame.p_atypical]
+    assert beside[0] == pytest.approx(alone[0], abs=1e-5)
+
+
+def test_the_crop_is_that_of_training(paths: list[Path]) -> None:
+    image = np.asarray(Image.open(paths[0]))
+    windows = stack_windows([cut_window(image, 0.25, 8.0, 9.9)], np.array([0.25]))
+    pixels = torch.from_numpy(windows.pixels).permute(0, 3, 1, 2).float() / 255
+    size, mpp = torch.from_numpy(windows.size_px), torch.from_numpy(windows.mpp)
+    trained = crop_windows(pixels, size, mpp, crop_um=8.0, input_px=32)[0]
+    torch.testing.assert_close(
+        crop_of(image, 0.25, CropSpec(8.0, 32, 0.25)), trained, atol=1e-4, rtol=0
+    )
+
+
+def test_arrays_and_files_are_one_thing(predictor: Predictor, paths: list[Path]) -> None:
+    arrays = [np.asarray(Image.open(path)) for path in paths]
+    files = predictor.predict(paths, mpp=0.25)
+    frame = predictor.predict(arrays, mpp=0.25)
+    assert list(frame["figure_id"]) == [str(position) for position in range(len(paths))]
+    np.testing.assert_array_equal(frame["p_atypical"], files["p_atypical"])
+
+
+def test_an_assumed_mpp_is_said_and_is_the_middle_of_the_training(
+    predictor: Predictor, paths: list[Path]
+) -> None:
+    with pytest.warns(UserWarning, match=r"0\.25 um/px, as the bundle was trained at, is assumed"):
+        assumed = predictor.predict(paths[:2])
+    pd.testing.assert_frame_equal(assumed, predictor.predict(paths[:2], mpp=0.25))
+    other = predictor.predict(paths[:2], mpp=0.21)
+    assert (other["p_atypical"] != assumed["p_atypical"]).all()
+
+
+@pytest.mark.parametrize("mpp", [0.01, 10.0, -1.0, float("nan")])
+def test_an_impossible_mpp_is_refused(predictor: Predictor, paths: list[Path], mpp: float) -> None:
+    with pytest.raises(AtypiaError, match=r"expected 0\.05 to 5\.0 um/px"):
+        predictor.predict(paths, mpp=mpp)
+
+
+def test_no_images_give_an_empty_table(predictor: Predictor) -> None:
+    frame = predictor.predict([], mpp=0.25)
+    assert list(frame.columns) == list(PREDICTION_COLUMNS)
+    assert len(frame) == 0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((40, 40), np.uint8),
+        np.zeros((40, 40, 4), np.uint8),
+        np.zeros((40, 40, 3), np.float32),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(predictor: Predictor, image: np.ndarray) -> None:
+    with pytest.raises(ImageError, match=r"image 0: is .*, expected uint8 \(H, W, 3\), RGB"):
+        predictor.predict([image], mpp=0.25)
+
+
+def test_predict_raises_on_a_bad_image_and_stream_goes_on(
+    predictor: Predictor, paths: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(paths[0].read_bytes()[:100])
+    with pytest.raises(ImageError, match=r"bad\.png: "):
+        predictor.predict([paths[0], bad], mpp=0.25)
+
+    def broken() -> np.ndarray:
+        raise ImageError(f"{bad}: damaged")
+
+    mixed = [figure(paths[0]), Figure("bad", str(bad), 0.25, "given", broken), figure(paths[1])]
+    scored = list(predictor.stream(mixed, batch_size=2))
+    rows = pd.concat([one.frame for one in scored])
+    assert list(rows["figure_id"]) == ["1", "2"]
+    assert [failure.message for one in scored for failure in one.failures] == [f"{bad}: damaged"]
+    assert sum(one.figures for one in scored) == 3
+
+
+def test_a_crop_too_small_for_the_bundle_is_named(predictor: Predictor, paths: list[Path]) -> None:
+    with pytest.raises(ImageError, match=r"1\.png: is 40 x 40 px, 4\.0 um at 0\.1 um/px"):
+        predictor.predict(paths, mpp=0.1)
+
+
+def test_a_single_member_has_no_spread(small_bundle: Path, paths: list[Path]) -> None:
+    from dataclasses import replace
+
+    from atypia.bundle.load import load_bundle
+
+    bundle = load_bundle(small_bundle)
+    single = replace(bundle, members=bundle.members[:1])
+    frame = Predictor(single, torch.device("cpu"), "fp32", 1).predict(paths[:2], mpp=0.25)
+    assert frame["spread"].isna().all()
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_of_nothing_is_refused(predictor: Predictor, size: int) -> None:
+    with pytest.raises(AtypiaError, match="batch size"):
+        predictor.predict([], mpp=0.25, batch_size=size)
+
+
+def test_no_threads_are_refused(small_bundle: Path) -> None:
+    with pytest.raises(AtypiaError, match="threads 0: expected 1 or more"):
+        Predictor.load(small_bundle, threads=0)
+
+
+def test_memory_stays_flat(paths: list[Path]) -> None:
+    taken, given = 0, 0
+    most = 0
+    lock = threading.Lock()
+
+    def endless() -> Iterator[Figure]:
+        nonlocal taken
+        for _ in range(200):
+            with lock:
+                taken += 1
+            yield figure(paths[0])
+
+    for _ in read_ahead(endless(), CropSpec(8.0, 32, 0.25), threads=2, ahead=8):
+        given += 1
+        most = max(most, taken - given)
+    assert given == 200
+    assert most <= 8
+
+
+def test_the_callers_number_of_threads_is_given_back(
+    predictor: Predictor, paths: list[Path]
+) -> None:
+    before = torch.get_num_threads()
+    predictor.predict(paths[:2], mpp=0.25)
+    assert torch.get_num_threads() == before

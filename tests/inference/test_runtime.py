@@ -1,0 +1,118 @@
+"""The network for prediction computes what the classifier computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from atypia.bundle.load import load_bundle
+from atypia.errors import AtypiaError
+from atypia.inference import runtime
+from atypia.inference.runtime import Network, choose_device
+from atypia.models.adapters import AdapterConfig
+from atypia.models.classifier import build_classifier
+
+CPU = torch.device("cpu")
+
+
+def crops(count: int = 4, side: int = 32) -> torch.Tensor:
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def test_fp32_gives_the_members_own_logits(small_bundle: Path) -> None:
+    members = load_bundle(small_bundle).members
+    with torch.inference_mode():
+        expected = torch.stack([member(crops()).logit for member in members])
+    found = Network(members, 32, CPU, "fp32").logits(crops())
+    assert found.shape == (2, 4)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bf16_stays_close(small_bundle: Path) -> None:
+    members = load_bundle(small_bundle).members
+    exact = Network(members, 32, CPU, "fp32").logits(crops(16))
+    rough = Network(members, 32, CPU, "bf16").logits(crops(16))
+    assert (rough - exact).abs().max() < 0.3 * exact.std()
+
+
+def test_all_normalisation_of_lite_is_folded_and_the_members_stay_as_they_were(
+    small_bundle: Path,
+) -> None:
+    members = load_bundle(small_bundle).members
+    network = Network(members, 32, CPU, "bf16")
+    left = [m for m in network._members[0].modules() if isinstance(m, nn.BatchNorm2d)]
+    assert left == []
+    kept = [m for m in members[0].modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(kept) == 49
+    assert all(p.dtype == torch.float32 for p in members[0].parameters())
+
+
+def test_lora_is_merged_with_the_same_logits() -> None:
+    torch.manual_seed(0)
+    member = build_classifier("lite", AdapterConfig(kind="lora", rank=2)).eval()
+    for name, parameter in member.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.02)
+    with torch.inference_mode():
+        expected = member(crops()).logit
+    found = Network([member], 32, CPU, "fp32").logits(crops())[0]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [32, 33, 47, 64])
+def test_every_image_size_pads_as_before(side: int) -> None:
+    backbone = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+    images = crops(2, side) - 0.5
+    with torch.inference_mode():
+        folded = runtime._folded_if_equal(backbone, side)
+        torch.testing.assert_close(folded(images), backbone(images), rtol=1e-3, atol=1e-4)
+
+
+def test_layers_declared_out_of_order_are_not_folded_wrongly() -> None:
+    class Crossed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 3, 1)
+            self.last = nn.BatchNorm2d(3)
+            nn.init.constant_(self.last.bias, 5.0)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            there: torch.Tensor = self.first(self.last(images)).relu()
+            return there
+
+    network = Crossed().eval()
+    assert runtime._folded_if_equal(network, 8) is network
+
+
+def test_a_batch_too_large_for_the_memory_is_halved(
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network(load_bundle(small_bundle).members, 32, CPU, "fp32")
+    whole = network.logits(crops(7))
+    computed = network._computed
+
+    def short(batch: torch.Tensor) -> torch.Tensor:
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError
+        return computed(batch)
+
+    monkeypatch.setattr(network, "_computed", short)
+    torch.testing.assert_close(network.logits(crops(7)), whole, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(network, "_computed", lambda _: (_ for _ in ()).throw(_no_memory()))
+    with pytest.raises(AtypiaError, match="not enough memory for one crop; use --device cpu"):
+        network.logits(crops(2))
+
+
+def _no_memory() -> Exception:
+    return torch.OutOfMemoryError()
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == CPU
+    with pytest.raises(AtypiaError, match="device cuda: torch finds no GPU"):
+        choose_device("cuda")

@@ -1,0 +1,120 @@
+"""Sinks: the same table in every format, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from atypia.errors import AtypiaError
+from atypia.evaluation.predictions import PREDICTION_COLUMNS, read_predictions
+from atypia.inference import sinks
+from atypia.inference.predictor import empty_predictions
+from atypia.inference.sinks import open_sink
+
+FORMATS = [".csv", ".parquet", ".json"]
+
+
+def rows(first: int, count: int, spread: float = 0.125) -> pd.DataFrame:
+    numbers = range(first, first + count)
+    return pd.DataFrame(
+        {
+            "figure_id": [f'f "{n}", é' for n in numbers],
+            "image": [f"a b/{n}.png" for n in numbers],
+            "p_atypical": [1 / (n + 3) for n in numbers],
+            "call": ["atypical" if n % 2 else "normal" for n in numbers],
+            "refer": [n % 3 == 0 for n in numbers],
+            "spread": [spread for _ in numbers],
+            "phase": "",
+        }
+    )
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_is_written_is_read_back_to_the_bit(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / "new" / f"p{suffix}"
+    with open_sink(out) as write:
+        write(rows(0, 5))
+        write(rows(5, 3, np.nan))
+    expected = pd.concat([rows(0, 5), rows(5, 3, np.nan)], ignore_index=True)
+    found = read_predictions(out)
+    assert list(found.columns) == list(PREDICTION_COLUMNS)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)
+
+
+def test_truth_values_in_csv_are_true_and_false(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "p.csv") as write:
+        write(rows(0, 2))
+    lines = (tmp_path / "p.csv").read_text().splitlines()
+    assert lines[0] == "figure_id,image,p_atypical,call,refer,spread,phase"
+    assert lines[1].endswith("normal,true,0.125,")
+    assert lines[2].endswith("atypical,false,0.125,")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_nothing_predicted_is_a_table_without_rows(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"p{suffix}"
+    with open_sink(out) as write:
+        write(empty_predictions())
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".json": pd.read_json}
+    found = readers[suffix](out)
+    assert len(found) == 0
+    assert suffix == ".json" or list(found.columns) == list(PREDICTION_COLUMNS)
+
+
+def test_parquet_gathers_batches_into_few_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(sinks, "_ROWS_IN_GROUP", 10)
+    with open_sink(tmp_path / "p.parquet") as write:
+        for first in range(0, 25, 5):
+            write(rows(first, 5))
+    assert pq.ParquetFile(tmp_path / "p.parquet").num_row_groups == 3
+    assert len(read_predictions(tmp_path / "p.parquet")) == 25
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_run_that_breaks_leaves_the_old_table(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"p{suffix}"
+    out.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), open_sink(out) as write:
+        write(rows(0, 5))
+        raise KeyboardInterrupt
+    assert out.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    message = r"p\.csv: cannot be written \(No space left"
+    with (
+        pytest.raises(AtypiaError, match=message) as caught,
+        open_sink(tmp_path / "p.csv") as write,
+    ):
+        write(rows(0, 5))
+        raise full
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_meets_a_full_disk_as_an_os_error(suffix: str) -> None:
+    with pytest.raises(OSError), sinks._SINKS[suffix](Path("/dev/full")) as write:
+        for first in range(0, 50_000, 10_000):
+            write(rows(first, 10_000))
+
+
+def test_an_unknown_ending_offers_the_nearest(tmp_path: Path) -> None:
+    message = r"\.parqet is not one of .*; call it p\.parquet"
+    with pytest.raises(AtypiaError, match=message), open_sink(tmp_path / "p.parqet"):
+        pass
+    (tmp_path / "d.csv").mkdir()
+    with pytest.raises(AtypiaError, match="is a folder"), open_sink(tmp_path / "d.csv"):
+        pass
