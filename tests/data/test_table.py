@@ -165,7 +165,9 @@ def test_a_frame_with_a_column_twice_is_refused(tmp_path: Path) -> None:
         from_frame(frame, tmp_path)
 
 
-@pytest.mark.parametrize("path", ["C:\\a.png", "\\\\host\\a.png", "a\\..\\..\\b.png", "a/../../b"])
+@pytest.mark.parametrize(
+    "path", ["C:\\a.png", "\\\\host\\a.png", "a\\..\\..\\b.png", "a/../../b", "\\a.png"]
+)
 def test_paths_of_other_systems_do_not_leave_the_folder_either(tmp_path: Path, path: str) -> None:
     with pytest.raises(TableError, match="relative"):
         from_frame(pd.DataFrame({"figure_id": ["a"], "image": [path]}), tmp_path)

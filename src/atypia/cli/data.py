@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atypia.cli.progress import progress_bars
 from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from atypia.data.describe import Description
     from atypia.data.table import FigureTable
 
@@ -68,8 +65,8 @@ def check(
     from atypia.data.describe import describe as described
 
     table = _opened(source, layout, mpp, column)
-    with _progress("images", show=images) as progress:
-        findings = audit(table, images=images, progress=progress)
+    with progress_bars() as report:
+        findings = audit(table, images, lambda done, of: report("images", done, of, ""))
     console = Console()
     console.print(_summary(described(table), source), soft_wrap=True, highlight=False)
     for finding in findings:
@@ -130,8 +127,8 @@ def import_(
     from atypia.data.gathering import gather
 
     table = _opened(source, layout, mpp, column)
-    with _progress("copying") as progress:
-        gathered, faults = gather(table, out, progress=progress)
+    with progress_bars() as report:
+        gathered, faults = gather(table, out, lambda done, of: report("copying", done, of, ""))
     console = Console()
     for fault in faults:
         console.print(f"[red]error[/] {_plain(str(fault))}", soft_wrap=True)
@@ -156,32 +153,6 @@ def _opened(
             raise AtypiaError(f"--column {pair}: {ours.strip()} is named twice")
         mapping[ours.strip()] = theirs.strip()
     return open_figures(source, layout=layout, mapping=mapping or None, mpp=mpp)
-
-
-@contextmanager
-def _progress(what: str, *, show: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function (done, in all) that moves a bar with a rate and a remaining time."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        Remaining(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not show) as bar:
-        task = bar.add_task(what, total=None, rate="")
-
-        def move(done: int, total: int) -> None:
-            elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{done / elapsed:,.0f}/s" if elapsed else ""
-            bar.update(task, completed=done, total=total, rate=rate)
-
-        yield move
 
 
 def _summary(counts: Description, source: Path) -> str:
