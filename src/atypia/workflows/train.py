@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ def train(
         torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise AtypiaError("--device cuda: no CUDA device is usable; `atypia doctor` says why")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on every start
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.schedule.precision)
     figures = training_figures(table, recipe.soft_labels)
     folds, names = _folds(table, figures, recipe)

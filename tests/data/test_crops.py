@@ -1,0 +1,123 @@
+"""Crops hold the tissue they promise, at the size they promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from atypia.data.crops import crop_windows, cut_window, decode_windows, stack_windows
+from atypia.errors import ImageError, TableError
+
+
+def _crop(image: np.ndarray, mpp: float, crop_um: float, input_px: int) -> torch.Tensor:
+    windows = stack_windows([cut_window(image, mpp, crop_um, crop_um)], np.array([mpp]))
+    pixels = torch.from_numpy(windows.pixels).permute(0, 3, 1, 2).float() / 255
+    return crop_windows(
+        pixels,
+        torch.from_numpy(windows.size_px),
+        torch.from_numpy(windows.mpp),
+        crop_um=crop_um,
+        input_px=input_px,
+    )[0]
+
+
+def _disc(side: int, mpp: float, radius_um: float) -> np.ndarray:
+    """A dark disc on white, centred, of a size in tissue."""
+    at = (np.arange(side) + 0.5 - side / 2) * mpp
+    inside = np.hypot(at[:, None], at[None, :]) < radius_um
+    return np.repeat(np.where(inside, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def test_at_its_own_resolution_a_crop_is_the_centre_to_the_pixel() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    crop = _crop(image, 0.25, 8.0, 32)
+    expected = torch.from_numpy(image[16:48, 16:48]).permute(2, 0, 1).float() / 255
+    torch.testing.assert_close(crop, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("mpp", "side"), [(0.23, 128), (0.25, 128), (0.25, 127), (0.5, 80)])
+def test_tissue_has_the_same_size_whatever_the_scanner(mpp: float, side: int) -> None:
+    disc = _disc(side, mpp, 4.0)
+    crop = _crop(disc, mpp, 16.0, 160)
+    area_um2 = float((1 - crop[0]).sum()) * (16.0 / 160) ** 2
+    assert area_um2 == pytest.approx(float((disc[..., 0] == 0).sum()) * mpp**2, rel=0.01)
+    weight = 1 - crop[0]
+    at = torch.arange(160) + 0.5
+    assert float((weight.sum(0) * at).sum() / weight.sum()) == pytest.approx(80, abs=0.3)
+    assert float((weight.sum(1) * at).sum() / weight.sum()) == pytest.approx(80, abs=0.3)
+
+
+def test_making_smaller_does_not_alias() -> None:
+    stripes = np.zeros((256, 256, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    crop = _crop(stripes, 0.1, 20.0, 32)
+    assert float(crop.std()) < 0.05
+    assert float(crop.mean()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_windows_of_several_sizes_share_a_batch() -> None:
+    images = [_disc(128, 0.23, 4.0), _disc(128, 0.25, 4.0), _disc(90, 0.5, 4.0)]
+    mpp = np.array([0.23, 0.25, 0.5])
+    cuts = [cut_window(i, m, 16.0, 24.0) for i, m in zip(images, mpp, strict=True)]
+    windows = stack_windows(cuts, mpp)
+    crops = crop_windows(
+        torch.from_numpy(windows.pixels).permute(0, 3, 1, 2).float() / 255,
+        torch.from_numpy(windows.size_px),
+        torch.from_numpy(mpp),
+        crop_um=16.0,
+        input_px=64,
+    )
+    for crop, image, one in zip(crops, images, mpp, strict=True):
+        torch.testing.assert_close(crop, _crop(image, one, 16.0, 64), atol=0.1, rtol=0)
+
+
+def test_a_slightly_small_image_is_mirrored_a_too_small_one_refused() -> None:
+    image = np.full((64, 64, 3), 200, dtype=np.uint8)
+    assert cut_window(image, 0.25, 20.0, 20.0).shape == (80, 80, 3)
+    assert (cut_window(image, 0.25, 20.0, 20.0) == 200).all()
+    with pytest.raises(ImageError, match=r"16.0 um at 0.25 um/px, but 32 um are needed"):
+        cut_window(image, 0.25, 32.0, 32.0)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{n}.png" for n in range(5)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+def test_decoded_windows_are_found_again_and_follow_a_changed_file(
+    images: list[Path], tmp_path: Path
+) -> None:
+    mpp = np.full(5, 0.25)
+    cache = tmp_path / "cache"
+    first = decode_windows(images, mpp, crop_um=8, window_um=12, cache=cache)
+    assert first.pixels.shape == (5, 49, 49, 3)
+    again = decode_windows(images, mpp, crop_um=8, window_um=12, cache=cache)
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+    assert len(list(cache.glob("windows-*[0-9a-f].npy"))) == 1
+    Image.fromarray(np.zeros((64, 64, 3), dtype=np.uint8)).save(images[2])
+    changed = decode_windows(images, mpp, crop_um=8, window_um=12, cache=cache)
+    assert not changed.pixels[2].any()
+
+
+def test_all_faulty_images_are_named_at_once(images: list[Path]) -> None:
+    images[1].write_bytes(b"")
+    images[3].write_bytes(images[3].read_bytes()[:60])
+    with pytest.raises(TableError) as caught:
+        decode_windows(images, np.full(5, 0.25), crop_um=8, window_um=12)
+    text = str(caught.value)
+    assert "2 of 5" in text
+    assert "1.png" in text
+    assert "3.png" in text
+
+
+def test_an_unknown_mpp_is_refused(images: list[Path]) -> None:
+    with pytest.raises(TableError, match="mpp"):
+        decode_windows(images, np.array([0.25, np.nan, 0.25, 0.25, 0.25]), crop_um=8, window_um=12)

@@ -1,0 +1,89 @@
+"""The classifier keeps what training changed, and gives it back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from atypia.errors import AtypiaError, BundleError
+from atypia.models.adapters import AdapterConfig, merge
+from atypia.models.classifier import Classifier, build_classifier
+
+
+def _moved(network: Classifier) -> Classifier:
+    """Change everything that is trained, as training would."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.02)
+    return network.eval()
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "linear"])
+def test_saved_and_loaded_gives_the_same_logits(kind: str) -> None:
+    config = AdapterConfig(kind=kind)  # type: ignore[arg-type]
+    network = _moved(build_classifier("lite", config))
+    again = build_classifier("lite", config, pretrained=kind != "full").eval()
+    crops = torch.rand(3, 3, 64, 64)
+    assert not torch.allclose(again(crops).logit, network(crops).logit)
+    again.load_saved_state(network.saved_state())
+    torch.testing.assert_close(again(crops).logit, network(crops).logit, rtol=0, atol=0)
+
+
+def test_adapters_train_what_they_say_and_nothing_else() -> None:
+    counts = {}
+    for kind in ("full", "lora", "linear"):
+        network = build_classifier("lite", AdapterConfig(kind=kind), pretrained=False)  # type: ignore[arg-type]
+        trained = [name for name, p in network.named_parameters() if p.requires_grad]
+        counts[kind] = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        if kind == "lora":
+            assert all("lora_" in name or name.startswith("head.") for name in trained)
+    assert counts["linear"] == 1281
+    assert counts["full"] > 3_300_000
+    assert counts["linear"] < counts["lora"] < counts["full"] / 5
+
+
+@pytest.mark.parametrize("kind", ["lora", "linear"])
+def test_a_frozen_backbone_does_not_drift_in_training(kind: str) -> None:
+    network = build_classifier("lite", AdapterConfig(kind=kind), pretrained=False)  # type: ignore[arg-type]
+    before = {n: b.clone() for n, b in network.named_buffers() if "running" in n}
+    assert before
+    network.train()
+    network(torch.rand(4, 3, 64, 64))
+    for name, buffer in network.named_buffers():
+        if name in before:
+            torch.testing.assert_close(buffer, before[name], rtol=0, atol=0)
+
+
+def test_lora_starts_at_the_published_network_and_merges_into_it() -> None:
+    crops = torch.rand(3, 3, 64, 64)
+    plain = build_classifier("lite", AdapterConfig(kind="linear")).eval()
+    lora = build_classifier("lite", AdapterConfig(kind="lora")).eval()
+    torch.testing.assert_close(lora(crops).embedding, plain(crops).embedding)
+    _moved(lora)
+    unmerged = lora(crops).embedding
+    assert not torch.allclose(unmerged, plain(crops).embedding, atol=1e-3)
+    merge(lora.backbone)
+    torch.testing.assert_close(lora(crops).embedding, unmerged, rtol=1e-3, atol=1e-3)
+
+
+def test_weights_of_another_network_are_refused_by_name() -> None:
+    network = build_classifier("lite", AdapterConfig(), pretrained=False)
+    state = network.saved_state()
+    state["head.weight"] = torch.zeros(2, 1280)
+    with pytest.raises(BundleError, match=r"head.weight.*\(2, 1280\)"):
+        network.load_saved_state(state)
+    del state["head.weight"]
+    with pytest.raises(BundleError, match=r"head\.weight"):
+        network.load_saved_state(state)
+
+
+def test_an_unknown_backbone_offers_the_nearest() -> None:
+    with pytest.raises(AtypiaError, match="did you mean 'lite'"):
+        build_classifier("light", AdapterConfig())
+
+
+def test_a_lora_target_that_matches_nothing_is_refused() -> None:
+    with pytest.raises(AtypiaError, match="matches no layer"):
+        build_classifier("lite", AdapterConfig(kind="lora", target="qkv"), pretrained=False)

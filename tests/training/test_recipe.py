@@ -1,0 +1,72 @@
+"""Recipes are read, changed, refused with help, and written out to the same again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atypia.errors import RecipeError
+from atypia.training.recipe import Recipe, read_recipe, recipe_files, to_toml
+
+
+def test_every_recipe_that_comes_along_is_valid() -> None:
+    assert "lite" in recipe_files()
+    for path in recipe_files().values():
+        assert read_recipe(path).name == path.stem
+
+
+def test_written_out_in_full_it_reads_back_the_same(tmp_path: Path) -> None:
+    recipe = read_recipe("lite", ['name=a "quoted" name', "folds.count=3", "augment.rotate=false"])
+    path = tmp_path / "full.toml"
+    path.write_text(to_toml(recipe), encoding="utf-8")
+    assert read_recipe(path) == recipe
+    assert recipe != Recipe()
+
+
+def test_set_changes_one_value() -> None:
+    recipe = read_recipe("lite", ["schedule.epochs=3", "soft_labels.method=majority"])
+    assert recipe.schedule.epochs == 3
+    assert recipe.soft_labels.method == "majority"
+    assert recipe.schedule.batch_size == read_recipe("lite").schedule.batch_size
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("schedule.epoch=3", "'epochs'"),
+        ("epochs=3", "'schedule.epochs'"),
+        ("shedule.epochs=3", "'schedule'"),
+        ("schedule.epochs=0", "schedule.epochs is 0"),
+        ("schedule.epochs=many", "schedule.epochs is 'many'"),
+        ("mixup.alpha=-1", "mixup.alpha is -1"),
+        ("adapter.kind=lorra", "'full', 'lora' or 'linear'"),
+        ("augment.shift_um=9", "augment.shift_um 9"),
+        ("schedule.learning_rate=nan", "schedule.learning_rate is nan"),
+        ("name.first=x", "'name' is a value"),
+        ("epochs", "section.key=value"),
+    ],
+)
+def test_a_wrong_change_is_refused_with_what_would_be_right(change: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read_recipe("lite", [change])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        read_recipe("lite", ["schedule.epochs=0", "mixup.alfa=1", "backbone.input_px=1"])
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'lite'"):
+        read_recipe("lit")
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text("[schedule\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"broken\.toml"):
+        read_recipe(path)

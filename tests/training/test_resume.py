@@ -1,0 +1,127 @@
+"""A training killed at any point and started again ends with the same weights, to the bit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from atypia.data.phantom import make_phantom
+from atypia.data.table import read_table
+from atypia.errors import AtypiaError
+from atypia.training.recipe import read_recipe
+from atypia.workflows.train import train
+
+CHANGES = [
+    "folds.count=2",
+    "schedule.epochs=3",
+    "schedule.batch_size=8",
+    "backbone.input_px=32",
+    "backbone.pretrained=false",
+]
+# Each step is slow enough to be hit, and each may be the last before a checkpoint.
+SCRIPT = """
+import sys
+from pathlib import Path
+import atypia.training.loop as loop
+from atypia.data.table import read_table
+from atypia.training.recipe import read_recipe
+from atypia.workflows.train import train
+loop.CHECKPOINT_SECONDS = 0.2
+table = read_table(Path(sys.argv[1]) / "figures.csv")
+def told(task, done, of, note):
+    print(task, done, flush=True)
+train(table, read_recipe("lite", sys.argv[3:]), Path(sys.argv[2]), threads=1, device="cpu",
+      on_progress=told)
+"""
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort")
+    make_phantom(folder, figures=48, domains=2, slides_per_domain=4, size_px=96, seed=0)
+    return folder
+
+
+def _start(cohort: Path, out: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, str(cohort), str(out), *CHANGES]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _weights(out: Path) -> dict[str, str]:
+    found = sorted(out.glob("bundle/members/*.safetensors"))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def _lines_then_kill(process: subprocess.Popen[str], lines: int) -> bool:
+    """Kill after some lines of progress; False where it ended by itself."""
+    assert process.stdout is not None
+    for _ in range(lines):
+        if not process.stdout.readline():
+            process.wait()
+            return False
+    time.sleep(random.random() * 0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return True
+
+
+def test_killed_at_several_points_it_ends_with_the_same_weights(
+    cohort: Path, tmp_path: Path
+) -> None:
+    alone = _start(cohort, tmp_path / "alone")
+    assert alone.wait() == 0
+    expected = _weights(tmp_path / "alone")
+    assert len(expected) == 2
+
+    killed = tmp_path / "killed"
+    kills = 0
+    for lines in (1, 3, 6, 9, 9):
+        kills += _lines_then_kill(_start(cohort, killed), lines)
+    assert kills >= 3
+    last = _start(cohort, killed)
+    assert last.wait() == 0
+    assert _weights(killed) == expected
+    for fold in (0, 1):
+        name = Path("folds", str(fold), "metrics.jsonl")
+        assert (killed / name).read_text() == (tmp_path / "alone" / name).read_text()
+
+
+def test_a_run_of_another_recipe_is_not_continued(cohort: Path, tmp_path: Path) -> None:
+    table = read_table(cohort / "figures.csv")
+    changes = [*CHANGES, "schedule.epochs=1"]
+
+    def run(*more: str) -> None:
+        train(
+            table,
+            read_recipe("lite", [*changes, *more]),
+            tmp_path,
+            threads=1,
+            on_progress=lambda *_: None,
+        )
+
+    run()
+    with pytest.raises(AtypiaError, match="another recipe or other figures"):
+        run("mixup.alpha=1")
+
+
+def test_a_damaged_checkpoint_is_named(cohort: Path, tmp_path: Path) -> None:
+    process = _start(cohort, tmp_path)
+    assert _lines_then_kill(process, 5)
+    (checkpoint,) = tmp_path.glob("folds/*/checkpoint.pt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(AtypiaError, match=r"checkpoint\.pt: cannot be read"):
+        train(
+            read_table(cohort / "figures.csv"),
+            read_recipe("lite", CHANGES),
+            tmp_path,
+            on_progress=lambda *_: None,
+        )
