@@ -143,7 +143,7 @@ def plan_cohort(
         lean = weights[slides] * rng.uniform(0, 1, count)
         atypical = np.zeros(count, dtype=bool)
         atypical[np.argsort(-lean)[: round(atypical_share * count)]] = True
-        mildness = 0.5 * rng.beta(1.0, 2.6, count)
+        mildness = 0.5 * rng.beta(1.0, 3.2, count)
         severity = np.where(atypical, 1 - mildness, mildness)
         phases = rng.choice(list(_PHASE_SHARES), count, p=list(_PHASE_SHARES.values()))
         for row, number in enumerate(members):
@@ -205,7 +205,7 @@ def render_figure(
     amounts.haematoxylin *= np.float32(haematoxylin)
     amounts.eosin *= np.float32(eosin)
     light = transmitted(np.maximum(amounts.haematoxylin, 0), np.maximum(amounts.eosin, 0), stains)
-    return scan(rng, light, look, defocus_um=float(rng.gamma(1.5, 0.08)))
+    return scan(rng, light, look, defocus_um=min(float(rng.gamma(1.5, 0.08)), 0.35))
 
 
 def _slide_stain(plan: FigurePlan, look: DomainLook) -> tuple[Stains, float, float]:

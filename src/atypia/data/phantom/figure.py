@@ -120,7 +120,7 @@ def _strayed(
     rng: np.random.Generator, figure: Chromosomes, reach: float, severity: float
 ) -> Chromosomes:
     """Move some chromosomes off the figure along the spindle, to `reach` (um) and beyond."""
-    count = 1 + round(3.5 * severity)
+    count = 1 + round(5 * severity)
     moved = rng.choice(len(figure), count, replace=False)
     x, y = figure.x.copy(), figure.y.copy()
     side = rng.choice([-1.0, 1.0], count)
@@ -131,7 +131,7 @@ def _strayed(
 
 def _scattered(rng: np.random.Generator, figure: Chromosomes, severity: float) -> Chromosomes:
     """Spread the chromosomes out and shrink them to coarse grains."""
-    spread = 1 + 0.75 * severity**1.3
+    spread = 1 + 0.95 * severity**1.3
     jitter = 0.9 * severity**1.3
     return replace(
         figure,
@@ -174,12 +174,12 @@ def _gap(rng: np.random.Generator) -> float:
 
 
 def _metaphase_segregation(rng: np.random.Generator, severity: float) -> Chromosomes:
-    return _strayed(rng, _metaphase(rng), 0.4 + 4.2 * severity, severity)
+    return _strayed(rng, _metaphase(rng), 0.4 + 5.0 * severity, severity)
 
 
 def _prometaphase_segregation(rng: np.random.Generator, severity: float) -> Chromosomes:
     figure = _prometaphase(rng)
-    return _strayed(rng, figure, float(np.abs(figure.x).max()) * (0.5 + 1.1 * severity), severity)
+    return _strayed(rng, figure, float(np.abs(figure.x).max()) * (0.5 + 1.4 * severity), severity)
 
 
 def _anaphase_segregation(rng: np.random.Generator, severity: float) -> Chromosomes:
@@ -189,7 +189,7 @@ def _anaphase_segregation(rng: np.random.Generator, severity: float) -> Chromoso
     lagging, bridging = ((True, False), (False, True), (True, True))[rng.integers(3)]
     parts = [one, two]
     if lagging:
-        count = 1 + round(3 * severity)
+        count = 1 + round(5 * severity)
         x = rng.choice([-1.0, 1.0], count) * gap / 2 * (1 - severity * rng.uniform(0.5, 1.1, count))
         parts.append(_rods(rng, x, rng.uniform(-2, 2, count), np.zeros(count), 0.6))
     if bridging:
@@ -209,7 +209,7 @@ def _anaphase_segregation(rng: np.random.Generator, severity: float) -> Chromoso
 
 
 def _anaphase_asymmetric(rng: np.random.Generator, severity: float) -> Chromosomes:
-    return joined(*_two_plates(rng, 0.5 - 0.4 * severity**1.4, _gap(rng)))
+    return joined(*_two_plates(rng, 0.5 - 0.43 * severity**1.4, _gap(rng)))
 
 
 def _metaphase_multipolar(rng: np.random.Generator, severity: float) -> Chromosomes:

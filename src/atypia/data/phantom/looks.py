@@ -50,7 +50,7 @@ DOMAIN_LOOKS = (
     DomainLook(
         scanner="phantom scanner A",
         laboratory="phantom laboratory 1",
-        stains=Stains((0.62, 0.67, 0.40), (0.24, 0.93, 0.26)),
+        stains=Stains((0.62, 0.67, 0.40), (0.20, 0.90, 0.38)),
         haematoxylin=1.0,
         eosin=1.0,
         white=(247, 236, 245),
@@ -135,7 +135,7 @@ DOMAIN_LOOKS = (
     DomainLook(
         scanner="phantom scanner A",
         laboratory="phantom laboratory 5",
-        stains=Stains((0.68, 0.66, 0.32), (0.28, 0.92, 0.26)),
+        stains=Stains((0.68, 0.66, 0.32), (0.24, 0.90, 0.36)),
         haematoxylin=1.35,
         eosin=1.05,
         white=(246, 238, 242),

@@ -191,7 +191,7 @@ def _draw_nuclei(
     places[:, 0] += (np.arange(len(places)) // len(ticks) % 2) * pitch / 2
     places = places + rng.uniform(-0.3, 0.3, places.shape) * pitch
     count = len(places)
-    long_um = rng.normal(4.0, 0.6, count).clip(2.6, 5.6) * look.cell_scale
+    long_um = rng.normal(4.3, 0.65, count).clip(2.8, 5.8) * look.cell_scale
     short_um = long_um * rng.uniform(0.6, 0.95, count)
     # Fibroblasts, endothelium, lymphocytes, shrunken cells: dark, and slim or small.
     dark = rng.random(count) < 0.12 + 0.3 * look.stroma
