@@ -72,5 +72,7 @@ def test_referring_the_doubtful_first_starts_at_the_error_of_all(cohort, predict
 
 
 def test_names_with_dollar_signs_do_not_become_mathematics(cohort, predictions) -> None:
-    table = from_frame(cohort.frame.assign(tumour="$\\frac{$"), cohort.root)
+    table = from_frame(
+        cohort.frame.assign(scanner=cohort.frame["scanner"] + " $\\frac{$"), cohort.root
+    )
     assert svg_uri(roc_plot(judge(predictions, table)))

@@ -120,6 +120,14 @@ def test_galleries_show_the_figures_they_promise(cohort, predictions) -> None:
     assert all(exhibit.thumbnail for gallery in shown.values() for exhibit in gallery)
 
 
+def test_only_figures_with_split_votes_are_contested(cohort, predictions) -> None:
+    frame = cohort.frame.assign(vote_3=cohort.frame["vote_1"])
+    frame.loc[[5, 8], "vote_3"] = 1 - frame.loc[[5, 8], "vote_3"]
+    table = from_frame(frame, cohort.root)
+    shown = {gallery.key: gallery for gallery in galleries(judge(predictions, table), table)}
+    assert {exhibit.figure_id for exhibit in shown["contested"].exhibits} == {"fig_05", "fig_08"}
+
+
 def test_an_image_that_cannot_be_read_is_a_placeholder_that_says_why(cohort, predictions) -> None:
     (cohort.root / "fig_00.png").write_bytes(b"no image")
     (cohort.root / "fig_01.png").unlink()
