@@ -80,9 +80,10 @@ def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> torch.T
     window = cut_window(image, mpp, spec.crop_um, 1.1 * spec.crop_um + 4 * mpp)
     pixels = torch.tensor(window).permute(2, 0, 1).unsqueeze(0).to(torch.float32).div_(255)
     size = torch.tensor([window.shape[:2]])
-    crops = crop_windows(
-        pixels, size, torch.tensor([mpp]), crop_um=spec.crop_um, input_px=spec.input_px
-    )
+    with torch.inference_mode():
+        crops = crop_windows(
+            pixels, size, torch.tensor([mpp]), crop_um=spec.crop_um, input_px=spec.input_px
+        )
     return crops[0]
 
 
