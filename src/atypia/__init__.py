@@ -1,3 +1,70 @@
-"""atypia: tell atypical from normal mitotic figures in H&E histology."""
+"""atypia: tell atypical from normal mitotic figures in H&E histology.
+
+    import atypia
+
+    predictor = atypia.load("runs/lite/bundle")
+    table = predictor.predict(["a.png", "b.png"], mpp=0.25)  # a data frame, one row a figure
+
+Names below are imported when they are first used, so that `import atypia` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atypia.data.readers.opening import open_figures
+    from atypia.data.table import FigureTable
+    from atypia.errors import AtypiaError
+    from atypia.evaluation.calibration import Calibration
+    from atypia.evaluation.judge import Judgement
+    from atypia.inference.predictor import Predictor
+    from atypia.training.recipe import Recipe, read_recipe
+    from atypia.workflows.evaluate import evaluate
+    from atypia.workflows.predict import load, predict
+    from atypia.workflows.train import TrainingRun, train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AtypiaError",
+    "Calibration",
+    "FigureTable",
+    "Judgement",
+    "Predictor",
+    "Recipe",
+    "TrainingRun",
+    "evaluate",
+    "load",
+    "open_figures",
+    "predict",
+    "read_recipe",
+    "train",
+]
+
+_HOMES = {
+    "AtypiaError": "atypia.errors",
+    "Calibration": "atypia.evaluation.calibration",
+    "FigureTable": "atypia.data.table",
+    "Judgement": "atypia.evaluation.judge",
+    "Predictor": "atypia.inference.predictor",
+    "Recipe": "atypia.training.recipe",
+    "TrainingRun": "atypia.workflows.train",
+    "evaluate": "atypia.workflows.evaluate",
+    "load": "atypia.workflows.predict",
+    "open_figures": "atypia.data.readers.opening",
+    "predict": "atypia.workflows.predict",
+    "read_recipe": "atypia.training.recipe",
+    "train": "atypia.workflows.train",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'atypia' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,4 +1,4 @@
-"""The table of what an epoch holds, as `train` and `demo` print it before they begin."""
+"""The table of what an epoch holds, as `train` prints it before it begins."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ if TYPE_CHECKING:
 
 
 def print_shares(console: Console, shares: pd.DataFrame) -> None:
-    """Print, for each domain and class, its figures and its expected share of an epoch."""
+    """Print one row a domain: for each class its figures, their share, and that of an epoch."""
     from rich.table import Table
 
     table = Table(title="What an epoch holds", title_justify="left")
     table.add_column("domain", overflow="fold")
-    for name in ("class", "figures", "in the data", "in an epoch"):
+    for name in ("normal", "in data", "in epoch", "atypical", "in data", "in epoch"):
         table.add_column(name, justify="right")
     total = shares["figures"].sum()
-    for row in shares.itertuples():
-        table.add_row(
-            str(row.domain),
-            str(row.call),
-            f"{row.figures}",
-            f"{row.figures / total:.1%}",
-            f"{row.share:.1%}",
-        )
+    for domain, cells in shares.groupby("domain", sort=True):
+        row = [str(domain)]
+        for kind in ("normal", "atypical"):
+            cell = cells[cells["call"] == kind]
+            figures, share = int(cell["figures"].sum()), float(cell["share"].sum())
+            row += [f"{figures}", f"{figures / total:.1%}", f"{share:.1%}"]
+        table.add_row(*row)
     console.print(table)

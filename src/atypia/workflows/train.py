@@ -41,6 +41,10 @@ from atypia.training.sampling import cell_shares, figure_weights
 OnProgress = Callable[[str, int, int, str], None]
 
 
+def _silent(task: str, done: int, of: int, note: str) -> None:
+    """Show nothing."""
+
+
 @dataclass(frozen=True)
 class TrainingRun:
     """What a training left behind.
@@ -66,7 +70,7 @@ def train(
     *,
     device: str = "auto",
     threads: int | None = None,
-    on_progress: OnProgress,
+    on_progress: OnProgress = _silent,
 ) -> TrainingRun:
     """Train one member a fold, judge them on what they have not seen, and make a bundle.
 
