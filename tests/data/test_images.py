@@ -55,6 +55,13 @@ def tiff_16_bit_rgb() -> bytes:
     return buffer.getvalue()
 
 
+def tiff_16_bit_in_planes() -> bytes:
+    buffer = io.BytesIO()
+    planes = np.zeros((3, 64, 64), np.uint16)
+    tifffile.imwrite(buffer, planes, photometric="rgb", planarconfig="separate")
+    return buffer.getvalue()
+
+
 def half_transparent() -> bytes:
     alpha = np.full((64, 64, 1), 255, np.uint8)
     alpha[:8] = 100
@@ -87,6 +94,7 @@ BAD_IMAGES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "png_16_bit": (png_16_bit_rgb, "8 bits"),
     "tiff_16_bit": (tiff_16_bit_rgb, "8 bits"),
+    "tiff_16_bit_in_planes": (tiff_16_bit_in_planes, "8 bits"),
     "grey_16_bit": (
         lambda: encoded(Image.fromarray(crop()[..., 0].astype(np.uint16) * 200)),
         "8 bits",

@@ -23,6 +23,7 @@ from atypia.data.phantom.figure import (
     build_figure,
 )
 from atypia.data.phantom.looks import DOMAIN_LOOKS
+from atypia.data.phantom.scanner import scan
 from atypia.data.phantom.stain import Stains, transmitted
 from atypia.data.phantom.texture import draw_textures
 from atypia.data.table import read_table
@@ -81,6 +82,7 @@ def test_a_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> Non
         digests.append(digest(tmp_path / name))
     assert digests[0] == digests[1]
     assert digests[0] != digests[2]
+    make_phantom(tmp_path / "c", figures=15, domains=2, slides_per_domain=2, seed=6)
     make_phantom(tmp_path / "c", figures=12, domains=2, slides_per_domain=2, seed=5)
     assert digest(tmp_path / "c") == digests[0], "an earlier phantom is replaced, whole"
 
@@ -151,6 +153,19 @@ def test_domains_differ_in_stain_more_than_slides_do(cohort: Path, truth: pd.Dat
     between = np.linalg.norm(domains.to_numpy()[:, None] - domains.to_numpy()[None], axis=-1)
     assert between[np.triu_indices(3, 1)].min() > 0.05
     assert between.mean() > 2 * within
+
+
+def test_a_scanner_keeps_the_picture_and_blurs_what_is_out_of_focus() -> None:
+    look = replace(DOMAIN_LOOKS[0], noise=0.0, sharpening=0.0, jpeg_quality=95)
+    light = np.ones((64, 64, 3), np.float32)
+    light[20:24, 4:40] = 0.2
+    sharp, soft = (
+        scan(np.random.default_rng(0), light, look, defocus_um=defocus).astype(float)
+        for defocus in (0.0, 1.0)
+    )
+    assert np.abs(sharp[40:] - look.white).max() < 4, "an empty slide is the white point"
+    assert np.corrcoef(sharp[..., 1].ravel(), light[..., 1].ravel())[0, 1] > 0.95
+    assert np.ptp(soft) < 0.7 * np.ptp(sharp)
 
 
 @pytest.mark.parametrize(("phase", "kind"), BUILDERS)

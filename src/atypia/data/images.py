@@ -140,7 +140,6 @@ def _quiet() -> Iterator[None]:
 
 def _decode(handle: IO[bytes], name: str) -> RGBImage:
     with _header(handle, name, formats=_FORMATS) as image:
-        _check_size(image, name)
         if getattr(image, "is_animated", False):
             raise ImageError(
                 f"{name}: holds several images, expected one; "
