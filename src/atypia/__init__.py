@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from atypia.errors import AtypiaError
     from atypia.evaluation.calibration import Calibration
     from atypia.evaluation.judge import Judgement
-    from atypia.inference.predictor import Predictor
+    from atypia.inference.predictor import Predictor, load
     from atypia.training.recipe import Recipe, read_recipe
     from atypia.workflows.evaluate import evaluate
-    from atypia.workflows.predict import load, predict
+    from atypia.workflows.predict import predict
     from atypia.workflows.train import TrainingRun, train
 
 __version__ = "0.1.0"
@@ -52,7 +52,7 @@ _HOMES = {
     "Recipe": "atypia.training.recipe",
     "TrainingRun": "atypia.workflows.train",
     "evaluate": "atypia.workflows.evaluate",
-    "load": "atypia.workflows.predict",
+    "load": "atypia.inference.predictor",
     "open_figures": "atypia.data.readers.opening",
     "predict": "atypia.workflows.predict",
     "read_recipe": "atypia.training.recipe",

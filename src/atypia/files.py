@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atypia.errors import AtypiaError
@@ -35,7 +35,8 @@ def written_whole(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({reason}); free some space or choose another place"
         ) from fault
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the fault above is the one to tell
+            partial.unlink(missing_ok=True)
 
 
 def _usual_mode() -> int:

@@ -29,6 +29,9 @@ Pixels = npt.NDArray[np.uint8]
 # (A crop of 128 px at 0.23 um/px holds 29.4 um of the 32 um that 0.25 um/px would hold.)
 SMALLEST_SHARE = 0.75
 
+# Bilinear sampling alone is good enough for crops made smaller by less than this factor.
+_ALIASES_FROM = 1.25
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -206,16 +209,19 @@ def crop_windows(
     theta = moves * scale
     theta = torch.cat([theta[..., :2], theta[..., 2:] + centre.unsqueeze(-1)], dim=-1)
     grid = F.affine_grid(theta, [batch, 3, input_px, input_px], align_corners=False)
-    pixels = _without_aliasing(pixels, float(half_px.max()) * 2 / input_px)
+    # Each resolution has its own blur: a crop must not depend on what else is in its batch.
+    for each in torch.unique(mpp):
+        shrink = crop_um / (float(each) * input_px)
+        if shrink > _ALIASES_FROM:
+            rows = mpp == each
+            pixels = pixels.index_put((rows,), _blurred(pixels[rows], shrink))
     return F.grid_sample(
         pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
 
 
-def _without_aliasing(pixels: torch.Tensor, shrink: float) -> torch.Tensor:
-    """Blur before a crop is made smaller by `shrink`, as bilinear sampling alone would alias."""
-    if shrink <= 1.25:
-        return pixels
+def _blurred(pixels: torch.Tensor, shrink: float) -> torch.Tensor:
+    """Blur before crops are made smaller by `shrink`, as bilinear sampling alone would alias."""
     sigma = 0.5 * (shrink**2 - 1) ** 0.5
     radius = max(1, round(3 * sigma))
     line = torch.arange(-radius, radius + 1, device=pixels.device, dtype=pixels.dtype)

@@ -254,3 +254,6 @@ def _checked(image: npt.NDArray[np.uint8], position: int) -> RGBImage:
             f"image {position}: is {image.dtype} {image.shape}, expected uint8 (H, W, 3), RGB"
         )
     return image
+
+
+load = Predictor.load

@@ -1,0 +1,5 @@
+"""`python -m atypia`."""
+
+from atypia.cli.main import run
+
+run()

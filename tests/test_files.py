@@ -1,0 +1,57 @@
+"""Files are written whole or not at all, and stay inside their folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from atypia.errors import AtypiaError
+from atypia.files import inside, write_text, written_whole
+
+
+def test_a_failure_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), written_whole(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+    told = pytest.raises(AtypiaError, match=r"a\.txt: cannot be written .*No space left")
+    with told as caught, written_whole(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_where_a_folder_is_wanted_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AtypiaError, match="cannot be written"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_others_may_read_what_was_written(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "a") as partial:
+        partial.touch(mode=0o600)
+        partial.chmod(0o600)
+    reference = tmp_path / "b"
+    reference.touch()
+    assert (tmp_path / "a").stat().st_mode == reference.stat().st_mode
+
+
+@pytest.mark.parametrize("path", ["../x.png", "a/../../x.png", "/etc/passwd", "link/x.png"])
+def test_a_path_that_leaves_its_folder_is_refused(path: str, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    with pytest.raises(AtypiaError, match="lies outside"):
+        inside(root, path)
+
+
+def test_a_path_inside_is_given_back(tmp_path: Path) -> None:
+    assert inside(tmp_path, "a/../b.png") == tmp_path / "a/../b.png"

@@ -1,0 +1,125 @@
+"""Training leaves what it promises; what it cannot work on is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import atypia
+from atypia.bundle.load import load_bundle
+from atypia.bundle.save import save_bundle
+from atypia.data.phantom import make_phantom
+from atypia.data.table import FigureTable, from_frame
+from atypia.data.votes import hard_labels
+from atypia.errors import AtypiaError
+from atypia.evaluation.calibration import Calibration
+from atypia.training.recipe import read_recipe
+from atypia.workflows.train import TrainingRun, train
+
+QUICK = [
+    "folds.count=2",
+    "schedule.epochs=2",
+    "schedule.batch_size=16",
+    "backbone.input_px=48",
+    "schedule.precision=32-true",
+]
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> FigureTable:
+    folder = tmp_path_factory.mktemp("cohort")
+    return make_phantom(folder, figures=60, domains=2, slides_per_domain=4, size_px=96, seed=0)
+
+
+@pytest.fixture(scope="module")
+def run(cohort: FigureTable, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
+    torch.set_num_threads(1)
+    return train(cohort, read_recipe("lite", QUICK), tmp_path_factory.mktemp("run"))
+
+
+def test_every_figure_is_scored_once_by_a_member_that_has_not_seen_its_case(
+    cohort: FigureTable, run: TrainingRun
+) -> None:
+    scored = pd.read_csv(run.out_of_fold)
+    assert list(scored["figure_id"]) == list(cohort.frame["figure_id"])
+    assert scored["p_atypical"].between(0, 1).all()
+    folds_of_case = scored["fold"].groupby(cohort.frame["case"].to_numpy()).nunique()
+    assert (folds_of_case == 1).all()
+    assert scored["fold"].nunique() == 2
+
+
+def test_the_bundle_holds_the_members_that_gave_the_scores(
+    cohort: FigureTable, run: TrainingRun
+) -> None:
+    assert len(load_bundle(run.bundle).members) == 2
+    for fold in (0, 1):
+        kept = load_file(run.bundle.parent / "folds" / str(fold) / "member.safetensors")
+        shipped = load_file(run.bundle / "members" / f"{fold}.safetensors")
+        assert kept.keys() == shipped.keys()
+        assert all(torch.equal(kept[name], shipped[name]) for name in kept)
+
+
+def test_prediction_sees_a_figure_as_training_saw_it(cohort: FigureTable, run: TrainingRun) -> None:
+    """A member's logit on a held-out figure is the same through `predict` as it was in `train`."""
+    bundle = load_bundle(run.bundle)
+    scored = pd.read_csv(run.out_of_fold)
+    held_out = np.flatnonzero(scored["fold"] == 0)
+    alone = run.bundle.parent / "alone"
+    save_bundle(
+        alone,
+        bundle.manifest.model_copy(update={"members": ("members/0.safetensors",)}),
+        [bundle.members[0].saved_state()],
+        Calibration(1.0, 0.0, 0.5, 0.4, 0.6, "nothing"),
+        "",
+    )
+    predictor = atypia.load(alone, precision="fp32")
+    paths = cohort.image_paths()
+    for mpp in np.unique(cohort.frame["mpp"]):
+        rows = [row for row in held_out if cohort.frame["mpp"][row] == mpp]
+        p = predictor.predict([paths[row] for row in rows], mpp=float(mpp))["p_atypical"]
+        expected = 1 / (1 + np.exp(-scored["logit"].to_numpy()[rows]))
+        np.testing.assert_allclose(p.to_numpy(dtype=float), expected, atol=2e-4)
+
+
+def test_record_report_and_card_are_there(run: TrainingRun) -> None:
+    out = run.bundle.parent
+    record = json.loads((out / "run.json").read_text())
+    assert record["figures"] == 60
+    assert len(record["seconds_of_member"]) == 2
+    assert "<html" in run.report.read_text(encoding="utf-8")
+    assert "60 figures" in (run.bundle / "card.md").read_text(encoding="utf-8")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["overall"]["figures"] == run.judgement.overall.figures
+
+
+def test_leaving_domains_out_holds_each_domain_in_one_fold(
+    cohort: FigureTable, tmp_path: Path
+) -> None:
+    changes = [*QUICK, "schedule.epochs=1", "folds.scheme=domains"]
+    result = train(cohort, read_recipe("lite", changes), tmp_path)
+    scored = pd.read_csv(result.out_of_fold)
+    assert (scored["fold"].groupby(cohort.frame["laboratory"].to_numpy()).nunique() == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f[f["truth"] == 0], "no atypical figure"),
+        (lambda f: f.assign(slide="s", case="c"), "one case"),
+        (lambda f: f.assign(mpp=np.nan), "mpp"),
+        (lambda f: f.assign(vote_1=np.nan, vote_2=np.nan, vote_3=np.nan), "neither a label"),
+    ],
+)
+def test_a_table_that_cannot_work_is_refused_with_the_reason(
+    cohort: FigureTable, tmp_path: Path, change, said: str
+) -> None:
+    frame = cohort.frame.assign(truth=hard_labels(cohort.frame))
+    table = from_frame(change(frame).drop(columns="truth").reset_index(drop=True), cohort.root)
+    with pytest.raises(AtypiaError, match=said):
+        train(table, read_recipe("lite", QUICK), tmp_path)
