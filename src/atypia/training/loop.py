@@ -26,6 +26,7 @@ from torch import nn
 from atypia.data.crops import Windows
 from atypia.files import written_whole
 from atypia.models.classifier import Classifier, build_classifier
+from atypia.models.depthwise import depthwise_in_float32
 from atypia.training.batches import augmented_crops, plain_crops
 from atypia.training.checkpoint import load_checkpoint, refuse_another, save_checkpoint
 from atypia.training.figures import TrainingFigures
@@ -37,6 +38,8 @@ from atypia.training.sampling import draw_epoch, figure_weights
 
 Rows = npt.NDArray[np.int64]
 CHECKPOINT_SECONDS = 60.0
+# Scoring the held-out figures is for the curve alone and costs time.
+HELD_OUT_CURVE_POINTS = 6
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def train_member(
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     steps = steps_per_epoch * recipe.schedule.epochs
 
+    held_out_every = math.ceil(recipe.schedule.epochs / HELD_OUT_CURVE_POINTS)
     trainee = _Trainee(recipe, member, fabric)
     checkpoint = folder / "checkpoint.pt"
     found = load_checkpoint(checkpoint, identity)
@@ -127,9 +131,11 @@ def train_member(
         losses.append(trainee.step(windows, figures, batch, step, steps))
         last = position == steps_per_epoch - 1
         if last:
-            logit = score(trainee.averaged, windows, held_out, recipe, fabric)
             values = {"epoch": epoch + 1, "loss": float(np.mean(losses)), **trainee.rates()}
-            journal.write(step + 1, values | _auroc(figures.truth[held_out], logit))
+            if (epoch + 1) % held_out_every == 0:
+                logit = score(trainee.averaged, windows, held_out, recipe, fabric)
+                values |= _auroc(figures.truth[held_out], logit)
+            journal.write(step + 1, values)
             losses = []
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             state = {
@@ -166,6 +172,8 @@ class _Trainee:
             dropout=recipe.head.dropout,
             pretrained=recipe.backbone.pretrained,
         ).to(memory_format=torch.channels_last)
+        if fabric.device.type == "cpu":
+            depthwise_in_float32(network)
         self._network, self._optimizer = fabric.setup(network, _optimizer(network, recipe))
         self._ema = ModelEmaV3(self._network.module, decay=recipe.ema.decay, use_warmup=True)
 
@@ -222,14 +230,13 @@ class _Trainee:
 def score(
     network: nn.Module, windows: Windows, rows: Rows, recipe: Recipe, fabric: Fabric
 ) -> npt.NDArray[np.float32]:
-    """Return the logits of some figures, float32 (len(rows),), without augmentation."""
+    """Return the logits of some figures, float32 (len(rows),), computed in float32."""
     network.eval()
     logits: list[torch.Tensor] = []
     for start in range(0, len(rows), 256):
         batch = windows.batch(rows[start : start + 256])
         crops = plain_crops(batch, recipe, fabric.device)
-        with fabric.autocast():
-            logits.append(network(crops).logit.float().cpu())
+        logits.append(network(crops).logit.cpu())
     return torch.cat(logits).numpy() if logits else np.empty(0, dtype=np.float32)
 
 
