@@ -11,8 +11,6 @@ from atypia.errors import TableError
 from atypia.evaluation.judge import (
     implied_operating_point,
     judge,
-    shared_domain_parts,
-    short_domain_names,
 )
 
 
@@ -108,13 +106,6 @@ def test_the_operating_point_is_read_off_the_calls() -> None:
     # Folds with different operating points overlap.
     assert implied_operating_point(p, np.array([False, True, False, True])) == (0.3, 0.5)
     assert implied_operating_point(p, np.zeros(4, dtype=bool)) is None
-
-
-def test_parts_that_all_domains_share_are_named_once() -> None:
-    names = ["breast, XR, Utrecht", "breast, CS2, Utrecht", "breast, Utrecht"]
-    assert shared_domain_parts(names) == ["breast", "Utrecht"]
-    assert list(short_domain_names(names).values()) == ["XR", "CS2", "breast, Utrecht"]
-    assert short_domain_names(["breast, XR"]) == {"breast, XR": "breast, XR"}
 
 
 def test_predictions_of_a_subset_are_judged(cohort, predictions: pd.DataFrame) -> None:

@@ -8,39 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
 from atypia.cli.progress import progress_bars
-from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
     from atypia.data.describe import Description
-    from atypia.data.table import FigureTable
 
 app = typer.Typer(no_args_is_help=True, help="Look at figures: check, describe, import.")
-
-Source = Annotated[
-    Path,
-    typer.Argument(
-        metavar="SOURCE",
-        help="A figure table (.csv, .parquet), or a folder in a known layout: ami-br, "
-        "ami-br-benchmark, midog25, omg-octo, class-folders, or one with a figures.csv.",
-        show_default=False,
-    ),
-]
-LayoutName = Annotated[
-    str | None, typer.Option("--layout", help="The folder's layout, where it is not found out.")
-]
-Mpp = Annotated[
-    float | None,
-    typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what SOURCE says."),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="OURS=THEIRS",
-        help="Name a column of the table, e.g. label=majority. Once for each column.",
-    ),
-]
 
 
 @app.command()
@@ -64,7 +38,7 @@ def check(
     from atypia.data.audit import audit
     from atypia.data.describe import describe as described
 
-    table = _opened(source, layout, mpp, column)
+    table = opened(source, layout, mpp, column)
     with progress_bars() as report:
         findings = audit(table, images, lambda done, of: report("images", done, of, ""))
     console = Console()
@@ -95,7 +69,7 @@ def describe(
 
     from atypia.data.describe import describe as described
 
-    description = described(_opened(source, layout, mpp, column))
+    description = described(opened(source, layout, mpp, column))
     console = Console()
     console.print(_summary(description, source), soft_wrap=True, highlight=False)
     console.print(_domains(description))
@@ -126,7 +100,7 @@ def import_(
 
     from atypia.data.gathering import gather
 
-    table = _opened(source, layout, mpp, column)
+    table = opened(source, layout, mpp, column)
     with progress_bars() as report:
         gathered, faults = gather(table, out, lambda done, of: report("copying", done, of, ""))
     console = Console()
@@ -137,22 +111,6 @@ def import_(
     )
     if faults:
         raise typer.Exit(1)
-
-
-def _opened(
-    source: Path, layout: str | None, mpp: float | None, columns: list[str] | None
-) -> FigureTable:
-    from atypia.data.readers.opening import open_figures
-
-    mapping = {}
-    for pair in columns or ():
-        ours, equals, theirs = pair.partition("=")
-        if not (ours.strip() and equals and theirs.strip()):
-            raise AtypiaError(f"--column {pair}: expected OURS=THEIRS, e.g. label=majority")
-        if ours.strip() in mapping:
-            raise AtypiaError(f"--column {pair}: {ours.strip()} is named twice")
-        mapping[ours.strip()] = theirs.strip()
-    return open_figures(source, layout=layout, mapping=mapping or None, mpp=mpp)
 
 
 def _summary(counts: Description, source: Path) -> str:

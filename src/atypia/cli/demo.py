@@ -20,11 +20,13 @@ def demo(
     """
     from rich.console import Console
 
-    from atypia.cli.outcome import print_outcome
     from atypia.cli.progress import progress_bars
+    from atypia.cli.summary import print_summary
     from atypia.workflows.demo import demo as run
 
     with progress_bars() as on_progress:
         result = run(out, on_progress)
-    print_outcome(Console(), result)
-    print(f"predictions of all figures: {out / 'predictions.csv'}")
+    print_summary(result.judgement, Console())
+    print(f"bundle: {result.bundle}")
+    print(f"predictions: {out / 'predictions.csv'}")
+    print(f"report: {result.report}")

@@ -13,13 +13,16 @@ def print_shares(console: Console, shares: pd.DataFrame) -> None:
     """Print one row a domain: for each class its figures, their share, and that of an epoch."""
     from rich.table import Table
 
+    from atypia.data.domains import short_domain_names
+
     table = Table(title="What an epoch holds", title_justify="left")
     table.add_column("domain", overflow="fold")
     for name in ("normal", "in data", "in epoch", "atypical", "in data", "in epoch"):
         table.add_column(name, justify="right")
+    short = short_domain_names(sorted(set(shares["domain"])))
     total = shares["figures"].sum()
     for domain, cells in shares.groupby("domain", sort=True):
-        row = [str(domain)]
+        row = [short[str(domain)]]
         for kind in ("normal", "atypical"):
             cell = cells[cells["call"] == kind]
             figures, share = int(cell["figures"].sum()), float(cell["share"].sum())

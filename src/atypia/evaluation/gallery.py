@@ -11,11 +11,12 @@ import pandas as pd
 from PIL import Image
 from scipy.special import logit
 
+from atypia.data.domains import short_domain_names
 from atypia.data.images import read_image
 from atypia.data.table import FigureTable
 from atypia.data.votes import vote_counts, vote_fractions
 from atypia.errors import AtypiaError
-from atypia.evaluation.judge import Judgement, implied_operating_point, short_domain_names
+from atypia.evaluation.judge import Judgement, implied_operating_point
 from atypia.files import inside
 
 PER_GALLERY = 12

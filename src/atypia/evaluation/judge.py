@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -223,30 +222,6 @@ def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, floa
         middle = (highest_normal + lowest_atypical) / 2
         return middle, middle
     return lowest_atypical, highest_normal
-
-
-def short_domain_names(names: Sequence[str]) -> dict[str, str]:
-    """Return each domain's name without the parts that all domains share.
-
-    Args:
-        names: distinct names, parts joined by ", " as `domains.domain_names` makes them.
-
-    Returns:
-        Name to short name; the whole name where nothing else would remain.
-    """
-    shared = set(shared_domain_parts(names))
-    return {
-        name: ", ".join(part for part in name.split(", ") if part not in shared) or name
-        for name in names
-    }
-
-
-def shared_domain_parts(names: Sequence[str]) -> list[str]:
-    """Return the parts that all of several domains share, in order; none of a single domain."""
-    parts = [name.split(", ") for name in names]
-    if len(parts) < 2:
-        return []
-    return [part for part in parts[0] if all(part in own for own in parts[1:])]
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, object]]:

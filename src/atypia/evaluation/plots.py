@@ -21,7 +21,8 @@ from scipy.special import logit
 from scipy.stats import beta
 from sklearn.metrics import roc_curve
 
-from atypia.evaluation.judge import Judgement, implied_operating_point, short_domain_names
+from atypia.data.domains import short_domain_names
+from atypia.evaluation.judge import Judgement, implied_operating_point
 from atypia.evaluation.metrics import ECE_BINS
 
 FloatArray = npt.NDArray[np.float64]

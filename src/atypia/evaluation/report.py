@@ -10,10 +10,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from atypia.data.domains import shared_domain_parts, short_domain_names
 from atypia.data.table import FigureTable
 from atypia.evaluation.gallery import galleries
 from atypia.evaluation.intervals import Interval
-from atypia.evaluation.judge import Judgement, shared_domain_parts, short_domain_names
+from atypia.evaluation.judge import Judgement
 from atypia.evaluation.plots import (
     domain_plot,
     refer_plot,

@@ -19,7 +19,7 @@ def demo_recipe() -> Recipe:
         [
             "name=demo",
             "folds.scheme=domains",
-            "schedule.epochs=4",
+            "schedule.epochs=12",
             "schedule.batch_size=32",
             "backbone.input_px=96",
         ],

@@ -22,6 +22,7 @@ from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
 from atypia.data.crops import decode_windows
+from atypia.data.domains import short_domain_names
 from atypia.data.splits import domain_folds, slide_folds
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
@@ -179,7 +180,8 @@ def _folds(
     """Return the fold of each figure and what each fold is called."""
     if recipe.folds.scheme == "domains":
         folds, names = domain_folds(table.frame)
-        return folds, [f"without {name}" for name in names]
+        short = short_domain_names(names)
+        return folds, [f"without {short[name]}" for name in names]
     count = min(recipe.folds.count, len(np.unique(figures.case)))
     return slide_folds(table.frame, count, recipe.seed), [
         f"fold {fold + 1} of {count}" for fold in range(count)

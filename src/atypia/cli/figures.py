@@ -1,0 +1,55 @@
+"""The options with which every verb is given figures, and how it opens them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atypia.errors import AtypiaError
+
+if TYPE_CHECKING:
+    from atypia.data.table import FigureTable
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A figure table (.csv, .parquet), or a folder in a known layout: ami-br, "
+        "ami-br-benchmark, midog25, omg-octo, class-folders, or one with a figures.csv.",
+        show_default=False,
+    ),
+]
+LayoutName = Annotated[
+    str | None, typer.Option("--layout", help="The folder's layout, where it is not found out.")
+]
+Mpp = Annotated[
+    float | None,
+    typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what SOURCE says."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="OURS=THEIRS",
+        help="Name a column of the table, e.g. label=majority. Once for each column.",
+    ),
+]
+
+
+def opened(
+    source: Path, layout: str | None, mpp: float | None, columns: list[str] | None
+) -> FigureTable:
+    """Open a figure table or a folder in a known layout, as the options say."""
+    from atypia.data.readers.opening import open_figures
+
+    mapping = {}
+    for pair in columns or ():
+        ours, equals, theirs = pair.partition("=")
+        if not (ours.strip() and equals and theirs.strip()):
+            raise AtypiaError(f"--column {pair}: expected OURS=THEIRS, e.g. label=majority")
+        if ours.strip() in mapping:
+            raise AtypiaError(f"--column {pair}: {ours.strip()} is named twice")
+        mapping[ours.strip()] = theirs.strip()
+    return open_figures(source, layout=layout, mapping=mapping or None, mpp=mpp)
