@@ -30,7 +30,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         partial.chmod(_usual_mode())  # some libraries write files that only their owner may read
         partial.replace(path)
     except OSError as fault:
-        reason = fault.strerror or str(fault)
+        reason = fault.strerror or f"{fault}; the disk may be full"
         raise AtypiaError(
             f"{path}: cannot be written ({reason}); free some space or choose another place"
         ) from fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from typing import Annotated
 
@@ -59,10 +59,8 @@ def run() -> None:
     except AtypiaError as mistake:
         sys.stderr.write(f"{mistake}\n")
         sys.exit(mistake.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command started again goes on from here\n")
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has left (`| head`); Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except OSError as fault:
+        if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stderr.write("the disk is full; free some space, the same command then goes on\n")
+        sys.exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from atypia.files import written_whole
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values; a kill leaves the old checkpoint or the new one."""
+    # Through memory: torch tells of a full disk in its own words, Python in those of the system.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
     with written_whole(path) as partial:
-        torch.save(state, partial)
+        partial.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:

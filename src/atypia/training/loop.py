@@ -18,7 +18,8 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 from sklearn.metrics import roc_auc_score
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
@@ -284,11 +285,12 @@ def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> di
 
 def _keep(folder: Path, identity: str, member: Member) -> None:
     held_out, logit = torch.from_numpy(member.held_out), torch.from_numpy(member.logit)
+    seconds = torch.tensor(member.seconds, dtype=torch.float64)
+    scores = {"held_out": held_out, "logit": logit, "seconds": seconds}
     with written_whole(folder / "scores.safetensors") as partial:
-        seconds = torch.tensor(member.seconds, dtype=torch.float64)
-        save_file({"held_out": held_out, "logit": logit, "seconds": seconds}, partial)
+        partial.write_bytes(serialized(scores))
     with written_whole(folder / "member.safetensors") as partial:
-        save_file(member.state, partial, metadata={"identity": identity})
+        partial.write_bytes(serialized(member.state, metadata={"identity": identity}))
 
 
 def _read_back(folder: Path, identity: str) -> Member | None:
