@@ -27,7 +27,7 @@ from torch import nn
 from atypia.data.crops import Windows
 from atypia.files import written_whole
 from atypia.models.classifier import Classifier, build_classifier
-from atypia.models.depthwise import depthwise_in_float32
+from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
 from atypia.training.batches import augmented_crops, plain_crops
 from atypia.training.checkpoint import load_checkpoint, refuse_another, save_checkpoint
 from atypia.training.figures import TrainingFigures
@@ -174,6 +174,7 @@ class _Trainee:
             pretrained=recipe.backbone.pretrained,
         ).to(memory_format=torch.channels_last)
         if fabric.device.type == "cpu":
+            keep_freed_memory()
             depthwise_in_float32(network)
         self._network, self._optimizer = fabric.setup(network, _optimizer(network, recipe))
         self._ema = ModelEmaV3(self._network.module, decay=recipe.ema.decay, use_warmup=True)

@@ -8,7 +8,7 @@ import torch
 
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier
-from atypia.models.depthwise import depthwise_in_float32
+from atypia.models.cpu import depthwise_in_float32
 
 
 def test_it_stays_the_same_network_with_autocast_and_without() -> None:
