@@ -164,15 +164,20 @@ def test_a_crop_too_small_for_the_bundle_is_named(predictor: Predictor, paths: l
         predictor.predict(paths, mpp=0.1)
 
 
-def test_a_single_member_has_no_spread(small_bundle: Path, paths: list[Path]) -> None:
-    from dataclasses import replace
-
-    from atypia.bundle.load import load_bundle
-
-    bundle = load_bundle(small_bundle)
-    single = replace(bundle, members=bundle.members[:1])
-    frame = Predictor(single, torch.device("cpu"), "fp32", 1).predict(paths[:2], mpp=0.25)
+def test_the_first_member_alone_is_not_the_ensemble_and_has_no_spread(
+    small_bundle: Path, predictor: Predictor, paths: list[Path]
+) -> None:
+    alone = Predictor.load(small_bundle, device="cpu", precision="fp32", members=1)
+    frame = alone.predict(paths[:2], mpp=0.25)
     assert frame["spread"].isna().all()
+    together = predictor.predict(paths[:2], mpp=0.25)
+    assert not np.allclose(frame["p_atypical"], together["p_atypical"])
+
+
+@pytest.mark.parametrize("members", [0, 3])
+def test_more_members_than_there_are_is_refused(small_bundle: Path, members: int) -> None:
+    with pytest.raises(AtypiaError, match="holds 1 to 2"):
+        Predictor.load(small_bundle, members=members)
 
 
 @pytest.mark.parametrize("size", [0, -1])

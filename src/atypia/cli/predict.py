@@ -46,6 +46,12 @@ def predict(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; without it, all cores.")
     ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            "--members", min=1, help="Use the first so many networks of an ensemble: faster."
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -74,6 +80,7 @@ def predict(
             layout=layout,
             batch_size=batch_size,
             threads=threads,
+            members=members,
             device=device,
             precision=precision,
             on_progress=on_progress,

@@ -12,7 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.inference.reading import CropSpec, Failure, ReadFigure, read_ahead
 from atypia.inference.runtime import Network, Precision, choose_device, fast_precision
 from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
+from atypia.models.cpu import keep_freed_memory
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -72,6 +73,7 @@ class Predictor:
         device: where the network runs.
         precision: it runs in.
         threads: CPU threads for reading, and on a CPU for the network.
+        members: networks whose logits are averaged.
     """
 
     def __init__(
@@ -83,6 +85,9 @@ class Predictor:
         self.device = device
         self.precision = precision
         self.threads = threads
+        self.members = len(bundle.members)
+        if device.type == "cpu":
+            keep_freed_memory()
         self._network = Network(bundle.members, bundle.manifest.input_px, device, precision)
         self._spec = CropSpec(
             bundle.manifest.crop_um, bundle.manifest.input_px, bundle.manifest.assumed_mpp
@@ -96,6 +101,7 @@ class Predictor:
         device: Device = "auto",
         precision: Literal["auto"] | Precision = "auto",
         threads: int | None = None,
+        members: int | None = None,
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
 
@@ -104,16 +110,21 @@ class Predictor:
             device: `auto` takes a GPU where torch can use one.
             precision: `auto` takes bf16 where the device computes it faster than fp32.
             threads: CPU threads; none takes as many as torch would (OMP_NUM_THREADS is obeyed).
+            members: use the first so many networks of an ensemble, which is faster; none takes
+                all of them.
 
         Raises:
             BundleError: the bundle is incomplete, changed or not understood.
-            AtypiaError: there is no such device, or the number of threads is not above 0.
+            AtypiaError: there is no such device, or `threads` or `members` is out of range.
         """
         if threads is not None and threads < 1:
             raise AtypiaError(f"threads {threads}: expected 1 or more")
         where = choose_device(device)
+        bundle = load_bundle(Path(folder))
+        if members is not None and not 1 <= members <= len(bundle.members):
+            raise AtypiaError(f"members {members}: {folder} holds 1 to {len(bundle.members)}")
         return cls(
-            load_bundle(Path(folder)),
+            replace(bundle, members=bundle.members[:members]),
             where,
             fast_precision(where) if precision == "auto" else precision,
             threads or torch.get_num_threads(),

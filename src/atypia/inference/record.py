@@ -31,7 +31,7 @@ class RunRecord:
         bundle: folder as given.
         bundle_name: from its manifest.
         bundle_sha256: identifies it.
-        members: networks in it.
+        members: networks of it that were used.
         sources: in order.
         out: the predictions table.
         figures: how many were given.

@@ -51,6 +51,7 @@ def predict(
     layout: str | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
+    members: int | None = None,
     device: Device = "auto",
     precision: Literal["auto"] | Precision = "auto",
     say: Callable[[str], None] = _to_stderr,
@@ -68,6 +69,7 @@ def predict(
         layout: key of the layout of the folders, where it is not to be found out.
         batch_size: figures the network sees at once.
         threads: of the CPU; none takes as many as torch would.
+        members: use the first so many networks of an ensemble; none takes all.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         say: is given a line for each figure that fails and for an assumed mpp, at once.
@@ -82,7 +84,9 @@ def predict(
     require_suffix(out)
     sources = open_sources(paths, mpp=mpp, layout=layout)
     folder = default_bundle() if bundle is None else bundle
-    predictor = Predictor.load(folder, device=device, precision=precision, threads=threads)
+    predictor = Predictor.load(
+        folder, device=device, precision=precision, threads=threads, members=members
+    )
     mpp_from = Counter(chain.from_iterable(source.mpp_sources for source in sources))
     total = mpp_from.total()
     assumed = predictor.manifest.assumed_mpp if mpp_from["assumed"] else None
@@ -120,7 +124,7 @@ def predict(
         bundle=str(folder),
         bundle_name=predictor.manifest.name,
         bundle_sha256=predictor.sha256,
-        members=len(predictor.manifest.members),
+        members=predictor.members,
         sources=tuple(_source_record(source) for source in sources),
         out=str(out),
         figures=done,
