@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from atypia.data.phantom import make_phantom
-from atypia.data.table import read_table
+from atypia.data.table import FigureTable, read_table
 from atypia.errors import AtypiaError
 from atypia.training.recipe import read_recipe
 from atypia.workflows.train import train
@@ -109,8 +109,20 @@ def test_a_run_of_another_recipe_is_not_continued(cohort: Path, tmp_path: Path) 
         )
 
     run()
-    with pytest.raises(AtypiaError, match="another recipe or other figures"):
+    kept = (tmp_path / "recipe.toml").read_text()
+    with pytest.raises(AtypiaError, match=r"another recipe \(mixup.alpha is 0.2 there, 1.0 here"):
         run("mixup.alpha=1")
+    assert (tmp_path / "recipe.toml").read_text() == kept
+    run()  # the same recipe reads the finished members back
+
+
+def test_a_run_on_other_figures_is_not_continued(cohort: Path, tmp_path: Path) -> None:
+    table = read_table(cohort / "figures.csv")
+    recipe = read_recipe("lite", [*CHANGES, "schedule.epochs=1"])
+    train(table, recipe, tmp_path, threads=1)
+    fewer = FigureTable(table.frame.iloc[1:].reset_index(drop=True), table.root)
+    with pytest.raises(AtypiaError, match="other figures"):
+        train(fewer, recipe, tmp_path, threads=1)
 
 
 def test_a_damaged_checkpoint_is_named(cohort: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from atypia.models.backbones.registry import backbone_spec
 from atypia.training.augment import window_um
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import Member, Progress, train_member
-from atypia.training.recipe import Recipe, to_toml
+from atypia.training.recipe import Recipe, read_recipe, to_toml
 from atypia.training.sampling import cell_shares, figure_weights
 
 # Called with what is being done, how far it is, how far it goes, and what to show beside it.
@@ -100,7 +100,7 @@ def train(
     folds, names = _folds(table, figures, recipe)
     crop_um = recipe.backbone.crop_um
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "recipe.toml", to_toml(recipe))
+    _keep_recipe(out, recipe)
     windows = decode_windows(
         table.image_paths(),
         table.frame["mpp"].to_numpy(dtype=np.float64),
@@ -172,6 +172,28 @@ def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
         domain_balance=recipe.sampling.domain_balance,
     )
     return cell_shares(figures.domain, figures.atypical, weights, figures.domains)
+
+
+def _keep_recipe(out: Path, recipe: Recipe) -> None:
+    """Write the recipe into the run's folder; refuse a folder that holds a run of another one."""
+    path = out / "recipe.toml"
+    if path.is_file():
+        there, here = _flat(read_recipe(path)), _flat(recipe)
+        changed = [key for key in here if here[key] != there[key]]
+        if changed:
+            first = changed[0]
+            raise AtypiaError(
+                f"{out}: holds a training by another recipe ({first} is {there[first]!r} there, "
+                f"{here[first]!r} here); give another --out, or delete the folder to start anew"
+            )
+    write_text(path, to_toml(recipe))
+
+
+def _flat(recipe: Recipe) -> dict[str, object]:
+    values = recipe.model_dump()
+    sections = {key: value for key, value in values.items() if isinstance(value, dict)}
+    inner = {f"{key}.{name}": sections[key][name] for key in sections for name in sections[key]}
+    return {key: value for key, value in values.items() if key not in sections} | inner
 
 
 def _folds(
