@@ -41,6 +41,8 @@ Rows = npt.NDArray[np.int64]
 CHECKPOINT_SECONDS = 60.0
 # Scoring the held-out figures is for the curve alone and costs time.
 HELD_OUT_CURVE_POINTS = 6
+# As large as a usual step, so that scoring needs no more memory than training.
+SCORE_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -235,8 +237,8 @@ def score(
     """Return the logits of some figures, float32 (len(rows),), computed in float32."""
     network.eval()
     logits: list[torch.Tensor] = []
-    for start in range(0, len(rows), 256):
-        batch = windows.batch(rows[start : start + 256])
+    for start in range(0, len(rows), SCORE_BATCH):
+        batch = windows.batch(rows[start : start + SCORE_BATCH])
         crops = plain_crops(batch, recipe, fabric.device)
         logits.append(network(crops).logit.cpu())
     return torch.cat(logits).numpy() if logits else np.empty(0, dtype=np.float32)
