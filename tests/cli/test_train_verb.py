@@ -12,7 +12,13 @@ import pytest
 
 from atypia.data.phantom import make_phantom
 
-QUICK = ("folds.count=2", "schedule.epochs=1", "schedule.batch_size=16", "backbone.input_px=32")
+QUICK = (
+    "folds.count=2",
+    "schedule.epochs=1",
+    "schedule.batch_size=16",
+    "schedule.least_steps=1",
+    "backbone.input_px=32",
+)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ CHANGES = [
     "folds.count=2",
     "schedule.epochs=3",
     "schedule.batch_size=8",
+    "schedule.least_steps=1",
     "backbone.input_px=32",
     "backbone.pretrained=false",
 ]

@@ -26,6 +26,7 @@ QUICK = [
     "folds.count=2",
     "schedule.epochs=2",
     "schedule.batch_size=16",
+    "schedule.least_steps=1",
     "backbone.input_px=48",
     "schedule.precision=32-true",
 ]
@@ -96,6 +97,21 @@ def test_record_report_and_card_are_there(run: TrainingRun) -> None:
     assert "60 figures" in (run.bundle / "card.md").read_text(encoding="utf-8")
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["overall"]["figures"] == run.judgement.overall.figures
+
+
+def test_a_small_set_is_shown_until_there_are_steps_enough(
+    cohort: FigureTable, tmp_path: Path
+) -> None:
+    steps: dict[str, int] = {}
+    changes = [*QUICK, "schedule.epochs=1", "schedule.least_steps=5", "backbone.input_px=32"]
+    train(
+        cohort,
+        read_recipe("lite", changes),
+        tmp_path,
+        on_progress=lambda task, done, of, note: steps.update({task: of}),
+    )
+    # About 30 figures to train on are 2 steps an epoch; whole epochs are shown.
+    assert steps["training fold 1 of 2"] == 6
 
 
 def test_leaving_domains_out_holds_each_domain_in_one_fold(

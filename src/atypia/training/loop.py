@@ -111,9 +111,10 @@ def train_member(
     )
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
-    steps = steps_per_epoch * recipe.schedule.epochs
+    epochs = max(recipe.schedule.epochs, math.ceil(recipe.schedule.least_steps / steps_per_epoch))
+    steps = steps_per_epoch * epochs
 
-    held_out_every = math.ceil(recipe.schedule.epochs / HELD_OUT_CURVE_POINTS)
+    held_out_every = math.ceil(epochs / HELD_OUT_CURVE_POINTS)
     trainee = _Trainee(recipe, member, fabric)
     checkpoint = folder / "checkpoint.pt"
     found = load_checkpoint(checkpoint, identity)

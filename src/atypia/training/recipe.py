@@ -93,6 +93,9 @@ class ScheduleSection(Section):
     """How long and how fast."""
 
     epochs: int = Field(12, ge=1, le=10_000, description="times as many draws as there are figures")
+    least_steps: int = Field(
+        300, ge=1, le=10**7, description="a small set is shown more often, until so many steps"
+    )
     batch_size: int = Field(64, ge=2, le=65_536, description="figures in a step")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak, of AdamW")
     head_learning_rate: float = Field(2e-3, gt=0, le=1, description="peak, of the head")

@@ -20,6 +20,7 @@ def demo_recipe() -> Recipe:
             "name=demo",
             "folds.scheme=domains",
             "schedule.epochs=12",
+            "schedule.least_steps=1",
             "schedule.batch_size=32",
             "backbone.input_px=96",
         ],
