@@ -41,7 +41,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> FigureTable:
 @pytest.fixture(scope="module")
 def run(cohort: FigureTable, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
     torch.set_num_threads(1)
-    return train(cohort, read_recipe("lite", QUICK), tmp_path_factory.mktemp("run"))
+    # As the README does it: through the public names, paths as plain text.
+    figures = atypia.open_figures(str(cohort.root / "figures.csv"))
+    out = str(tmp_path_factory.mktemp("run"))
+    return atypia.train(figures, atypia.read_recipe("lite", QUICK), out)
 
 
 def test_every_figure_is_scored_once_by_a_member_that_has_not_seen_its_case(
@@ -112,6 +115,18 @@ def test_a_small_set_is_shown_until_there_are_steps_enough(
     )
     # About 30 figures to train on are 2 steps an epoch; whole epochs are shown.
     assert steps["training fold 1 of 2"] == 6
+
+
+def test_folds_that_leave_one_class_are_refused_before_any_training(
+    cohort: FigureTable, tmp_path: Path
+) -> None:
+    votes = {f"vote_{expert}": 0.0 for expert in (1, 2, 3)}
+    frame = cohort.frame.assign(**votes, label=np.nan)
+    of_one_case = frame["case"] == frame["case"].iloc[0]
+    frame.loc[of_one_case, list(votes)] = 1.0
+    with pytest.raises(AtypiaError, match="no atypical figure is left to train on"):
+        train(from_frame(frame, cohort.root), read_recipe("lite", QUICK), tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_leaving_domains_out_holds_each_domain_in_one_fold(

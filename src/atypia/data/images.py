@@ -83,6 +83,21 @@ def read_pages(path: Path) -> Iterator[RGBImage | ImageError]:
     return _pages(path)
 
 
+def page_count(path: Path) -> int:
+    """Return how many pages a TIFF has, from its headers.
+
+    Raises:
+        ImageError: the file as a whole is missing, empty, damaged or not a TIFF.
+    """
+    with _opened(path) as handle:
+        image = _header(handle, str(path), formats=("TIFF",))
+        try:
+            with _quiet():
+                return int(getattr(image, "n_frames", 1))
+        except _DAMAGE as fault:
+            raise ImageError(_damaged(str(path), fault)) from fault
+
+
 def _pages(path: Path) -> Iterator[RGBImage | ImageError]:
     with _opened(path) as handle:
         image = _header(handle, str(path), formats=("TIFF",))

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -27,7 +26,7 @@ from atypia.bundle.load import Bundle, load_bundle
 from atypia.data.images import read_image
 from atypia.errors import AtypiaError, ImageError
 from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
-from atypia.inference.reading import CropSpec, Failure, ReadFigure, read_ahead
+from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead
 from atypia.inference.runtime import Network, Precision, choose_device, fast_precision
 from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
 from atypia.models.cpu import keep_freed_memory
@@ -188,8 +187,8 @@ class Predictor:
             raise AtypiaError(f"batch size {size}: expected 1 or more")
         workers = min(self.threads, _MOST_NETWORK_THREADS) if self.device.type == "cpu" else 1
         before = torch.get_num_threads()
-        waiting: deque[Future[Scored]] = deque()
         read = read_ahead(figures, self._spec, threads=self.threads, ahead=2 * size)
+        batches = iter(lambda: list(islice(read, size)), [])
         # Threads that each take whole batches never wait for one another inside a layer.
         with ThreadPoolExecutor(
             workers,
@@ -198,15 +197,8 @@ class Predictor:
             initargs=(max(1, self.threads // workers),),
         ) as pool:
             try:
-                while batch := list(islice(read, size)):
-                    waiting.append(pool.submit(self._score, batch))
-                    if len(waiting) > workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
+                yield from in_order(pool, self._score, batches, ahead=workers + 1)
             finally:
-                for future in waiting:
-                    future.cancel()
                 torch.set_num_threads(before)
 
     def _score(self, batch: Sequence[ReadFigure]) -> Scored:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,9 @@ import torch
 from atypia.data.crops import crop_windows, cut_window
 from atypia.errors import AtypiaError
 from atypia.inference.sources import Figure
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -98,20 +103,38 @@ def read_ahead(
         threads: how many read at a time.
         ahead: how many crops wait in memory at most.
     """
-    waiting: deque[Future[ReadFigure]] = deque()
     with ThreadPoolExecutor(
         threads, "read", initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        try:
-            for figure in figures:
-                waiting.append(pool.submit(_read, figure, spec))
-                if len(waiting) >= ahead:
-                    yield waiting.popleft().result()
-            while waiting:
+        yield from in_order(pool, partial(_read, spec=spec), figures, ahead=ahead)
+
+
+def in_order(
+    pool: ThreadPoolExecutor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    ahead: int,
+) -> Iterator[Result]:
+    """Work on items in a pool and yield the results in the items' order.
+
+    Args:
+        pool: its threads do the work.
+        work: called with each item.
+        items: taken from as they are needed.
+        ahead: how many items are taken before the first result is waited for, at least 1.
+    """
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= ahead:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _read(figure: Figure, spec: CropSpec) -> ReadFigure:

@@ -7,7 +7,6 @@ known layout.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,10 +16,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW
-from atypia.data.images import IMAGE_SUFFIXES, read_image, read_pages
+from atypia.data.images import IMAGE_SUFFIXES, page_count, read_image, read_pages
 from atypia.data.raw import TABLE_SUFFIXES
 from atypia.data.readers.opening import OWN_TABLES, open_figures
 from atypia.data.readers.registry import LAYOUTS
@@ -266,9 +264,8 @@ def _pages(path: Path) -> int:
     if path.suffix.lower() not in _TIFF_SUFFIXES:
         return 1
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
-            return int(getattr(image, "n_frames", 1))
-    except Exception:
+        return page_count(path)
+    except ImageError:
         return 1
 
 

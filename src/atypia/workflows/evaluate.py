@@ -18,9 +18,9 @@ METRICS_NAME = "metrics.json"
 
 
 def evaluate(
-    predictions: Path,
-    source: Path,
-    out: Path,
+    predictions: Path | str,
+    source: Path | str,
+    out: Path | str,
     *,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
@@ -43,6 +43,7 @@ def evaluate(
         TableError: a table is faulty, or they have no figure in common.
         AtypiaError: `out` does not end in .html, or cannot be written.
     """
+    predictions, source, out = Path(predictions), Path(source), Path(out)
     if out.suffix.lower() not in (".html", ".htm"):
         raise AtypiaError(f"{out}: a report is one HTML file; give a name ending in .html")
     predicted = read_predictions(predictions)

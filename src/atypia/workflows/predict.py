@@ -43,10 +43,10 @@ def default_bundle() -> Path:
 
 
 def predict(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[Path | str],
+    out: Path | str,
     *,
-    bundle: Path | None = None,
+    bundle: Path | str | None = None,
     mpp: float | None = None,
     layout: str | None = None,
     batch_size: int | None = None,
@@ -81,9 +81,10 @@ def predict(
     Raises:
         AtypiaError: a source, the bundle or an argument is faulty, or a file cannot be written.
     """
+    out = Path(out)
     require_suffix(out)
-    sources = open_sources(paths, mpp=mpp, layout=layout)
-    folder = default_bundle() if bundle is None else bundle
+    sources = open_sources([Path(path) for path in paths], mpp=mpp, layout=layout)
+    folder = default_bundle() if bundle is None else Path(bundle)
     predictor = Predictor.load(
         folder, device=device, precision=precision, threads=threads, members=members
     )

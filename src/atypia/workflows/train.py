@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from atypia.data.crops import decode_windows
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import domain_folds, slide_folds
 from atypia.data.table import FigureTable
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, TableError
 from atypia.evaluation.calibration import Calibration, CrossFitted, cross_fitted, fit_calibration
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import check_predictions
@@ -67,9 +68,9 @@ class TrainingRun:
 def train(
     table: FigureTable,
     recipe: Recipe,
-    out: Path,
+    out: Path | str,
     *,
-    device: str = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int | None = None,
     on_progress: OnProgress = _silent,
 ) -> TrainingRun:
@@ -90,6 +91,7 @@ def train(
         AtypiaError: the figures, the recipe and the run's folder do not fit each other.
     """
     started = datetime.now(UTC)
+    out = Path(out)
     if threads is not None:
         torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
@@ -98,6 +100,7 @@ def train(
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.schedule.precision)
     figures = training_figures(table, recipe.soft_labels)
     folds, names = _folds(table, figures, recipe)
+    _require_both_classes(figures, folds, names)
     crop_um = recipe.backbone.crop_um
     out.mkdir(parents=True, exist_ok=True)
     _keep_recipe(out, recipe)
@@ -208,6 +211,20 @@ def _folds(
     return slide_folds(table.frame, count, recipe.seed), [
         f"fold {fold + 1} of {count}" for fold in range(count)
     ]
+
+
+def _require_both_classes(
+    figures: TrainingFigures, folds: npt.NDArray[np.int64], names: list[str]
+) -> None:
+    """Refuse folds that leave one class only to train on and to calibrate with, before any work."""
+    for fold, name in enumerate(names):
+        rest = figures.truth[folds != fold]
+        for word, value in (("atypical", 1.0), ("normal", 0.0)):
+            if not (rest == value).any():
+                raise TableError(
+                    f"{name}: no {word} figure is left to train on; add {word} figures of other "
+                    "cases, or set folds.count or folds.scheme otherwise"
+                )
 
 
 def _identity(table: FigureTable, recipe: Recipe, folds: npt.NDArray[np.int64]) -> str:

@@ -16,7 +16,7 @@ OWN_TABLES = ("figures.csv", "figures.parquet")
 
 
 def open_figures(
-    source: Path,
+    source: Path | str,
     *,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
@@ -35,6 +35,7 @@ def open_figures(
         TableError: nothing there, no such layout, a folder of no known layout, or faults in the
             table (all of them).
     """
+    source = Path(source)
     if not source.exists():
         raise TableError(f"{source}: there is no such file or folder; give a table or a folder")
     chosen = _named(layout) if layout is not None else None
