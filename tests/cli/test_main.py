@@ -25,7 +25,8 @@ def _atypia(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_verbs_of_this_version() -> None:
     assert {verb[0] for verb in VERBS} == {
-        "bundle", "data", "demo", "doctor", "evaluate", "models", "predict", "recipes", "train",
+        "ablate", "bundle", "data", "demo", "doctor",
+        "evaluate", "models", "predict", "recipes", "train",
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,18 +25,32 @@ QUICK = (
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
-    make_phantom(folder, figures=48, domains=2, slides_per_domain=4, size_px=96, seed=0)
+    make_phantom(folder, figures=48, domains=2, slides_per_domain=8, size_px=96, seed=0)
     return folder
 
 
-def _train(cohort: Path, out: Path, largest_file: int | None = None) -> subprocess.CompletedProcess:
+@pytest.fixture
+def laboratory(cohort: Path, tmp_path: Path) -> Path:
+    """A table of sixteen figures of a laboratory, without label, vote or phase."""
+    crops = sorted((cohort / "images").glob("*.png"))[:16]
+    lines = ["figure_id,image,mpp,laboratory"]
+    for number, crop in enumerate(crops):
+        shutil.copy(crop, tmp_path / f"{number}.png")
+        lines.append(f"ours-{number},{number}.png,0.25,ours")
+    (tmp_path / "ours.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "ours.csv"
+
+
+def _train(
+    cohort: Path, out: Path, *further: str | Path, largest_file: int | None = None
+) -> subprocess.CompletedProcess:
     def limit() -> None:
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     changes = [word for change in QUICK for word in ("--set", change)]
     return subprocess.run(
-        [sys.executable, "-m", "atypia", "train", cohort, "--out", out, *changes],
+        [sys.executable, "-m", "atypia", "train", cohort, "--out", out, *changes, *further],
         capture_output=True,
         text=True,
         check=False,
@@ -63,3 +78,28 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_then_goes_on
         assert str(tmp_path / "run" / name) in done.stdout.replace("\n", "")
         assert (tmp_path / "run" / name).exists()
     assert "fold 2 of 2" in done.stderr
+    assert "domains told by a linear probe: 0." in done.stdout
+    assert "(chance 0.50), mean of 2 folds" in done.stdout
+
+
+def test_a_laboratory_without_labels_is_adapted_to(
+    cohort: Path, laboratory: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    changes = ("--set", "domain.weight=0.1", "--set", "backbone.pretrained=false")
+    done = _train(cohort, out, "--adapt-to", laboratory, *changes)
+    assert done.returncode == 0, done.stderr
+    assert "reading crops to adapt to: 16 of 16" in done.stderr
+    assert "16 figures, labels not looked at" in (out / "report.html").read_text(encoding="utf-8")
+    # They are learned from, and not judged.
+    assert len((out / "out_of_fold.csv").read_text().splitlines()) == 1 + 48
+
+
+def test_a_laboratory_that_nothing_would_be_learned_from_is_refused_in_a_line(
+    cohort: Path, laboratory: Path, tmp_path: Path
+) -> None:
+    refused = _train(cohort, tmp_path / "run", "--adapt-to", laboratory)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "domain.weight is 0" in refused.stderr
+    assert not (tmp_path / "run").exists()

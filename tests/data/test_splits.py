@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from atypia.data.readers.opening import open_figures
-from atypia.data.splits import domain_folds, slide_folds
+from atypia.data.splits import crossed_folds, domain_folds, slide_folds
 from atypia.data.table import from_frame
 from atypia.errors import TableError
 
@@ -98,3 +98,71 @@ def test_the_real_figures_divide_evenly(ami_br: Path) -> None:
     assert share.between(0.18, 0.27).all()
     assert pd.Series(folds).value_counts().between(550, 610).all()
     assert len(domain_folds(frame)[1]) == 6
+
+
+def _crossed(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    left_out, held_out, names = crossed_folds(frame, seed=0)
+    assert left_out.dtype == held_out.dtype == np.int64
+    return left_out, held_out, names
+
+
+def test_a_run_of_crossed_folds_trains_on_no_case_that_it_is_judged_by() -> None:
+    frame = _frame(slides=60).assign(case=lambda f: f["slide"].replace({"s3": "s6", "s4": "s7"}))
+    left_out, held_out, names = _crossed(frame)
+    assert names == ["d0", "d1", "d2"]
+    assert [names[run] for run in left_out] == list(frame["scanner"])
+    for run in range(3):
+        judged = (left_out == run) | (held_out == run)
+        assert not set(frame["case"][judged]) & set(frame["case"][~judged])
+        assert not (frame["scanner"][~judged] == names[run]).any()
+        # Its held-out figures are of both other domains, and it trains on the rest of these.
+        assert set(frame["scanner"][held_out == run]) == set(names) - {names[run]}
+        assert set(frame["scanner"][~judged]) == set(names) - {names[run]}
+
+
+def test_crossed_folds_score_every_figure_twice_by_two_runs() -> None:
+    left_out, held_out, _ = _crossed(_frame(slides=60))
+    assert set(left_out) == set(held_out) == {0, 1, 2}
+    assert (left_out != held_out).all()
+
+
+def test_crossed_folds_hold_out_like_shares_of_each_domain_and_class() -> None:
+    frame = _frame(slides=150)
+    left_out, held_out, _ = _crossed(frame)
+    for domain in range(3):
+        here = left_out == domain
+        sizes = np.bincount(held_out[here], minlength=3)[np.arange(3) != domain]
+        assert sizes.max() / sizes.min() < 1.25
+        share = frame["label"][here].groupby(held_out[here]).mean()
+        assert share.max() - share.min() < 0.06
+
+
+def test_crossed_folds_do_not_depend_on_the_order_of_the_rows() -> None:
+    frame = _frame(slides=60)
+    order = np.random.default_rng(0).permutation(len(frame))
+    shuffled = frame.iloc[order].reset_index(drop=True)
+    for straight, mixed in zip(_crossed(frame)[:2], _crossed(shuffled)[:2], strict=True):
+        np.testing.assert_array_equal(mixed, straight[order])
+
+
+def test_a_domain_of_few_cases_is_held_out_case_by_case_and_of_one_case_not_at_all() -> None:
+    frame = _frame(slides=60)
+    frame["scanner"] = frame["slide"].map(lambda slide: f"d{int(slide[1:]) % 5}")
+    frame.loc[frame["slide"].isin(["s0", "s1"]), "scanner"] = "two cases"
+    frame.loc[frame["slide"] == "s2", "scanner"] = "one case"
+    left_out, held_out, names = _crossed(frame)
+    two = frame["scanner"] == "two cases"
+    assert pd.Series(held_out[two]).groupby(frame["slide"][two].to_numpy()).nunique().eq(1).all()
+    assert len(set(held_out[two])) == 2 and (held_out[two] >= 0).all()
+    assert (held_out[frame["scanner"] == "one case"] == -1).all()
+    assert (left_out[frame["scanner"] == "one case"] == names.index("one case")).all()
+
+
+def test_crossed_folds_are_refused_where_they_would_mean_nothing() -> None:
+    frame = _frame()
+    with pytest.raises(TableError, match=r"2 domains .* needs three"):
+        crossed_folds(frame[frame["scanner"] != "d0"].reset_index(drop=True), seed=0)
+    with pytest.raises(TableError, match="several domains"):
+        crossed_folds(frame.assign(case="everyone"), seed=0)
+    with pytest.raises(TableError, match="one case only"):
+        crossed_folds(_frame(slides=3), seed=0)

@@ -7,6 +7,7 @@ import pytest
 from atypia.data.votes import (
     agreement,
     contradicted,
+    dawid_skene,
     fleiss_kappa,
     hard_labels,
     soft_labels,
@@ -83,3 +84,45 @@ def test_agreement_is_told_by_domain_and_over_all() -> None:
     assert told.loc["t, s", "unanimous"] == pytest.approx(0.5)
     assert told.loc["t, other", "atypical"] == pytest.approx(0.5)
     assert told.loc["all", "unanimous"] == pytest.approx(2 / 3)
+
+
+def _planted(
+    count: int, sensitivity: list[float], specificity: list[float], absent: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(4)
+    truth = rng.random(count) < 0.3
+    chance = np.where(truth[:, None], sensitivity, 1 - np.array(specificity))
+    votes = (rng.random(chance.shape) < chance).astype(float)
+    votes[rng.random(votes.shape) < absent] = NAN
+    return truth, votes
+
+
+@pytest.mark.parametrize("absent", [0.0, 0.3])
+def test_dawid_skene_recovers_the_planted_reliability(absent: float) -> None:
+    sensitivity, specificity = [0.95, 0.8, 0.6], [0.97, 0.7, 0.9]
+    truth, votes = _planted(6000, sensitivity, specificity, absent)
+    found = dawid_skene(votes)
+    np.testing.assert_allclose(found.sensitivity, sensitivity, atol=0.06)
+    np.testing.assert_allclose(found.specificity, specificity, atol=0.06)
+    assert found.prevalence == pytest.approx(0.3, abs=0.05)
+    voted = np.isfinite(votes).any(axis=1)
+    brier = np.mean((found.p[voted] - truth[voted]) ** 2)
+    assert brier < 0.75 * np.mean((np.nanmean(votes[voted], axis=1) - truth[voted]) ** 2)
+
+
+def test_dawid_skene_gives_the_posterior_of_the_published_model() -> None:
+    _, votes = _planted(500, [0.9, 0.7, 0.8], [0.9, 0.8, 0.7])
+    found = dawid_skene(votes)
+    yes = np.prod(np.where(votes == 1, found.sensitivity, 1 - found.sensitivity), axis=1)
+    no = np.prod(np.where(votes == 1, 1 - found.specificity, found.specificity), axis=1)
+    joint = yes * found.prevalence
+    np.testing.assert_allclose(found.p, joint / (joint + no * (1 - found.prevalence)), atol=1e-4)
+
+
+def test_dawid_skene_of_figures_without_votes_and_of_one_mind() -> None:
+    found = dawid_skene(np.array([[1, 1], [0, 0], [NAN, NAN], [0, 0]]))
+    assert np.isnan(found.p[2])
+    assert found.p[0] > 0.5 > found.p[1]
+    assert np.all((found.sensitivity < 1) & (found.specificity < 1))
+    labelled = _frame([[1, 1], [0, 0], [NAN, NAN], [0, 0]], [NAN, NAN, 1, NAN])
+    assert soft_labels(labelled, "dawid-skene")[2] == 1

@@ -4,14 +4,16 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from atypia.data.table import from_frame
 from atypia.errors import AtypiaError
-from atypia.evaluation.gallery import PER_GALLERY, galleries
+from atypia.evaluation.gallery import HARD_NEGATIVES, PER_GALLERY, galleries, hard_negatives
 from atypia.evaluation.judge import judge
 from atypia.evaluation.report import render_report, write_report
+from atypia.evaluation.training_story import FoldProbe, TrainingStory
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 HOSTILE = '<script>alert("x")</script>'
@@ -48,14 +50,30 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def _page(predictions: pd.DataFrame, table, facts: dict[str, str] | None = None) -> Page:
-    return Page(
-        render_report(judge(predictions, table), table, title="A test", facts=facts or {"a": "b"})
+def _page(
+    predictions: pd.DataFrame,
+    table,
+    facts: dict[str, str] | None = None,
+    training: TrainingStory | None = None,
+) -> Page:
+    found = judge(predictions, table)
+    facts = facts or {"a": "b"}
+    return Page(render_report(found, table, title="A test", facts=facts, training=training))
+
+
+def _story(table) -> TrainingStory:
+    """All that a training can tell, of every figure of the table."""
+    probes = (FoldProbe("fold 1 of 2", 0.6, 0.41, 0.25), FoldProbe("fold 2 of 2", 0.8, 0.43, 0.25))
+    gammas = (np.linspace(0.5, -0.5, 20).reshape(4, 5), np.linspace(1.0, 2.0, 15).reshape(3, 5))
+    names = table.frame["figure_id"]
+    return TrainingStory(
+        probes, gammas, dict(zip(names, np.linspace(0, 1, len(names)), strict=True))
     )
 
 
-def test_the_page_is_whole_and_asks_the_network_for_nothing(cohort, predictions) -> None:
-    page = _page(predictions, cohort)
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_page_is_whole_and_asks_the_network_for_nothing(cohort, predictions, trained) -> None:
+    page = _page(predictions, cohort, training=_story(cohort) if trained else None)
     for tag, attrs in page.tags:
         assert tag not in ("script", "link", "iframe", "object")
         for name in ("src", "href", "srcset", "action"):
@@ -68,7 +86,7 @@ def test_the_page_is_whole_and_asks_the_network_for_nothing(cohort, predictions)
 
 
 def test_contents_lead_somewhere_and_every_picture_has_words(cohort, predictions) -> None:
-    page = _page(predictions, cohort)
+    page = _page(predictions, cohort, training=_story(cohort))
     places = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
     links = [str(a["href"])[1:] for a in page.all("a")]
     assert links
@@ -96,7 +114,8 @@ def test_everything_a_user_writes_is_escaped(cohort, predictions) -> None:
     frame.loc[1, "image"] = "<b>.png"
     table = from_frame(frame, cohort.root)
     found = judge(predictions.assign(figure_id=names), table)
-    html = render_report(found, table, title=HOSTILE, facts={HOSTILE: HOSTILE})
+    told = TrainingStory((FoldProbe(HOSTILE, 0.5, 0.5, 0.5),), hardness=dict.fromkeys(names, 0.5))
+    html = render_report(found, table, title=HOSTILE, facts={HOSTILE: HOSTILE}, training=told)
     page = Page(html)
     assert "<script" not in html
     assert not any("onload" in attrs for _, attrs in page.tags)
@@ -167,3 +186,44 @@ def test_a_place_that_cannot_be_written_is_said_in_a_line(cohort, predictions, t
             title="t",
             facts={},
         )
+
+
+def test_what_the_training_did_stands_there_only_where_there_is_something(
+    cohort, predictions
+) -> None:
+    for nothing in (None, TrainingStory(), TrainingStory(hardness={"of another table": 0.9})):
+        page = _page(predictions, cohort, training=nothing)
+        assert "What the training did" not in page.text
+    text = _page(predictions, cohort, training=_story(cohort)).text
+    assert "fold 1 of 2 0.600 0.410 0.250" in text
+    assert "Mean over folds 0.700 0.420 0.250" in text
+    assert "Gamma of the focal loss" in text
+    assert "hardest negatives" in text
+    probed = TrainingStory(_story(cohort).probes)
+    text = _page(predictions, cohort, training=probed).text
+    assert "Mean over folds" in text
+    assert "Gamma" not in text
+    assert "hardest negatives" not in text
+
+
+def test_the_hardest_normal_figures_are_shown_and_split_votes_are_marked(
+    cohort, predictions
+) -> None:
+    frame = pd.concat([cohort.frame] * 3, ignore_index=True)
+    frame["figure_id"] = [f"fig_{row:03d}" for row in range(len(frame))]
+    table = from_frame(frame, cohort.root)
+    many = pd.concat([predictions] * 3, ignore_index=True).assign(figure_id=frame["figure_id"])
+    story = _story(table)
+    shown = hard_negatives(judge(many, table), table, story.hardness)
+    assert shown.title == "The 48 hardest negatives"
+    assert len(shown.exhibits) == HARD_NEGATIVES == 48
+    scores = [exhibit.score for exhibit in shown.exhibits]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == story.hardness[shown.exhibits[0].figure_id]
+    normal = table.frame.loc[table.frame["vote_1"] == 0, "figure_id"]
+    hardest = normal.iloc[::-1][:HARD_NEGATIVES]
+    assert [exhibit.figure_id for exhibit in shown.exhibits] == list(hardest)
+    marked = {exhibit.votes: exhibit.remark for exhibit in shown.exhibits}
+    assert marked == {"0/3 AMF": "", "1/3 AMF": "not mined: experts are split"}
+    text = _page(many, table, training=story).text
+    assert "not mined: experts are split" in text

@@ -27,15 +27,15 @@ def test_fp32_gives_the_members_own_logits(small_bundle: Path) -> None:
     members = load_bundle(small_bundle).members
     with torch.inference_mode():
         expected = torch.stack([member(crops()).logit for member in members])
-    found = Network(members, 32, CPU, "fp32").logits(crops())
+    found = Network(members, 32, CPU, "fp32").look_at(crops()).logits
     assert found.shape == (2, 4)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_bf16_stays_close(small_bundle: Path) -> None:
     members = load_bundle(small_bundle).members
-    exact = Network(members, 32, CPU, "fp32").logits(crops(16))
-    rough = Network(members, 32, CPU, "bf16").logits(crops(16))
+    exact = Network(members, 32, CPU, "fp32").look_at(crops(16)).logits
+    rough = Network(members, 32, CPU, "bf16").look_at(crops(16)).logits
     assert (rough - exact).abs().max() < 0.3 * exact.std()
 
 
@@ -59,7 +59,7 @@ def test_lora_is_merged_with_the_same_logits() -> None:
             nn.init.normal_(parameter, std=0.02)
     with torch.inference_mode():
         expected = member(crops()).logit
-    found = Network([member], 32, CPU, "fp32").logits(crops())[0]
+    found = Network([member], 32, CPU, "fp32").look_at(crops()).logits[0]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -92,7 +92,7 @@ def test_a_batch_too_large_for_the_memory_is_halved(
     small_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = Network(load_bundle(small_bundle).members, 32, CPU, "fp32")
-    whole = network.logits(crops(7))
+    whole = network.look_at(crops(7)).logits
     computed = network._computed
 
     def short(batch: torch.Tensor) -> torch.Tensor:
@@ -101,10 +101,10 @@ def test_a_batch_too_large_for_the_memory_is_halved(
         return computed(batch)
 
     monkeypatch.setattr(network, "_computed", short)
-    torch.testing.assert_close(network.logits(crops(7)), whole, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.look_at(crops(7)).logits, whole, rtol=1e-4, atol=1e-4)
     monkeypatch.setattr(network, "_computed", lambda _: (_ for _ in ()).throw(_no_memory()))
     with pytest.raises(AtypiaError, match="not enough memory for one crop; use --device cpu"):
-        network.logits(crops(2))
+        network.look_at(crops(2))
 
 
 def _no_memory() -> Exception:

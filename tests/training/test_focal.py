@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from atypia.training.losses.focal import focal_loss
+from atypia.training.losses.focal import class_weights, focal_loss
 
 
 def test_gamma_zero_is_cross_entropy() -> None:
@@ -54,3 +55,56 @@ def test_extreme_logits_in_bf16_stay_finite(gamma: float) -> None:
     assert torch.isfinite(loss).all()
     assert logit.grad is not None
     assert torch.isfinite(logit.grad).all()
+
+
+@pytest.mark.parametrize("gamma", [-2.0, -0.5])
+def test_inverse_focal_gradient_agrees_with_finite_differences(gamma: float) -> None:
+    logit = torch.tensor([-2.0, -0.3, 0.4, 3.0], requires_grad=True)
+    target = torch.tensor([0.0, 1 / 3, 1.0, 0.5])
+    focal_loss(logit, target, gamma).sum().backward()
+    assert logit.grad is not None
+    step = 1e-2
+    for row in range(4):
+        move = torch.zeros(4)
+        move[row] = step
+        up = focal_loss(logit.detach() + move, target, gamma).double().sum()
+        down = focal_loss(logit.detach() - move, target, gamma).double().sum()
+        assert float(logit.grad[row]) == pytest.approx(float((up - down) / (2 * step)), abs=2e-3)
+
+
+def test_inverse_focal_pushes_what_is_nearly_right_harder_than_cross_entropy() -> None:
+    logit = torch.tensor([3.0], requires_grad=True)
+    pulls = []
+    for gamma in (1.0, 0.0, -1.0):
+        (gradient,) = torch.autograd.grad(focal_loss(logit, torch.ones(1), gamma).sum(), logit)
+        pulls.append(-float(gradient))
+    assert pulls[0] < pulls[1] < pulls[2]
+
+
+def test_each_figure_can_have_its_own_gamma() -> None:
+    logit, target = torch.randn(5), torch.rand(5)
+    gamma = torch.tensor([0.0, 2.0, -1.0, 0.5, 0.0])
+    expected = [focal_loss(logit[k : k + 1], target[k : k + 1], float(gamma[k])) for k in range(5)]
+    torch.testing.assert_close(focal_loss(logit, target, gamma), torch.cat(expected))
+
+
+def test_mixed_gammas_at_extreme_logits_stay_finite() -> None:
+    logit = torch.tensor([-100.0, 100.0, -100.0, 100.0], dtype=torch.bfloat16, requires_grad=True)
+    target = torch.tensor([0.0, 1.0, 1.0, 0.0])
+    loss = focal_loss(logit, target, torch.tensor([-2.0, 20.0, 0.2, -0.2]))
+    loss.sum().backward()
+    assert torch.isfinite(loss).all()
+    assert logit.grad is not None
+    assert torch.isfinite(logit.grad).all()
+
+
+def test_class_weights_follow_the_effective_number() -> None:
+    cells = np.repeat([0, 1, 7], [900, 90, 10])
+    weights = class_weights(cells, 0.99)
+    effective = {cell: (1 - 0.99**count) / 0.01 for cell, count in ((0, 900), (1, 90), (7, 10))}
+    expected = np.array([1 / effective[cell] for cell in cells])
+    np.testing.assert_allclose(weights, expected / expected.mean(), rtol=1e-5)
+    np.testing.assert_array_equal(class_weights(cells, 0.0), 1.0)
+    # Near 1 a cell counts as much as any other, whatever its size.
+    totals = np.bincount(cells, class_weights(cells, 1 - 1e-9))
+    np.testing.assert_allclose(totals[[0, 1, 7]], 1000 / 3, rtol=1e-4)

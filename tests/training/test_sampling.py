@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 from atypia.training.sampling import cell_shares, draw_epoch, figure_weights
 
@@ -63,3 +64,16 @@ def test_printed_shares_name_every_cell() -> None:
     assert len(shares) == 6
     assert shares["figures"].sum() == 1000
     assert shares["share"].sum() == pytest.approx(1)
+
+
+def test_drawn_shares_match_the_printed_ones() -> None:
+    weights = figure_weights(DOMAIN, ATYPICAL, class_balance=0.5, domain_balance=0.5)
+    printed = cell_shares(DOMAIN, ATYPICAL, weights, ["a", "b", "c"])
+    rng = np.random.default_rng(11)
+    drawn = np.concatenate([draw_epoch(weights, 640, rng) for _ in range(20)])
+    cells = 2 * DOMAIN[drawn] + ~ATYPICAL[drawn]
+    counts = np.bincount(cells, minlength=6)
+    assert chisquare(counts, printed["share"].to_numpy() * len(drawn)).pvalue > 0.01
+    # The test would see a share that is off by a tenth.
+    off = printed["share"].to_numpy() * np.array([1.1, 1, 1, 1, 1, 1])
+    assert chisquare(counts, off / off.sum() * len(drawn)).pvalue < 0.01

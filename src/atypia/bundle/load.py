@@ -98,6 +98,7 @@ def _load_member(path: Path, manifest: BundleManifest) -> Classifier:
         dropout=manifest.dropout,
         # With `full`, every tensor comes from the bundle.
         pretrained=manifest.adapter.kind != "full",
+        phases=len(manifest.phases),
     )
     try:
         member.load_saved_state(state)

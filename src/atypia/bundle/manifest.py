@@ -55,6 +55,9 @@ class BundleManifest(BaseModel):
         tuple[Literal["normal"], Literal["atypical"]],
         Field(description="order of the classes: 0, 1"),
     ] = ("normal", "atypical")
+    phases: Annotated[
+        tuple[str, ...], Field(description="order of the phase head's classes; empty without one")
+    ] = ()
     members: Annotated[
         tuple[str, ...],
         Field(min_length=1, description="files of weights; several are an ensemble"),

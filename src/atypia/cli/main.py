@@ -10,6 +10,7 @@ import typer
 
 from atypia import __version__
 from atypia.cli import (
+    ablate,
     bundle,
     data,
     demo,
@@ -36,6 +37,7 @@ app.add_typer(data.app, name="data")
 data.app.command()(phantom.phantom)
 app.add_typer(recipes.app, name="recipes")
 app.command()(train.train)
+app.command()(ablate.ablate)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.add_typer(models.app, name="models")

@@ -47,14 +47,15 @@ def _bars() -> Iterator[OnProgress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    # The speed is that of rich's last thousand samples, however slow: a run may take minutes.
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=1e9) as bars:
         tasks: dict[str, TaskID] = {}
 
         def report(task: str, done: int, of: int, note: str) -> None:
             if task not in tasks:
                 tasks[task] = bars.add_task(task, total=of, rate="", note="")
             speed = bars.tasks[tasks[task]].speed
-            rate = f"{speed:.1f}/s" if speed else ""
+            rate = _rate(speed) if speed else ""
             bars.update(tasks[task], completed=done, total=of, note=note, rate=rate)
 
         yield report
@@ -71,7 +72,11 @@ def _lines() -> OnProgress:
             return
         shown[task] = now
         rate = (done - from_done) / (now - begun) if now > begun else 0.0
-        left = f", {rate:.1f}/s, {(of - done) / rate:.0f} s left" if rate and done < of else ""
+        left = f", {_rate(rate)}, {(of - done) / rate:.0f} s left" if rate and done < of else ""
         print(f"{task}: {done} of {of}{left}{f', {note}' if note else ''}", file=sys.stderr)
 
     return report
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.1f}/s" if per_second >= 0.05 else f"{3600 * per_second:.0f}/h"

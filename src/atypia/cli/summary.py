@@ -1,4 +1,4 @@
-"""The table of a judgement, as `train`, `evaluate` and `demo` print it."""
+"""What a judgement and a training came to, as `train`, `evaluate` and `demo` print it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from atypia.evaluation.judge import Judgement
+    from atypia.evaluation.training_story import TrainingStory
 
 
 def print_summary(judgement: Judgement, console: Console) -> None:
@@ -52,6 +53,17 @@ def print_summary(judgement: Judgement, console: Console) -> None:
             )
     for note in judgement.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def print_probe(story: TrainingStory) -> None:
+    """Print how well domains were told from the embedding, or nothing where no fold knows it."""
+    mean, folds = story.mean_probe, len(story.probes)
+    if mean is not None:
+        of_folds = f", mean of {folds} folds" if folds > 1 else ""
+        print(
+            f"domains told by a linear probe: {mean.before:.2f} before training, "
+            f"{mean.after:.2f} after (chance {mean.chance:.2f}){of_folds}"
+        )
 
 
 def _number(value: float | None) -> str:

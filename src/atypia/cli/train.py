@@ -23,6 +23,14 @@ def train(
     layout: LayoutName = None,
     mpp: Mpp = None,
     column: Columns = None,
+    adapt_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER_OR_TABLE",
+            help="Figures of the laboratory to adapt to (needs domain.weight above 0); no labels "
+            "are needed or looked at, and --mpp holds for them too.",
+        ),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
     ] = "auto",
@@ -36,7 +44,7 @@ def train(
 
     from atypia.cli.progress import progress_bars
     from atypia.cli.shares import print_shares
-    from atypia.cli.summary import print_summary
+    from atypia.cli.summary import print_probe, print_summary
     from atypia.training.recipe import read_recipe
     from atypia.workflows.train import expected_shares
     from atypia.workflows.train import train as run
@@ -44,10 +52,20 @@ def train(
     console = Console()
     settings = read_recipe(recipe, changes or ())
     table = opened(source, layout, mpp, column)
+    unlabelled = None if adapt_to is None else opened(adapt_to, None, mpp, None)
     print_shares(console, expected_shares(table, settings))
     with progress_bars() as on_progress:
-        result = run(table, settings, out, device=device, threads=threads, on_progress=on_progress)
+        result = run(
+            table,
+            settings,
+            out,
+            adapt_to=unlabelled,
+            device=device,
+            threads=threads,
+            on_progress=on_progress,
+        )
     print_summary(result.judgement, console)
+    print_probe(result.story)
     for name, path in (
         ("bundle", result.bundle),
         ("predictions", result.out_of_fold),

@@ -141,6 +141,52 @@ def domain_folds(frame: pd.DataFrame) -> tuple[Folds, list[str]]:
     return folds.astype(np.int64), [str(name) for name in names]
 
 
+def crossed_folds(frame: pd.DataFrame, seed: int) -> tuple[Folds, Folds, list[str]]:
+    """Divide figures for runs that leave a domain out and hold slides of the others out at once.
+
+    Run k of D, one a domain, is not trained on domain k, nor on a part of the cases of each other
+    domain: the cases of a domain are divided, as `slide_folds` divides them, into D - 1 parts, one
+    for each run that does not leave the whole domain out. So every figure is scored twice: by the
+    run that knows nothing of its domain, and by one that knows other slides of it.
+
+    A domain with fewer cases than parts has one case a part; the further runs then train on all of
+    it. A domain of one case cannot be known by other slides of its own: it is left out by its run
+    and held out by none.
+
+    Args:
+        frame: a figure table's frame, of at least three domains.
+        seed: of the division within domains.
+
+    Returns:
+        left_out, int64 (N,): the run that leaves the figure's domain out. held_out, int64 (N,):
+        the run that holds the figure's case out, another one; -1 where there is none. And the
+        domains' names in sorted order: run k leaves domain names[k] out.
+
+    Raises:
+        TableError: fewer than three domains; a case that lies in several; no domain of two cases.
+    """
+    left_out, names = domain_folds(frame)
+    if len(names) < 3:
+        raise TableError(
+            f"the table has {len(names)} domains ({'; '.join(names)}): leaving one domain out "
+            "needs three, so that what is trained on the rest knows more than one; add figures "
+            "of other domains"
+        )
+    held_out = np.full(len(frame), -1, dtype=np.int64)
+    for domain in range(len(names)):
+        rows = np.flatnonzero(left_out == domain)
+        inside = frame.iloc[rows]
+        parts = min(len(names) - 1, len(np.unique(_groups(inside))))
+        if parts > 1:
+            held_out[rows] = (domain + 1 + slide_folds(inside, parts, seed)) % len(names)
+    if (held_out < 0).all():
+        raise TableError(
+            f"each of the {len(names)} domains has one case only: none can be held out within "
+            "its domain; check the columns slide and case, or add cases"
+        )
+    return left_out, held_out, names
+
+
 def _groups(frame: pd.DataFrame) -> npt.NDArray[Any]:
     """Return a group name for every figure, shape (N,): what shares a case or slide shares it."""
     cases, case_names = pd.factorize(frame["case"], sort=True)

@@ -5,11 +5,13 @@ A vote is 1 (atypical), 0 (normal) or absent (NaN); one `vote_*` column an exper
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 
 from atypia.data.columns import vote_names
 from atypia.data.domains import domain_names
@@ -17,36 +19,60 @@ from atypia.data.domains import domain_names
 Floats = npt.NDArray[np.float64]
 
 
+# The likelihood hardly moves after this; a guard, reached only by votes that tell nothing.
+_MOST_ROUNDS = 500
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What the votes add up to when each expert is weighed by skill.
+
+    Attributes:
+        p: float64 (N,), P(atypical) of each figure given its votes; NaN without votes.
+        sensitivity: float64 (experts,), P(votes atypical | atypical) of each expert.
+        specificity: float64 (experts,), P(votes normal | normal) of each expert.
+        prevalence: share of atypical figures.
+    """
+
+    p: Floats
+    sensitivity: Floats
+    specificity: Floats
+    prevalence: float
+
+
 def vote_columns(frame: pd.DataFrame) -> list[str]:
     """Return the names of the vote columns, one an expert, in the table's order."""
     return vote_names(frame.columns)
 
 
-def _votes(frame: pd.DataFrame) -> Floats:
+def votes_of(frame: pd.DataFrame) -> Floats:
     """Return the votes, shape (N, experts), float64 in {0, 1, NaN}."""
     return frame[vote_columns(frame)].to_numpy(dtype=np.float64)
 
 
 def vote_counts(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Return how many experts voted on each figure, shape (N,), int64."""
-    return np.asarray(np.isfinite(_votes(frame)).sum(axis=1), dtype=np.int64)
+    return np.asarray(np.isfinite(votes_of(frame)).sum(axis=1), dtype=np.int64)
 
 
 def vote_fractions(frame: pd.DataFrame) -> Floats:
     """Return the share of votes for atypical, shape (N,), float64 in [0, 1], NaN without votes."""
     given = vote_counts(frame)
-    atypical = np.nansum(_votes(frame), axis=1)
+    atypical = np.nansum(votes_of(frame), axis=1)
     with np.errstate(invalid="ignore"):
         return np.asarray(atypical / given, dtype=np.float64)
 
 
-def soft_labels(frame: pd.DataFrame, method: Literal["fraction", "majority"]) -> Floats:
+def soft_labels(
+    frame: pd.DataFrame, method: Literal["fraction", "majority", "dawid-skene"]
+) -> Floats:
     """Return training targets, shape (N,), float64 in [0, 1].
 
     Args:
         frame: a figure table's frame.
         method: "fraction" takes the share of votes for atypical; "majority" takes 0 or 1 by the
-            strict majority, and at a tie the label, or 0.5 where there is none.
+            strict majority, and at a tie the label, or 0.5 where there is none; "dawid-skene"
+            weighs the experts by skill, as estimated on the frame itself (`dawid_skene`).
 
     Returns:
         The target of every figure; the label where no expert voted, NaN where neither is given.
@@ -61,9 +87,42 @@ def soft_labels(frame: pd.DataFrame, method: Literal["fraction", "majority"]) ->
     elif method == "majority":
         tie = np.where(np.isfinite(label), label, 0.5)
         target = np.where(fraction == 0.5, tie, _majority(fraction))
+    elif method == "dawid-skene":
+        target = dawid_skene(votes_of(frame)).p
     else:
-        raise ValueError(f"method must be one of fraction, majority, not {method!r}")
+        raise ValueError(f"method must be one of fraction, majority, dawid-skene, not {method!r}")
     return np.where(np.isfinite(fraction), target, label)
+
+
+def dawid_skene(votes: Floats) -> Consensus:
+    """Weigh each expert by skill (Dawid and Skene 1979, eq. 2.3-2.5, by their EM algorithm).
+
+    Each probability is estimated with one right and one wrong vote added, so that an expert who
+    happens never to err on a small set is not taken for infallible.
+
+    Args:
+        votes: float64 (N, experts), 1 atypical, 0 normal, NaN absent.
+    """
+    atypical = np.where(votes == 1, 1.0, 0.0)
+    normal = np.where(votes == 0, 1.0, 0.0)
+    voted = (atypical + normal).sum(axis=1) > 0
+    atypical, normal = atypical[voted], normal[voted]
+    p = atypical.sum(axis=1) / (atypical + normal).sum(axis=1)
+    for _ in range(_MOST_ROUNDS):
+        sensitivity = (p @ atypical + 1) / (p @ (atypical + normal) + 2)
+        specificity = ((1 - p) @ normal + 1) / ((1 - p) @ (atypical + normal) + 2)
+        prevalence = float((p.sum() + 1) / (len(p) + 2))
+        evidence = (
+            np.log(prevalence / (1 - prevalence))
+            + atypical @ np.log(sensitivity / (1 - specificity))
+            + normal @ np.log((1 - sensitivity) / specificity)
+        )
+        before, p = p, expit(evidence)
+        if np.abs(p - before).max(initial=0.0) < 1e-6:
+            break
+    every = np.full(len(votes), np.nan)
+    every[voted] = p
+    return Consensus(every, sensitivity, specificity, prevalence)
 
 
 def hard_labels(frame: pd.DataFrame) -> Floats:
@@ -98,7 +157,7 @@ def fleiss_kappa(frame: pd.DataFrame) -> float:
     votes (Fleiss, Levin, Paik 2003, eq. 18.46-18.49, for two classes); with a constant number it
     is Fleiss 1971, eq. 7. It is not defined where all votes are the same.
     """
-    votes = _votes(frame)
+    votes = votes_of(frame)
     votes = votes[np.isfinite(votes).sum(axis=1) >= 2]
     if not len(votes):
         return float("nan")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from atypia.evaluation.judge import Judgement, implied_operating_point
 from atypia.files import inside
 
 PER_GALLERY = 12
+HARD_NEGATIVES = 48
 THUMBNAIL_PX = 128
 _JPEG_QUALITY = 85
 
@@ -39,6 +41,7 @@ class Exhibit:
         votes: such as "2/3 AMF"; "" without votes.
         phase: as the experts or the layout name it; "" where unknown.
         domain: its domain, without the parts that all domains share.
+        remark: what else is to be said of it; "" for nothing.
     """
 
     figure_id: str
@@ -51,6 +54,7 @@ class Exhibit:
     votes: str
     phase: str
     domain: str
+    remark: str = ""
 
     @property
     def alt(self) -> str:
@@ -137,11 +141,51 @@ def galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
     ]
 
 
-def _first(chosen: np.ndarray, *keys: np.ndarray) -> list[int]:
+def hard_negatives(
+    judgement: Judgement, table: FigureTable, hardness: Mapping[str, float]
+) -> Gallery | None:
+    """Return the normal figures that looked most atypical while they were trained on.
+
+    Args:
+        judgement: which figures, with truth and calls.
+        table: where their images lie.
+        hardness: figure_id -> mean P(atypical) in training, shown as the figure's score.
+
+    Returns:
+        A gallery of up to `HARD_NEGATIVES`, hardest first; None where no normal figure has one.
+    """
+    frame = judgement.figures
+    score = frame["figure_id"].map(dict(hardness)).to_numpy(dtype=np.float64)
+    normal = frame["truth"].to_numpy(dtype=np.float64) == 0.0
+    rows = _first(normal & np.isfinite(score), -score, count=HARD_NEGATIVES)
+    if not rows:
+        return None
+    fraction = vote_fractions(frame)
+    counts = vote_counts(frame)
+    short = short_domain_names(list(judgement.domains.frame["domain"]))
+    exhibits = []
+    for row in rows:
+        shown = _exhibit(frame.iloc[row], counts[row], fraction[row], short, table)
+        remark = "not mined: experts are split" if 0 < fraction[row] < 1 else ""
+        exhibits.append(replace(shown, score=float(score[row]), remark=remark))
+    return Gallery(
+        "hard-negatives",
+        f"The {len(rows)} hardest negatives",
+        "Normal figures that looked most atypical while they were trained on, hardest first. "
+        "P(atypical) is that of training: a moving average over epochs, and the mean of the "
+        "members that trained on the figure. The call, where it is shown, is by the member that "
+        "has not seen it. The hardest are chosen anew after every epoch and drawn more often in "
+        "the next one; figures on which the experts are split never are, because their label may "
+        "be wrong. They stand here for you to look at.",
+        tuple(exhibits),
+    )
+
+
+def _first(chosen: np.ndarray, *keys: np.ndarray, count: int = PER_GALLERY) -> list[int]:
     """Return the rows of the chosen that come first by the keys, the first key counting most."""
     rows = np.flatnonzero(chosen)
     order = np.lexsort([key[rows] for key in reversed(keys)])
-    return [int(row) for row in rows[order][:PER_GALLERY]]
+    return [int(row) for row in rows[order][:count]]
 
 
 def _exhibit(

@@ -96,11 +96,25 @@ def clustered_bootstrap(
     if len(set(clusters)) < 2:
         return None
     values = np.concatenate([statistic(w) for w in cluster_weights(clusters, resamples, seed)])
+    return percentile_interval(values, level=level)
+
+
+def percentile_interval(values: FloatArray, *, level: float = 0.95) -> Interval | None:
+    """Return the percentile interval of a statistic's values in resamples.
+
+    Args:
+        values: (R,) the statistic in each resample, NaN where it is not defined.
+        level: share of the resamples that the interval holds.
+
+    Returns:
+        None where the statistic is defined in fewer than half of the resamples: an interval from
+        the lucky rest would mislead.
+    """
     usable = values[np.isfinite(values)]
-    if len(usable) * 2 < resamples:
+    if len(usable) * 2 < len(values):
         return None
     low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), level, len(usable), resamples - len(usable))
+    return Interval(float(low), float(high), level, len(usable), len(values) - len(usable))
 
 
 def balanced_accuracy_statistic(truth: FloatArray, call: BoolArray) -> Statistic:

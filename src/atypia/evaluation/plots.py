@@ -30,7 +30,8 @@ FloatArray = npt.NDArray[np.float64]
 NORMAL, ATYPICAL, INK, QUIET = "#0072B2", "#D55E00", "#1f2933", "#8a94a0"
 _DOMAIN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7a6a00")
 _DOMAIN_STYLES = ("-", "--", ":", "-.")
-_STYLE: dict[Any, Any] = {
+# To be set while a picture is drawn, and while it is saved.
+STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a domain's name may hold a dollar sign
     "font.size": 10.5,
     "axes.edgecolor": QUIET,
@@ -47,16 +48,22 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+def svg_bytes(figure: Figure) -> bytes:
+    """Return a figure as an SVG, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
 def svg_uri(figure: Figure) -> str:
     """Return a figure as the data URI of an SVG, the same bytes for the same figure."""
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/svg+xml;base64," + base64.b64encode(svg_bytes(figure)).decode("ascii")
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    with matplotlib.rc_context(_STYLE):
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return an empty picture with one pair of axes, sides in inches."""
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
     return figure, axes
@@ -81,9 +88,9 @@ def roc_plot(judgement: Judgement) -> Figure | None:
     rows = judgement.domains.frame.dropna(subset=["auroc"])
     several = len(judgement.domains.frame) > 1
     short = short_domain_names(list(judgement.domains.frame["domain"]))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         height = 4.6 + (0.19 * (len(rows) + 1) if several else 0.2)
-        figure, axes = _canvas(5.2, height)
+        figure, axes = canvas(5.2, height)
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
         if several:
             for index, (name, auroc) in enumerate(zip(rows["domain"], rows["auroc"], strict=True)):
@@ -144,7 +151,7 @@ def reliability_plot(judgement: Judgement) -> Figure:
     share = hits[filled] / count[filled]
     low = np.nan_to_num(beta.ppf(0.025, hits[filled], (count - hits)[filled] + 1), nan=0.0)
     high = np.nan_to_num(beta.ppf(0.975, hits[filled] + 1, (count - hits)[filled]), nan=1.0)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 5.2), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         above.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
@@ -175,8 +182,8 @@ def domain_plot(judgement: Judgement) -> Figure | None:
     value = rows["balanced_accuracy"].to_numpy(dtype=np.float64)
     places = np.arange(len(rows))
     short = short_domain_names(list(judgement.domains.frame["domain"]))
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _canvas(7.6, 1.2 + 0.52 * len(rows))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = canvas(7.6, 1.2 + 0.52 * len(rows))
         axes.barh(places, value, height=0.62, color="#b9d3e6")
         low = rows["ba_low"].to_numpy(dtype=np.float64)
         high = rows["ba_high"].to_numpy(dtype=np.float64)
@@ -216,7 +223,7 @@ def score_plot(judgement: Judgement) -> Figure:
     change = implied_operating_point(p, call)
     referred = p[judgement.figures["refer"].to_numpy(dtype=bool)]
     edges = np.linspace(0, 1, 41)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 4.6), layout="constrained")
         panels = figure.subplots(2, 1, sharex=True)
         for axes, kind, colour, name in (
@@ -276,8 +283,8 @@ def refer_plot(judgement: Judgement) -> Figure:
     """Return how the error among the rest falls as more figures are referred to a person."""
     share, error = refer_curve(judgement)
     enough = share <= 0.8
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _canvas(5.2, 4.6)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = canvas(5.2, 4.6)
         axes.plot(100 * share[enough], 100 * error[enough], color=INK, linewidth=1.8)
         referral = judgement.referral
         if referral.referred and referral.error_kept is not None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from atypia.data.domains import shared_domain_parts, short_domain_names
 from atypia.data.table import FigureTable
-from atypia.evaluation.gallery import galleries
+from atypia.evaluation.gallery import Gallery, galleries, hard_negatives
 from atypia.evaluation.intervals import Interval
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.plots import (
@@ -23,6 +23,8 @@ from atypia.evaluation.plots import (
     score_plot,
     svg_uri,
 )
+from atypia.evaluation.training_plots import gamma_plot
+from atypia.evaluation.training_story import FoldProbe, TrainingStory
 from atypia.files import write_text
 
 _DOMAIN_METRICS = (
@@ -75,6 +77,16 @@ class _Plot:
     alt: str
 
 
+@dataclass(frozen=True)
+class _Training:
+    """The section on the training; what it has nothing to show of is empty."""
+
+    probes: tuple[FoldProbe, ...]
+    mean_probe: FoldProbe | None
+    gamma: _Plot | None
+    hard_negatives: Gallery | None
+
+
 def write_report(
     path: Path,
     judgement: Judgement,
@@ -82,6 +94,7 @@ def write_report(
     *,
     title: str,
     facts: Mapping[str, str],
+    training: TrainingStory | None = None,
 ) -> None:
     """Write the report of a judgement as one HTML file without any link to the outside.
 
@@ -94,15 +107,22 @@ def write_report(
             names the fault.
         title: heading, and title of the window.
         facts: name -> value, shown at the top: what was judged, with what, when.
+        training: what the training did, where these are a training's own predictions.
 
     Raises:
         AtypiaError: the file cannot be written.
     """
-    write_text(path, render_report(judgement, table, title=title, facts=facts))
+    html = render_report(judgement, table, title=title, facts=facts, training=training)
+    write_text(path, html)
 
 
 def render_report(
-    judgement: Judgement, table: FigureTable, *, title: str, facts: Mapping[str, str]
+    judgement: Judgement,
+    table: FigureTable,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    training: TrainingStory | None = None,
 ) -> str:
     """Return the HTML that `write_report` writes."""
     environment = Environment(
@@ -180,7 +200,24 @@ def render_report(
             if picture is not None
         ],
         galleries=galleries(judgement, table),
+        training=None if training is None else _training(judgement, table, training),
     )
+
+
+def _training(judgement: Judgement, table: FigureTable, story: TrainingStory) -> _Training | None:
+    """Return what is to be shown of a training, or None where it is nothing."""
+    hardest = hard_negatives(judgement, table, story.hardness)
+    if not (story.probes or story.gammas or hardest):
+        return None
+    gamma = _picture(
+        gamma_plot(story.gammas) if story.gammas else None,
+        "Gamma of the focal loss for each bin of confidence, as it followed the calibration on "
+        "cases held back from training. Above 0 the loss passes over figures that the network is "
+        "nearly right on, because the held-back cases showed over-confidence; below 0 it pushes "
+        "them. The larger, the stronger. Thick lines are means over folds, thin lines the folds.",
+        "Gamma of each confidence bin over the epochs.",
+    )
+    return _Training(story.probes, story.mean_probe, gamma, hardest)
 
 
 def _picture(figure: Figure | None, caption: str, alt: str) -> _Plot | None:

@@ -27,7 +27,7 @@ from atypia.data.images import read_image
 from atypia.errors import AtypiaError, ImageError
 from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead
-from atypia.inference.runtime import Network, Precision, choose_device, fast_precision
+from atypia.inference.runtime import Answers, Network, Precision, choose_device, fast_precision
 from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
 from atypia.models.cpu import keep_freed_memory
 
@@ -208,13 +208,13 @@ class Predictor:
         frame = empty_predictions()
         if good:
             crops = torch.stack([one.crop for one in good if isinstance(one.crop, torch.Tensor)])
-            frame = self._table([one.figure for one in good], self._network.logits(crops).numpy())
+            frame = self._table([one.figure for one in good], self._network.look_at(crops))
         reading_s = sum(one.seconds for one in batch)
         return Scored(frame, failures, reading_s, time.perf_counter() - begun)
 
-    def _table(self, figures: Sequence[Figure], logits: npt.NDArray[np.float32]) -> pd.DataFrame:
-        """Make rows of figures and their logits, (members, B)."""
-        each = logits.astype(np.float64)
+    def _table(self, figures: Sequence[Figure], answers: Answers) -> pd.DataFrame:
+        """Make rows of B figures and what the members say of them."""
+        each = answers.logits.numpy().astype(np.float64)
         p = self.calibration.probability(each.mean(axis=0))
         single = len(each) == 1
         spread = self.calibration.probability(each).std(axis=0)
@@ -226,10 +226,16 @@ class Predictor:
                 "call": np.where(self.calibration.call(p), CALLS[1], CALLS[0]),
                 "refer": self.calibration.refer(p),
                 "spread": np.full(len(p), np.nan) if single else spread,
-                "phase": "",
+                "phase": self._phases(answers, len(p)),
             },
             columns=list(PREDICTION_COLUMNS),
         )
+
+    def _phases(self, answers: Answers, count: int) -> list[str]:
+        """Return the likeliest phase of each figure, "" where the bundle does not know phases."""
+        if answers.phase is None:
+            return [""] * count
+        return [self.manifest.phases[best] for best in answers.phase.argmax(dim=1).tolist()]
 
 
 def empty_predictions() -> pd.DataFrame:

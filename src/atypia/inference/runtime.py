@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -23,6 +23,19 @@ Precision = Literal["fp32", "bf16"]
 
 # Folding rounds differently; a wrong fold differs by whole units.
 _LARGEST_SHARE = 1e-3
+
+
+class Answers(NamedTuple):
+    """What the members say of a batch, on the CPU.
+
+    Attributes:
+        logits: float32 (members, B).
+        phase: float32 (B, phases), the members' mean probability of each phase; None where the
+            bundle does not know phases.
+    """
+
+    logits: torch.Tensor
+    phase: torch.Tensor | None
 
 
 class Network:
@@ -44,16 +57,13 @@ class Network:
         self.precision = precision
         self._members = [_prepared(member, input_px, device, precision) for member in members]
 
-    def logits(self, crops: torch.Tensor) -> torch.Tensor:
-        """Return the logit of every member.
+    def look_at(self, crops: torch.Tensor) -> Answers:
+        """Return what every member says.
 
         A batch that does not fit into the GPU's memory is halved until it does.
 
         Args:
             crops: float32 (B, 3, P, P), RGB in [0, 1], on the CPU.
-
-        Returns:
-            float32 (members, B), on the CPU.
 
         Raises:
             AtypiaError: not even one crop fits into the GPU's memory.
@@ -68,17 +78,25 @@ class Network:
         # Outside the handler: the failed batch is let go before the next is tried.
         torch.cuda.empty_cache()
         middle = len(crops) // 2
-        return torch.cat([self.logits(crops[:middle]), self.logits(crops[middle:])], dim=1)
+        first, second = self.look_at(crops[:middle]), self.look_at(crops[middle:])
+        phases = None
+        if first.phase is not None and second.phase is not None:
+            phases = torch.cat([first.phase, second.phase])
+        return Answers(torch.cat([first.logits, second.logits], dim=1), phases)
 
-    def _computed(self, crops: torch.Tensor) -> torch.Tensor:
+    def _computed(self, crops: torch.Tensor) -> Answers:
         half = self.precision == "bf16"
         with (
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=half),
         ):
             there = crops.to(self.device, memory_format=torch.channels_last)
-            found = [member(there).logit.float() for member in self._members]
-            return torch.stack(found).cpu()
+            found = [member(there) for member in self._members]
+            phases = [one.phase.float().softmax(dim=1) for one in found if one.phase is not None]
+            return Answers(
+                torch.stack([one.logit.float() for one in found]).cpu(),
+                torch.stack(phases).mean(dim=0).cpu() if phases else None,
+            )
 
 
 def choose_device(asked: Literal["auto", "cpu", "cuda"]) -> torch.device:

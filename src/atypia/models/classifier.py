@@ -1,4 +1,4 @@
-"""The classifier: normalisation, backbone with its adapter, and the head for P(atypical)."""
+"""The classifier: normalisation, backbone with its adapter, heads for P(atypical) and phase."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ class Output(NamedTuple):
     Attributes:
         logit: float32 (B,); its sigmoid is P(atypical), uncalibrated.
         embedding: float32 (B, D), the backbone's.
+        phase: float32 (B, phases), logits of each phase; None without a phase head.
     """
 
     logit: torch.Tensor
     embedding: torch.Tensor
+    phase: torch.Tensor | None = None
 
 
 class Classifier(nn.Module):
@@ -38,11 +40,13 @@ class Classifier(nn.Module):
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         dropout: float,
+        phases: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(embedding, 1)
+        self.phase_head = nn.Linear(embedding, phases) if phases else None
         # Buffers move with the module but belong to the bundle's manifest, not to its weights.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -54,13 +58,16 @@ class Classifier(nn.Module):
             crops: float32 (B, 3, P, P), RGB in [0, 1].
 
         Returns:
-            Logits (B,) and embeddings (B, D), both float32.
+            Logits (B,), embeddings (B, D) and, with a phase head, phase logits (B, phases),
+            all float32.
         """
         embedding = self.backbone((crops - self.mean) / self.std).float()
         # The head is small and its logits are compared to the last digit: never in bf16.
         with torch.autocast(crops.device.type, enabled=False):
-            logit = self.head(self.dropout(embedding)).squeeze(-1)
-        return Output(logit, embedding)
+            dropped = self.dropout(embedding)
+            logit = self.head(dropped).squeeze(-1)
+            phase = None if self.phase_head is None else self.phase_head(dropped)
+        return Output(logit, embedding, phase)
 
     def saved_names(self) -> list[str]:
         """Return the names of the tensors a bundle keeps: what training changed.
@@ -102,7 +109,12 @@ class Classifier(nn.Module):
 
 
 def build_classifier(
-    backbone_key: str, adapter: AdapterConfig, *, dropout: float = 0.0, pretrained: bool = True
+    backbone_key: str,
+    adapter: AdapterConfig,
+    *,
+    dropout: float = 0.0,
+    pretrained: bool = True,
+    phases: int = 0,
 ) -> Classifier:
     """Build a classifier on a registered backbone.
 
@@ -111,10 +123,11 @@ def build_classifier(
         adapter: which part of the backbone is trained.
         dropout: on the embedding, before the head, in [0, 1).
         pretrained: load the backbone's published weights; not needed where all weights follow.
+        phases: classes of a phase head; 0 builds none.
 
     Raises:
         AtypiaError: the backbone is unknown or the adapter does not fit it.
     """
     spec = backbone_spec(backbone_key)
     backbone = adapt(spec.build(pretrained), spec, adapter)
-    return Classifier(backbone, spec.embedding, spec.mean, spec.std, dropout)
+    return Classifier(backbone, spec.embedding, spec.mean, spec.std, dropout, phases)

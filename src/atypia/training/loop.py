@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +20,61 @@ from lightning_fabric import Fabric
 from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialized
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
-from timm.utils.model_ema import ModelEmaV3
-from torch import nn
 
 from atypia.data.crops import Windows
+from atypia.evaluation.probe import domain_probe
 from atypia.files import written_whole
-from atypia.models.classifier import Classifier, build_classifier
-from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
-from atypia.training.batches import augmented_crops, plain_crops
 from atypia.training.checkpoint import load_checkpoint, refuse_another, save_checkpoint
-from atypia.training.figures import TrainingFigures
+from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
 from atypia.training.journal import Journal
-from atypia.training.losses.focal import focal_loss
-from atypia.training.mixup import mixup
+from atypia.training.mining import HardNegatives
 from atypia.training.recipe import Recipe
+from atypia.training.requirements import require_components_work, set_aside
 from atypia.training.sampling import draw_epoch, figure_weights
+from atypia.training.scoring import look_at
+from atypia.training.trainee import Trainee, seed_of
 
 Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 CHECKPOINT_SECONDS = 60.0
 # Scoring the held-out figures is for the curve alone and costs time.
 HELD_OUT_CURVE_POINTS = 6
-# As large as a usual step, so that scoring needs no more memory than training.
-SCORE_BATCH = 64
+# Enough for a linear probe to tell six domains, and a second's work.
+PROBE_FIGURES = 400
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: `step` of `steps` are done, the last one's loss was `loss`."""
+    """Where a training stands.
+
+    Attributes:
+        step: so many are done.
+        steps: of so many.
+        loss: of the last step.
+        gamma: of each confidence bin, least confident first; empty unless it is adaptive.
+    """
 
     step: int
     steps: int
     loss: float
+    gamma: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class DomainProbe:
+    """How well a linear probe tells the domains of training figures from the embedding.
+
+    Attributes:
+        before: balanced accuracy, in [0, 1], with the network as published.
+        after: with the trained one.
+        chance: of guessing.
+    """
+
+    before: float
+    after: float
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -62,12 +85,19 @@ class Member:
         state: the tensors that a bundle keeps (averaged over training where `ema` is on).
         held_out: rows of the figures that it has not seen.
         logit: float32 (len(held_out),), uncalibrated.
+        phase: float32 (len(held_out), phases), logits; no columns without a phase head.
+        hardness: float32 (N,), moving average of P(atypical) of each normal figure it was
+            trained on, NaN elsewhere; all NaN where hard negatives are off.
+        probe: None where there are fewer than two domains to tell.
         seconds: spent on training it, over all starts.
     """
 
     state: dict[str, torch.Tensor]
     held_out: Rows
     logit: npt.NDArray[np.float32]
+    phase: npt.NDArray[np.float32]
+    hardness: npt.NDArray[np.float32]
+    probe: DomainProbe | None
     seconds: float
 
 
@@ -82,6 +112,7 @@ def train_member(
     identity: str,
     fabric: Fabric,
     on_progress: Callable[[Progress], None],
+    unlabelled: UnlabelledFigures | None = None,
 ) -> Member:
     """Train one member on all figures but the held-out ones, and score these.
 
@@ -98,29 +129,31 @@ def train_member(
         identity: a text that changes with the recipe or the figures.
         fabric: device and precision, launched.
         on_progress: called after every step.
+        unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
+
+    Raises:
+        RecipeError: a component has nothing to work on in these figures.
     """
     done = _read_back(folder, identity)
     if done is not None:
         return done
     rows = np.setdiff1d(np.arange(len(windows)), held_out)
-    weights = figure_weights(
-        figures.domain[rows],
-        figures.atypical[rows],
-        class_balance=recipe.sampling.class_balance,
-        domain_balance=recipe.sampling.domain_balance,
-    )
+    there = None if unlabelled is None else unlabelled.domain
+    require_components_work(recipe, figures, rows, there)
+    figures = fitted(figures, rows, recipe.soft_labels)
+    rows, aside = set_aside(recipe, figures, rows)
+    work = _Work(recipe, windows, figures, rows, aside, held_out, member, fabric, unlabelled)
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     epochs = max(recipe.schedule.epochs, math.ceil(recipe.schedule.least_steps / steps_per_epoch))
     steps = steps_per_epoch * epochs
 
     held_out_every = math.ceil(epochs / HELD_OUT_CURVE_POINTS)
-    trainee = _Trainee(recipe, member, fabric)
     checkpoint = folder / "checkpoint.pt"
     found = load_checkpoint(checkpoint, identity)
     first, seconds, losses = 0, 0.0, []
     if found is not None:
-        trainee.load_state(found["trainee"])
+        work.load_state(found["work"])
         first, seconds, losses = found["step"], found["seconds"], found["losses"]
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder, first)
@@ -129,34 +162,34 @@ def train_member(
     for step in range(first, steps):
         epoch, position = divmod(step, steps_per_epoch)
         if position == 0 or step == first:
-            rng = np.random.default_rng(_seed(recipe, member, 1, epoch))
-            drawn = rows[draw_epoch(weights, steps_per_epoch * batch_size, rng)]
+            rng = np.random.default_rng(seed_of(recipe, member, 1, epoch))
+            drawn = draw_epoch(work.weights(), steps_per_epoch * batch_size, rng)
         batch = drawn[position * batch_size : (position + 1) * batch_size]
-        losses.append(trainee.step(windows, figures, batch, step, steps))
+        losses.append(work.trainee.step(batch, step, steps))
         last = position == steps_per_epoch - 1
+        loss = losses[-1]["loss"]
         if last:
-            values = {"epoch": epoch + 1, "loss": float(np.mean(losses)), **trainee.rates()}
-            if (epoch + 1) % held_out_every == 0:
-                logit = score(trainee.averaged, windows, held_out, recipe, fabric)
-                values |= _auroc(figures.truth[held_out], logit)
-            journal.write(step + 1, values)
+            renewed = work.end_epoch(curve=(epoch + 1) % held_out_every == 0)
+            journal.write(step + 1, {"epoch": epoch + 1, **_means(losses), **renewed})
             losses = []
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            state = {
-                "identity": identity,
-                "step": step + 1,
-                "seconds": seconds + time.monotonic() - clock,
-                "losses": losses,
-                "trainee": trainee.state(),
-            }
-            save_checkpoint(checkpoint, state)
+            took = seconds + time.monotonic() - clock
+            place = {"identity": identity, "step": step + 1, "seconds": took, "losses": losses}
+            save_checkpoint(checkpoint, {**place, "work": work.state()})
             saved_at = time.monotonic()
-        on_progress(Progress(step + 1, steps, losses[-1] if losses else values["loss"]))
+        on_progress(Progress(step + 1, steps, loss, work.gamma))
+    probe = work.domain_probe()
+    if probe is not None:
+        journal.write(steps, {f"domain_probe_{name}": of for name, of in asdict(probe).items()})
     journal.close()
+    logit, phase = work.look_at_held_out()
     result = Member(
-        state=trainee.averaged.saved_state(),
+        state=work.trainee.averaged.saved_state(),
         held_out=held_out,
-        logit=score(trainee.averaged, windows, held_out, recipe, fabric),
+        logit=logit,
+        phase=phase,
+        hardness=work.hardness(),
+        probe=probe,
         seconds=seconds + time.monotonic() - clock,
     )
     _keep(folder, identity, result)
@@ -164,119 +197,127 @@ def train_member(
     return result
 
 
-class _Trainee:
-    """What changes while a member is trained: network, optimiser, averaged weights."""
+class _Work:
+    """A member in training, and what is renewed after every epoch: mining and gamma."""
 
-    def __init__(self, recipe: Recipe, member: int, fabric: Fabric) -> None:
-        self._recipe, self._member, self._fabric = recipe, member, fabric
-        torch.manual_seed(_seed(recipe, member, 0))
-        network = build_classifier(
-            recipe.backbone.key,
-            recipe.adapter,
-            dropout=recipe.head.dropout,
-            pretrained=recipe.backbone.pretrained,
-        ).to(memory_format=torch.channels_last)
-        if fabric.device.type == "cpu":
-            keep_freed_memory()
-            depthwise_in_float32(network)
-        self._network, self._optimizer = fabric.setup(network, _optimizer(network, recipe))
-        self._ema = ModelEmaV3(self._network.module, decay=recipe.ema.decay, use_warmup=True)
+    def __init__(
+        self,
+        recipe: Recipe,
+        windows: Windows,
+        figures: TrainingFigures,
+        rows: Rows,
+        aside: Rows,
+        held_out: Rows,
+        member: int,
+        fabric: Fabric,
+        unlabelled: UnlabelledFigures | None,
+    ) -> None:
+        self._recipe, self._windows, self._figures = recipe, windows, figures
+        self._fabric, self._aside, self._held_out = fabric, aside, held_out
+        self.trainee = Trainee(recipe, member, fabric, windows, figures, rows, unlabelled)
+        self._weights = np.zeros(len(figures.target))
+        self._weights[rows] = figure_weights(
+            figures.domain[rows],
+            figures.atypical[rows],
+            class_balance=recipe.sampling.class_balance,
+            domain_balance=recipe.sampling.domain_balance,
+        )
+        self._mining: HardNegatives | None = None
+        if recipe.hard_negatives.times > 1:
+            normal = rows[~figures.atypical[rows]]
+            self._mining = HardNegatives(recipe.hard_negatives, normal, figures.unanimous[normal])
+        rng = np.random.default_rng(seed_of(recipe, member, 4))
+        self._probed = rng.permutation(rows)[:PROBE_FIGURES]
+        self._probe_before = self._probe()
 
     @property
-    def averaged(self) -> Classifier:
-        """The network to keep: averaged over training where `ema` is on."""
-        module = self._ema.module if self._recipe.ema.decay else self._network.module
-        assert isinstance(module, Classifier)
-        return module
+    def gamma(self) -> tuple[float, ...]:
+        """Of each confidence bin; empty unless it is adaptive."""
+        adaptive = self.trainee.gamma
+        return () if adaptive is None else tuple(map(float, adaptive.gamma))
 
-    def step(
-        self, windows: Windows, figures: TrainingFigures, rows: Rows, step: int, steps: int
-    ) -> float:
-        """Take one step on some figures; return the loss."""
-        recipe, fabric = self._recipe, self._fabric
-        seed = _seed(recipe, self._member, 2, step)
-        rng = np.random.default_rng(seed)
-        torch.manual_seed(seed)  # dropout draws from the global generator
-        crops = augmented_crops(windows.batch(rows), recipe, fabric.device, rng)
-        target = torch.from_numpy(figures.target[rows]).to(fabric.device)
-        crops, target = mixup(crops, target, recipe.mixup.alpha, rng)
+    def weights(self) -> Floats:
+        """Return the share of each figure in the epoch that begins, float64 (N,)."""
+        if self._mining is None:
+            return self._weights
+        return self._mining.sharpen(self._weights, self._figures.cell)
 
-        self._network.train()
-        output = self._network(crops.contiguous(memory_format=torch.channels_last))
-        loss = focal_loss(output.logit, target, recipe.focal.gamma).mean()
-        fabric.backward(loss)
-        fabric.clip_gradients(self._network, self._optimizer, max_norm=recipe.schedule.clip)
-        _set_rates(self._optimizer, recipe, step, steps)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self._ema.update(self._network.module, step)
-        return float(loss.detach())
+    def end_epoch(self, *, curve: bool) -> dict[str, float]:
+        """Renew hard negatives and gammas; return what is to be recorded, the AUROC if asked."""
+        values = self.trainee.rates()
+        if self._mining is not None:
+            self._mining.update(self._p(self._mining.rows))
+            mined = np.isin(self._mining.rows, self._mining.mined)
+            if mined.any():
+                values["mined"] = float(mined.sum())
+                values["mined_score"] = float(self._mining.score[mined].mean())
+        adaptive = self.trainee.gamma
+        if adaptive is not None:
+            target = self._figures.target[self._aside].astype(np.float64)
+            error = adaptive.renew(self._p(self._aside), target)
+            for number, (each, gamma) in enumerate(zip(error, adaptive.gamma, strict=True), 1):
+                values[f"calibration_error_bin_{number}"] = float(each)
+                values[f"gamma_bin_{number}"] = float(gamma)
+        if curve:
+            values |= _auroc(self._figures.truth[self._held_out], self.look_at_held_out()[0])
+        return values
 
-    def rates(self) -> dict[str, float]:
-        """Return the learning rate of the first group of parameters."""
-        return {"learning_rate": float(self._optimizer.param_groups[0]["lr"])}
+    def look_at_held_out(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return logits (H,) and phase logits (H, phases) of the kept network, in float32."""
+        rows = self._held_out
+        if not len(rows):
+            return np.empty(0, dtype=np.float32), np.empty((0, 0), dtype=np.float32)
+        kept = self.trainee.averaged
+        found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=True)
+        phase = torch.empty(len(rows), 0) if found.phase is None else found.phase
+        return found.logit.numpy(), phase.numpy()
+
+    def hardness(self) -> npt.NDArray[np.float32]:
+        """Return the moving average of each normal training figure, NaN elsewhere."""
+        hardness = np.full(len(self._figures.target), np.nan, dtype=np.float32)
+        if self._mining is not None:
+            hardness[self._mining.rows] = self._mining.score
+        return hardness
+
+    def domain_probe(self) -> DomainProbe | None:
+        """Return how well domains are told, before and after."""
+        after = self._probe()
+        if after is None or self._probe_before is None:
+            return None
+        return DomainProbe(self._probe_before[0], after[0], after[1])
 
     def state(self) -> dict[str, Any]:
         """Return all of it, for a checkpoint."""
         return {
-            "network": self._network.module.state_dict(),
-            "ema": self._ema.module.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "trainee": self.trainee.state(),
+            "mining": None if self._mining is None else self._mining.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load what `state` gave."""
-        self._network.module.load_state_dict(state["network"])
-        self._ema.module.load_state_dict(state["ema"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.trainee.load_state(state["trainee"])
+        if self._mining is not None:
+            self._mining.load_state(state["mining"])
+
+    def _p(self, rows: Rows) -> Floats:
+        """Return P(atypical) by the network as the last step left it, float64 (len(rows),)."""
+        now = self.trainee.current
+        found = look_at(now, self._windows, rows, self._recipe, self._fabric, exact=False)
+        return np.asarray(expit(found.logit.double().numpy()))
+
+    def _probe(self) -> tuple[float, float] | None:
+        rows, figures = self._probed, self._figures
+        if len(np.unique(figures.domain[rows])) < 2:
+            return None
+        kept = self.trainee.averaged
+        found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=False)
+        return domain_probe(found.embedding.numpy(), figures.domain[rows], figures.case[rows])
 
 
-@torch.no_grad()
-def score(
-    network: nn.Module, windows: Windows, rows: Rows, recipe: Recipe, fabric: Fabric
-) -> npt.NDArray[np.float32]:
-    """Return the logits of some figures, float32 (len(rows),), computed in float32."""
-    network.eval()
-    logits: list[torch.Tensor] = []
-    for start in range(0, len(rows), SCORE_BATCH):
-        batch = windows.batch(rows[start : start + SCORE_BATCH])
-        crops = plain_crops(batch, recipe, fabric.device)
-        logits.append(network(crops).logit.cpu())
-    return torch.cat(logits).numpy() if logits else np.empty(0, dtype=np.float32)
-
-
-def _optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW; no decay on biases and norms; the new head learns faster than the backbone."""
-    schedule = recipe.schedule
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            head = not name.startswith("backbone.")
-            rate = schedule.head_learning_rate if head else schedule.learning_rate
-            decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
-        ],
-        fused=False,
-    )
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
-    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
-    warm = max(1, round(recipe.schedule.warmup * steps))
-    factor = min(
-        (step + 1) / warm,
-        0.5 * (1 + math.cos(math.pi * max(0, step - warm) / max(1, steps - warm))),
-    )
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
-
-
-def _seed(recipe: Recipe, *parts: int) -> int:
-    return int(np.random.SeedSequence((recipe.seed, *parts)).generate_state(1)[0])
+def _means(parts: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each part of the loss over an epoch."""
+    named = {name: name if name == "loss" else f"loss_{name}" for name in parts[0]}
+    return {shown: float(np.mean([one[name] for one in parts])) for name, shown in named.items()}
 
 
 def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> dict[str, float]:
@@ -290,7 +331,16 @@ def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> di
 def _keep(folder: Path, identity: str, member: Member) -> None:
     held_out, logit = torch.from_numpy(member.held_out), torch.from_numpy(member.logit)
     seconds = torch.tensor(member.seconds, dtype=torch.float64)
-    scores = {"held_out": held_out, "logit": logit, "seconds": seconds}
+    scores = {
+        "held_out": held_out,
+        "logit": logit,
+        "phase": torch.from_numpy(member.phase),
+        "seconds": seconds,
+        "hardness": torch.from_numpy(member.hardness),
+    }
+    if member.probe is not None:
+        values = (member.probe.before, member.probe.after, member.probe.chance)
+        scores["probe"] = torch.tensor(values, dtype=torch.float64)
     with written_whole(folder / "scores.safetensors") as partial:
         partial.write_bytes(serialized(scores))
     with written_whole(folder / "member.safetensors") as partial:
@@ -308,5 +358,8 @@ def _read_back(folder: Path, identity: str) -> Member | None:
         state=load_file(weights),
         held_out=kept["held_out"].numpy(),
         logit=kept["logit"].numpy(),
+        phase=kept["phase"].numpy(),
+        hardness=kept["hardness"].numpy(),
+        probe=DomainProbe(*kept["probe"].tolist()) if "probe" in kept else None,
         seconds=float(kept["seconds"]),
     )

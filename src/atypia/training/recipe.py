@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from atypia.errors import RecipeError
 from atypia.models.adapters import AdapterConfig
 
+# Half a batch is shown twice; with fewer figures it seldom holds a pair of one class.
+SMALLEST_METRIC_GROUP = 4
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -44,8 +47,9 @@ class HeadSection(Section):
 class SoftLabelsSection(Section):
     """The target: what the experts say together."""
 
-    method: Literal["fraction", "majority"] = Field(
-        "fraction", description="share of votes for atypical, or what most of them say"
+    method: Literal["fraction", "majority", "dawid-skene"] = Field(
+        "fraction",
+        description="share of votes for atypical, what most say, or experts weighed by skill",
     )
     smoothing: float = Field(0.0, ge=0, le=0.5, description="targets are drawn this far to 0.5")
 
@@ -56,10 +60,46 @@ class MixupSection(Section):
     alpha: float = Field(0.2, ge=0, le=10, description="lambda ~ Beta(alpha, alpha); 0 is off")
 
 
+class HardNegativesSection(Section):
+    """Normal figures that look atypical to the network are shown more often."""
+
+    times: float = Field(1.0, ge=1, le=20, description="so many times as often; 1 is off")
+    share: float = Field(0.2, gt=0, le=1, description="of the unanimous normal figures are hard")
+    momentum: float = Field(0.5, ge=0, lt=1, description="of the moving average of their scores")
+
+
 class FocalSection(Section):
-    """The focal loss for soft targets."""
+    """The focal loss for soft targets, and its adaptive part (AdaFocal, Ghosh et al. 2022)."""
 
     gamma: float = Field(0.0, ge=0, le=10, description="|y - p|^gamma; 0 is cross-entropy")
+    adaptive: bool = Field(False, description="gamma follows the calibration of confidence bins")
+    bins: int = Field(5, ge=2, le=50, description="adaptive: bins of equal counts")
+    rate: float = Field(1.0, gt=0, le=10, description="adaptive: gamma grows by exp(rate * error)")
+    set_aside: float = Field(
+        0.1, gt=0, le=0.5, description="adaptive: share of the cases kept to measure it on"
+    )
+    beta: float = Field(
+        0.0, ge=0, lt=1, description="weights by effective number (Cui et al. 2019); 0 is off"
+    )
+
+
+class MetricSection(Section):
+    """Supervised contrastive loss (Khosla et al. 2020), positives from other slides only."""
+
+    weight: float = Field(0.0, ge=0, le=10, description="of the loss; 0 is off")
+    temperature: float = Field(0.1, gt=0, le=10, description="of the similarities")
+
+
+class DomainSection(Section):
+    """Domain head behind a gradient reversal (Ganin 2016), conditioned on the class (Long 2018)."""
+
+    weight: float = Field(0.0, ge=0, le=10, description="of the loss; 0 is off")
+
+
+class PhaseSection(Section):
+    """Auxiliary head on the experts' phase labels, shown with every prediction."""
+
+    weight: float = Field(0.0, ge=0, le=10, description="of the loss; 0 is off")
 
 
 class SamplingSection(Section):
@@ -124,7 +164,11 @@ class Recipe(Section):
     head: HeadSection = HeadSection()
     soft_labels: SoftLabelsSection = SoftLabelsSection()
     mixup: MixupSection = MixupSection()
+    hard_negatives: HardNegativesSection = HardNegativesSection()
     focal: FocalSection = FocalSection()
+    metric: MetricSection = MetricSection()
+    domain: DomainSection = DomainSection()
+    phase: PhaseSection = PhaseSection()
     sampling: SamplingSection = SamplingSection()
     augment: AugmentSection = AugmentSection()
     ema: EmaSection = EmaSection()
@@ -138,6 +182,23 @@ class Recipe(Section):
                 f"augment.shift_um {self.augment.shift_um:g} moves the figure out of a crop of "
                 f"{self.backbone.crop_um:g} um; give less than half of it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _components_can_work(self) -> Recipe:
+        least = 2 * SMALLEST_METRIC_GROUP
+        if self.metric.weight and self.schedule.batch_size < least:
+            raise ValueError(
+                f"metric.weight {self.metric.weight:g} with schedule.batch_size "
+                f"{self.schedule.batch_size}: too small to hold pairs of one class from two "
+                f"slides; give at least {least}, or metric.weight = 0"
+            )
+        for name, section in (("metric", self.metric), ("domain", self.domain)):
+            if section.weight and self.adapter.kind == "linear":
+                raise ValueError(
+                    f"{name}.weight {section.weight:g} with adapter.kind 'linear': a frozen "
+                    f"backbone cannot follow this loss; use lora or full, or {name}.weight = 0"
+                )
         return self
 
 
@@ -174,12 +235,16 @@ def check_recipe(values: Mapping[str, Any], named: str) -> Recipe:
         raise RecipeError("\n".join(lines)) from None
 
 
-def recipe_files() -> dict[str, Path]:
-    """Return the recipes that come with atypia, by name."""
+def recipe_files(kind: str = ".") -> dict[str, Path]:
+    """Return the recipes that come with atypia, by name.
+
+    Args:
+        kind: a folder inside that of the recipes, such as "ablation" for plans.
+    """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "recipes", package.parents[1] / "recipes"):
         if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+            return {path.stem: path for path in sorted((folder / kind).glob("*.toml"))}
     return {}
 
 
@@ -225,10 +290,8 @@ def _explain(fault: Any, named: str) -> str:
     key = ".".join(where) or "recipe"
     if fault["type"] == "extra_forbidden":
         known = _keys(where[:-1])
-        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.4)
-        if not near:
-            matches = [k for k in _all_keys() if k.split(".")[-1] == where[-1]]
-            near = matches[:1]
+        elsewhere = [k for k in _all_keys() if k.split(".")[-1] == where[-1]]
+        near = elsewhere[:1] or difflib.get_close_matches(where[-1], known, n=1, cutoff=0.4)
         offer = f"did you mean {near[0]!r}? " if near else ""
         return f"{named}: unknown key {key!r}; {offer}(known here: {', '.join(known)})"
     if fault["type"] == "value_error":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,26 +17,28 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 
-import atypia
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
-from atypia.data.crops import decode_windows
-from atypia.data.domains import short_domain_names
+from atypia.data.crops import Windows, decode_windows
+from atypia.data.domains import domain_names, short_domain_names
 from atypia.data.splits import domain_folds, slide_folds
 from atypia.data.table import FigureTable
-from atypia.errors import AtypiaError, TableError
+from atypia.errors import AtypiaError, RecipeError, TableError
 from atypia.evaluation.calibration import Calibration, CrossFitted, cross_fitted, fit_calibration
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import check_predictions
 from atypia.evaluation.report import write_report
+from atypia.evaluation.training_story import TrainingStory
 from atypia.files import write_text, written_whole
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.augment import window_um
-from atypia.training.figures import TrainingFigures, training_figures
+from atypia.training.figures import TrainingFigures, UnlabelledFigures, training_figures
 from atypia.training.loop import Member, Progress, train_member
 from atypia.training.recipe import Recipe, read_recipe, to_toml
+from atypia.training.requirements import require_components_work
 from atypia.training.sampling import cell_shares, figure_weights
+from atypia.workflows.training_story import run_facts, run_record, training_story
 
 # Called with what is being done, how far it is, how far it goes, and what to show beside it.
 OnProgress = Callable[[str, int, int, str], None]
@@ -57,12 +58,14 @@ class TrainingRun:
             called by an operating point fitted on the other folds.
         report: HTML.
         judgement: of the out-of-fold predictions.
+        story: what the training did, as the report tells it.
     """
 
     bundle: Path
     out_of_fold: Path
     report: Path
     judgement: Judgement
+    story: TrainingStory
 
 
 def train(
@@ -70,6 +73,7 @@ def train(
     recipe: Recipe,
     out: Path | str,
     *,
+    adapt_to: FigureTable | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int | None = None,
     on_progress: OnProgress = _silent,
@@ -83,6 +87,8 @@ def train(
         table: figures with images, mpp and labels or votes.
         recipe: what decides the training.
         out: folder of the run.
+        adapt_to: figures of a laboratory that the classifier shall work in, for the domain loss
+            alone; labels and votes in it are not looked at.
         device: auto, cpu or cuda.
         threads: of the CPU; none takes what torch takes.
         on_progress: called often.
@@ -98,26 +104,28 @@ def train(
         raise AtypiaError("--device cuda: no CUDA device is usable; `atypia doctor` says why")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on every start
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.schedule.precision)
-    figures = training_figures(table, recipe.soft_labels)
+    further = [] if adapt_to is None else list(map(str, np.unique(domain_names(adapt_to.frame))))
+    figures = training_figures(table, recipe.soft_labels, further)
     folds, names = _folds(table, figures, recipe)
     _require_both_classes(figures, folds, names)
-    crop_um = recipe.backbone.crop_um
+    there = None if adapt_to is None else _domains_of(adapt_to, figures)
+    _require_components_work(recipe, figures, folds, names, there)
     out.mkdir(parents=True, exist_ok=True)
     _keep_recipe(out, recipe)
-    windows = decode_windows(
-        table.image_paths(),
-        table.frame["mpp"].to_numpy(dtype=np.float64),
-        crop_um=crop_um,
-        window_um=window_um(recipe.augment, crop_um),
-        cache=out / "windows",
-        progress=lambda done, of: on_progress("reading crops", done, of, ""),
-    )
-    identity = _identity(table, recipe, folds)
+    windows = _windows(table, recipe, out, "reading crops", on_progress)
+    unlabelled = None
+    if adapt_to is not None and there is not None:
+        unlabelled = UnlabelledFigures(
+            _windows(adapt_to, recipe, out, "reading crops to adapt to", on_progress), there
+        )
+    identity = _identity(table, recipe, folds, adapt_to)
+    folders = [out / "folds" / str(fold) for fold in range(len(names))]
     members = []
     for fold, name in enumerate(names):
 
         def report_step(at: Progress, task: str = f"training {name}") -> None:
-            on_progress(task, at.step, at.steps, f"loss {at.loss:.3f}")
+            gamma = f", gamma {' '.join(f'{one:.2f}' for one in at.gamma)}" if at.gamma else ""
+            on_progress(task, at.step, at.steps, f"loss {at.loss:.3f}{gamma}")
 
         members.append(
             train_member(
@@ -125,17 +133,18 @@ def train(
                 windows,
                 figures,
                 np.flatnonzero(folds == fold),
-                out / "folds" / str(fold),
+                folders[fold],
                 member=fold,
                 identity=identity,
                 fabric=fabric,
                 on_progress=report_step,
+                unlabelled=unlabelled,
             )
         )
     on_progress("judging", 0, 1, "")
     logits = _out_of_fold(members, len(figures.truth))
     fitted = cross_fitted(logits, figures.truth, figures.truth, folds, figures.case)
-    predictions = _predictions(table, logits, folds, fitted)
+    predictions = _predictions(table, logits, folds, fitted, _phases_of(members, figures))
     out_of_fold = out / "out_of_fold.csv"
     with written_whole(out_of_fold) as partial:
         predictions.to_csv(partial, index=False)
@@ -148,21 +157,24 @@ def train(
         fitted_on=f"out-of-fold scores of {len(logits)} figures, folds by {recipe.folds.scheme}",
     )
     bundle = out / "bundle"
-    _save(bundle, recipe, table, members, calibration, judgement)
-    record = _record(table, recipe, members, started, fabric)
+    phases = figures.phases if recipe.phase.weight else []
+    _save(bundle, recipe, table, members, calibration, judgement, tuple(phases))
+    record = run_record(table, recipe, members, started, fabric)
     write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
     metrics = json.dumps(judgement.to_dict(), indent=2, ensure_ascii=False)
     write_text(out / "metrics.json", metrics + "\n")
     report = out / "report.html"
+    story = training_story(members, names, folders, figures)
     write_report(
         report,
         judgement,
         table,
         title=f"{recipe.name}: out-of-fold scores",
-        facts=_facts(recipe, figures, names),
+        facts=run_facts(recipe, figures, names, adapt_to),
+        training=story,
     )
     on_progress("judging", 1, 1, "")
-    return TrainingRun(bundle, out_of_fold, report, judgement)
+    return TrainingRun(bundle, out_of_fold, report, judgement, story)
 
 
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
@@ -227,9 +239,52 @@ def _require_both_classes(
                 )
 
 
-def _identity(table: FigureTable, recipe: Recipe, folds: npt.NDArray[np.int64]) -> str:
-    """Hash what decides the weights: the recipe, the table, and the folds."""
+def _domains_of(adapt_to: FigureTable, figures: TrainingFigures) -> npt.NDArray[np.int64]:
+    """Return the domain of each figure to adapt to, as its position in the training's domains."""
+    named = domain_names(adapt_to.frame).astype(str)
+    return np.searchsorted(figures.domains, named).astype(np.int64)
+
+
+def _require_components_work(
+    recipe: Recipe,
+    figures: TrainingFigures,
+    folds: npt.NDArray[np.int64],
+    names: list[str],
+    there: npt.NDArray[np.int64] | None,
+) -> None:
+    """Refuse a component that has nothing to work on in a fold, before any work."""
+    for fold, name in enumerate(names):
+        try:
+            require_components_work(recipe, figures, np.flatnonzero(folds != fold), there)
+        except RecipeError as refused:
+            raise RecipeError(f"{name}: {refused}") from None
+
+
+def _windows(
+    table: FigureTable, recipe: Recipe, out: Path, task: str, on_progress: OnProgress
+) -> Windows:
+    """Decode the windows of a table's figures, or find them in the run's folder."""
+    crop_um = recipe.backbone.crop_um
+    return decode_windows(
+        table.image_paths(),
+        table.frame["mpp"].to_numpy(dtype=np.float64),
+        crop_um=crop_um,
+        window_um=window_um(recipe.augment, crop_um),
+        cache=out / "windows",
+        progress=lambda done, of: on_progress(task, done, of, ""),
+    )
+
+
+def _identity(
+    table: FigureTable,
+    recipe: Recipe,
+    folds: npt.NDArray[np.int64],
+    adapt_to: FigureTable | None,
+) -> str:
+    """Hash what decides the weights: the recipe, the tables, and the folds."""
     text = to_toml(recipe) + table.frame.to_csv(index=False)
+    if adapt_to is not None:
+        text += adapt_to.frame.to_csv(index=False)
     return hashlib.sha256(text.encode() + folds.tobytes()).hexdigest()
 
 
@@ -240,11 +295,22 @@ def _out_of_fold(members: list[Member], count: int) -> npt.NDArray[np.float64]:
     return logits
 
 
+def _phases_of(members: list[Member], figures: TrainingFigures) -> npt.NDArray[np.object_]:
+    """Return the likeliest phase of each figure by the member that has not seen it, or ""."""
+    phases = np.full(len(figures.truth), "", dtype=object)
+    for member in members:
+        if member.phase.size:
+            best = member.phase.argmax(axis=1)
+            phases[member.held_out] = np.array(figures.phases, dtype=object)[best]
+    return phases
+
+
 def _predictions(
     table: FigureTable,
     logits: npt.NDArray[np.float64],
     folds: npt.NDArray[np.int64],
     fitted: CrossFitted,
+    phases: npt.NDArray[np.object_],
 ) -> pd.DataFrame:
     """Return the predictions table, with the fold and the raw logit of each figure beside it."""
     return pd.DataFrame(
@@ -255,7 +321,7 @@ def _predictions(
             "call": np.where(fitted.call, "atypical", "normal"),
             "refer": np.where(fitted.refer, "true", "false"),
             "spread": "",
-            "phase": "",
+            "phase": phases,
             "fold": folds,
             "logit": logits,
         }
@@ -269,6 +335,7 @@ def _save(
     members: list[Member],
     calibration: Calibration,
     judgement: Judgement,
+    phases: tuple[str, ...],
 ) -> None:
     spec = backbone_spec(recipe.backbone.key)
     mpp = table.frame["mpp"]
@@ -283,6 +350,7 @@ def _save(
         mean=spec.mean,
         std=spec.std,
         dropout=recipe.head.dropout,
+        phases=phases,
         members=member_names(len(members)),
     )
     truth = judgement.figures["truth"]
@@ -296,41 +364,3 @@ def _save(
         by_domain=judgement.domains.frame,
     )
     save_bundle(folder, manifest, [member.state for member in members], calibration, card)
-
-
-def _record(
-    table: FigureTable,
-    recipe: Recipe,
-    members: list[Member],
-    started: datetime,
-    fabric: Fabric,
-) -> dict[str, object]:
-    return {
-        "atypia": atypia.__version__,
-        "torch": torch.__version__,
-        "recipe": recipe.name,
-        "seed": recipe.seed,
-        "figures": len(table),
-        "root": table.root.name,
-        "device": str(fabric.device),
-        "precision": recipe.schedule.precision,
-        "threads": torch.get_num_threads(),
-        "seconds_of_member": [round(member.seconds, 1) for member in members],
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "started": started.isoformat(timespec="seconds"),
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _facts(recipe: Recipe, figures: TrainingFigures, names: list[str]) -> dict[str, str]:
-    cases = len(np.unique(figures.case))
-    return {
-        "Recipe": f"{recipe.name}, seed {recipe.seed}",
-        "Network": f"{recipe.backbone.key}, adapter {recipe.adapter.kind}, "
-        f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
-        "Figures": f"{len(figures.truth)} of {cases} cases in {len(figures.domains)} domains",
-        "Judged": f"every figure by the member that has not seen it ({len(names)} folds by "
-        f"{recipe.folds.scheme}), called by an operating point fitted on the other folds",
-        "atypia": atypia.__version__,
-        "Made on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    }

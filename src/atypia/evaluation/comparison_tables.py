@@ -1,0 +1,158 @@
+"""A comparison as a data frame, in words, and as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from atypia.data.domains import short_domain_names
+from atypia.evaluation.comparison import (
+    HELD_OUT_AUROC,
+    HELD_OUT_BA,
+    LEFT_OUT_AUROC,
+    LEFT_OUT_BA,
+    MEASURES,
+    ArmResult,
+    Comparison,
+    Measure,
+    Reached,
+)
+
+WHAT_DIFFERENCES_ARE = (
+    "mean ± standard deviation over seeds; differences are to the arm named, paired, with a 95 % "
+    "bootstrap interval over cases: better or worse where it excludes zero, else no difference "
+    "was seen"
+)
+
+
+@dataclass(frozen=True)
+class ShownMeasure:
+    """What an arm reaches, in words: the mean and its spread, the difference, the verdict."""
+
+    value: str
+    difference: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ShownArm:
+    """A row: the arm, the one it is compared with ("" for none), balanced accuracy and AUROC."""
+
+    name: str
+    against: str
+    seeds: int
+    measures: tuple[ShownMeasure, ...]
+    worst: str
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """One scheme of a comparison in words; `worst` of its rows is "" with held-out folds."""
+
+    title: str
+    rows: tuple[ShownArm, ...]
+
+
+def comparison_frame(comparison: Comparison) -> pd.DataFrame:
+    """Return all numbers, one row an arm; arms that were not run have 0 seeds and no numbers."""
+    rows = [_numbers(arm) for arm in comparison.arms]
+    rows += [{"arm": name, "seeds": 0} for name in comparison.not_run]
+    columns = ["arm", "seeds", "against"]
+    for measure in MEASURES:
+        names = ["", "_sd", "_difference", "_low", "_high", "_verdict"]
+        names += ["_worst_domain", "_worst"] if measure.domains else []
+        columns += [measure.key + name for name in names]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def shown_tables(comparison: Comparison) -> tuple[ShownTable, ShownTable]:
+    """Return the tables of held-out folds and of left-out domains, in words."""
+    short = short_domain_names([*comparison.domains, *comparison.one_class])
+    held_out, left_out = [], []
+    for arm in comparison.arms:
+        held_out.append(_shown(arm, (HELD_OUT_BA, HELD_OUT_AUROC), ""))
+        lowest = arm.reached[LEFT_OUT_BA.key]
+        worst = f"{lowest.worst:.3f} {short[lowest.worst_domain]}"
+        left_out.append(_shown(arm, (LEFT_OUT_BA, LEFT_OUT_AUROC), worst))
+    domains = len(comparison.domains)
+    return (
+        ShownTable("Held-out folds: new slides of known domains", tuple(held_out)),
+        ShownTable(f"Leave-one-domain-out: mean over {domains} domains", tuple(left_out)),
+    )
+
+
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """Return what a reader of the tables must know beside the numbers, one line each."""
+    notes = [WHAT_DIFFERENCES_ARE]
+    if comparison.one_class:
+        notes.append(
+            f"domains of one class only, not in the mean: {'; '.join(comparison.one_class)}"
+        )
+    if comparison.never_held_out:
+        notes.append(
+            f"{comparison.never_held_out} figures are of domains with one case and stand in "
+            "leave-one-domain-out only"
+        )
+    if comparison.not_run:
+        notes.append(f"not run yet with any seed: {'; '.join(comparison.not_run)}")
+    return notes
+
+
+def comparison_markdown(comparison: Comparison, title: str, facts: Mapping[str, str]) -> str:
+    """Return both tables as Markdown, with a list of facts before and the notes after them."""
+    lines = [f"# {title}", "", *(f"- {name}: {text}" for name, text in facts.items())]
+    for table in shown_tables(comparison):
+        worst = any(row.worst for row in table.rows)
+        heads = ["arm", "seeds", "BA", "difference", "AUROC", "difference"]
+        heads += ["worst domain, BA"] if worst else []
+        lines += ["", f"## {table.title}", "", _row(heads), _row(["---"] * len(heads))]
+        for row in table.rows:
+            cells = [row.name + (f" (against {row.against})" if row.against else "")]
+            cells.append(str(row.seeds))
+            for one in row.measures:
+                cells += [one.value, f"{one.difference} {one.verdict}".strip()]
+            lines.append(_row([*cells, row.worst] if worst else cells))
+    lines += ["", *(f"- {note}" for note in comparison_notes(comparison))]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _numbers(arm: ArmResult) -> dict[str, object]:
+    row: dict[str, object] = {"arm": arm.name, "seeds": len(arm.seeds), "against": arm.against}
+    for measure in MEASURES:
+        reached = arm.reached[measure.key]
+        values: dict[str, object] = {"": reached.mean, "_sd": reached.sd}
+        values |= {"_worst_domain": reached.worst_domain, "_worst": reached.worst}
+        difference = reached.difference
+        if difference is not None:
+            values |= {"_difference": difference.value, "_verdict": difference.verdict}
+            if difference.interval is not None:
+                values |= {"_low": difference.interval.low, "_high": difference.interval.high}
+        row |= {measure.key + name: value for name, value in values.items()}
+    return row
+
+
+def _shown(arm: ArmResult, measures: Sequence[Measure], worst: str) -> ShownArm:
+    shown = tuple(_in_words(arm.reached[measure.key]) for measure in measures)
+    return ShownArm(arm.name, arm.against or "", len(arm.seeds), shown, worst)
+
+
+def _in_words(reached: Reached) -> ShownMeasure:
+    value = f"{reached.mean:.3f}" + ("" if math.isnan(reached.sd) else f" ± {reached.sd:.3f}")
+    if reached.difference is None:
+        return ShownMeasure(value, "", "")
+    interval = reached.difference.interval
+    ends = "" if interval is None else f" [{_signed(interval.low)}, {_signed(interval.high)}]"
+    difference = _signed(reached.difference.value) + ends
+    return ShownMeasure(value, difference, reached.difference.verdict)
+
+
+def _signed(value: float) -> str:
+    """Return three decimals without the leading zero: a difference lies far within 1."""
+    return f"{value:+.3f}".replace("0.", ".", 1)

@@ -1,0 +1,129 @@
+"""The plan of an ablation: arms, each a recipe with changes, run over the same seeds and folds."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from atypia.errors import RecipeError
+from atypia.training.recipe import Recipe, Section, read_recipe, recipe_files
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Arm(Section):
+    """One row of the table: a recipe and what is changed in it."""
+
+    name: str = Field(min_length=1, description="stands in the table")
+    recipe: str = Field(description="a TOML file, or the name of a recipe of atypia")
+    changes: tuple[str, ...] = Field((), alias="set", description="section.key=value, each")
+    against: str | None = Field(None, description="the arm it is compared with")
+
+
+class Plan(Section):
+    """All arms, and what holds for each of them."""
+
+    name: str = Field(min_length=1, description="stands in the table's caption")
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="every arm is run with each")
+    changes: tuple[str, ...] = Field((), alias="set", description="of every arm, before its own")
+    arms: tuple[Arm, ...] = Field(min_length=1, alias="arm")
+
+    def recipe(self, arm: Arm, seed: int) -> Recipe:
+        """Return what decides the runs of an arm with a seed.
+
+        Raises:
+            RecipeError: the arm's recipe or one of the changes is faulty.
+        """
+        return read_recipe(arm.recipe, [*self.changes, *arm.changes, f"seed={seed}"])
+
+
+def read_plan(source: str | Path) -> Plan:
+    """Read a plan.
+
+    Args:
+        source: a TOML file, or the name of a plan that comes with atypia.
+
+    Raises:
+        RecipeError: no such plan; not TOML; one line for each unknown key, value out of range,
+            name or seed given twice, arm that is not there, and fault of an arm's recipe.
+    """
+    path = _find(str(source))
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise RecipeError(f"{path}: is not a TOML file ({fault})") from None
+    try:
+        plan = Plan.model_validate(values)
+    except ValidationError as faults:
+        lines = [f"{path}: {_explain(fault)}" for fault in faults.errors()]
+        raise RecipeError("\n".join(lines)) from None
+    lines = [f"{path}: {fault}" for fault in _faults(plan)]
+    if lines:
+        raise RecipeError("\n".join(lines))
+    return plan
+
+
+def plan_files() -> dict[str, Path]:
+    """Return the plans that come with atypia, by name."""
+    return recipe_files("ablation")
+
+
+def _find(source: str) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    known = plan_files()
+    if source in known:
+        return known[source]
+    raise RecipeError(
+        f"plan {source!r} is neither a file nor one that comes with atypia{_offer(source, known)} "
+        f"(known: {', '.join(known)})"
+    )
+
+
+def _faults(plan: Plan) -> Iterator[str]:
+    """Yield what a single value does not show; a fault that many arms share, once."""
+    names = [arm.name for arm in plan.arms]
+    for name in dict.fromkeys(one for one, other in combinations(names, 2) if one == other):
+        yield f"arm {name!r} is there twice; give each a name of its own"
+    for seed in dict.fromkeys(one for one, other in combinations(plan.seeds, 2) if one == other):
+        yield f"seeds holds {seed} twice; give each seed once"
+    told = set()
+    for arm in plan.arms:
+        if arm.against == arm.name:
+            yield f"arm {arm.name!r}: against is the arm itself; name another arm, or leave it out"
+        elif arm.against is not None and arm.against not in names:
+            yield (
+                f"arm {arm.name!r}: against is {arm.against!r}, no arm of the plan"
+                f"{_offer(arm.against, names)} (arms: {', '.join(names)})"
+            )
+        try:
+            plan.recipe(arm, plan.seeds[0])
+        except RecipeError as faults:
+            for line in str(faults).splitlines():
+                if line not in told:
+                    told.add(line)
+                    yield f"arm {arm.name!r}: {line}"
+
+
+def _offer(given: str, known: Any) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _explain(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        model = Arm if len(fault["loc"]) > 1 else Plan
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        return f"unknown key {key!r} (known here: {', '.join(known)})"
+    if fault["type"] == "missing":
+        return f"{key} is missing; a plan and every arm in it need it"
+    message = str(fault["msg"])
+    return f"{key} is {fault['input']!r}; {message[0].lower()}{message[1:]}"

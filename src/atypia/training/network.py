@@ -1,0 +1,63 @@
+"""The network while it is trained: the classifier, and heads that no bundle keeps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from atypia.models.classifier import Classifier, build_classifier
+from atypia.models.heads import DomainHead, ProjectionHead
+from atypia.training.recipe import Recipe
+
+
+class Trained(NamedTuple):
+    """What the network says of a batch of B crops, of which the last A are unmixed.
+
+    Attributes:
+        logit: float32 (B,), of P(atypical).
+        phase: float32 (B, phases); None without a phase head.
+        projection: float32 (A, P), on the unit sphere; None without a metric loss.
+        domain: float32 (A, domains); None without a domain loss.
+    """
+
+    logit: torch.Tensor
+    phase: torch.Tensor | None
+    projection: torch.Tensor | None
+    domain: torch.Tensor | None
+
+
+class TrainingNetwork(nn.Module):
+    """Classifier, projection head and domain head in one forward pass."""
+
+    def __init__(self, recipe: Recipe, domains: int, phases: int) -> None:
+        super().__init__()
+        self.classifier: Classifier = build_classifier(
+            recipe.backbone.key,
+            recipe.adapter,
+            dropout=recipe.head.dropout,
+            pretrained=recipe.backbone.pretrained,
+            phases=phases if recipe.phase.weight else 0,
+        )
+        embedding = self.classifier.head.in_features
+        self.projection = ProjectionHead(embedding) if recipe.metric.weight else None
+        self.domain = DomainHead(embedding, domains) if recipe.domain.weight else None
+
+    def forward(self, crops: torch.Tensor, unmixed: int, strength: float) -> Trained:
+        """Look at a batch.
+
+        Args:
+            crops: float32 (B, 3, P, P), RGB in [0, 1].
+            unmixed: A, so many crops at the end go to the projection and the domain head.
+            strength: of the gradient reversal.
+        """
+        output = self.classifier(crops)
+        projection = domain = None
+        with torch.autocast(crops.device.type, enabled=False):
+            embedding, logit = output.embedding[-unmixed:], output.logit[-unmixed:]
+            if self.projection is not None:
+                projection = self.projection(embedding)
+            if self.domain is not None:
+                domain = self.domain(embedding, logit, strength)
+        return Trained(output.logit, output.phase, projection, domain)

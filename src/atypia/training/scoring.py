@@ -1,0 +1,52 @@
+"""What a network says of figures while it is trained, without any augmentation."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+
+from atypia.data.crops import Windows
+from atypia.models.classifier import Classifier, Output
+from atypia.training.batches import plain_crops
+from atypia.training.recipe import Recipe
+
+# As large as a usual step, so that scoring needs no more memory than training.
+SCORE_BATCH = 64
+
+
+@torch.no_grad()
+def look_at(
+    network: Classifier,
+    windows: Windows,
+    rows: npt.NDArray[np.int64],
+    recipe: Recipe,
+    fabric: Fabric,
+    *,
+    exact: bool,
+) -> Output:
+    """Return what a network says of some figures, on the CPU; it is left in evaluation mode.
+
+    Args:
+        network: to ask.
+        windows: of all figures.
+        rows: int64 (R,), at least one.
+        recipe: for the size of the crops.
+        fabric: device and precision.
+        exact: in float32, for scores that are kept; else in the precision of training.
+    """
+    network.eval()
+    outputs: list[Output] = []
+    for start in range(0, len(rows), SCORE_BATCH):
+        crops = plain_crops(windows.batch(rows[start : start + SCORE_BATCH]), recipe, fabric.device)
+        with nullcontext() if exact else fabric.autocast():
+            outputs.append(network(crops))
+    phases = [one.phase for one in outputs if one.phase is not None]
+    return Output(
+        torch.cat([one.logit for one in outputs]).cpu(),
+        torch.cat([one.embedding for one in outputs]).cpu(),
+        torch.cat(phases).cpu() if phases else None,
+    )

@@ -1,0 +1,308 @@
+"""What does the runs of an ablation: figures, folds and folders, here or in worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+
+import atypia
+from atypia.data.crops import Windows, decode_windows
+from atypia.data.domains import short_domain_names
+from atypia.data.splits import crossed_folds
+from atypia.data.table import FigureTable
+from atypia.errors import AtypiaError, TableError
+from atypia.files import write_text
+from atypia.training.ablation import Plan
+from atypia.training.augment import window_um
+from atypia.training.figures import TrainingFigures, training_figures
+from atypia.training.loop import train_member
+from atypia.training.recipe import Recipe, to_toml
+from atypia.workflows.ablation_runs import (
+    RunLine,
+    Wanted,
+    agreeing,
+    flat_recipe,
+    mend_end,
+    read_runs,
+)
+
+Device = Literal["auto", "cpu", "cuda"]
+Ints = npt.NDArray[np.int64]
+# Called with what is being done, how far it is, how far it goes, and what to show beside it.
+OnProgress = Callable[[str, int, int, str], None]
+
+# The partition is the same whatever the seeds, so that arms and seeds differ in nothing else.
+_PARTITION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done."""
+
+    arm: str
+    seed: int
+    fold: int
+    recipe: Recipe
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Arm, seed and fold."""
+        return self.arm, self.seed, self.fold
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs share; sent to every worker.
+
+    Attributes:
+        table: N figures.
+        out: the folder.
+        device: auto, cpu or cuda.
+        threads: of the CPU, for each worker; none takes what torch takes.
+        left_out: int64 (N,), as `crossed_folds` gives it.
+        held_out: int64 (N,), as `crossed_folds` gives it.
+        domains: names of the left-out domains.
+        figures: hash of the table and its folds.
+    """
+
+    table: FigureTable
+    out: Path
+    device: Device
+    threads: int | None
+    left_out: Ints
+    held_out: Ints
+    domains: tuple[str, ...]
+    figures: str
+
+    @classmethod
+    def of(cls, table: FigureTable, out: Path, device: Device, threads: int | None) -> Bench:
+        """Divide the figures, as all arms and seeds share them.
+
+        Raises:
+            TableError: as `crossed_folds`.
+        """
+        left_out, held_out, names = crossed_folds(table.frame, _PARTITION_SEED)
+        text = table.frame.to_csv(index=False).encode() + left_out.tobytes() + held_out.tobytes()
+        figures = hashlib.sha256(text).hexdigest()[:16]
+        return cls(table, out, device, threads, left_out, held_out, tuple(names), figures)
+
+    @property
+    def runs(self) -> Path:
+        """The file of the runs that are done."""
+        return self.out / "runs.jsonl"
+
+    @property
+    def work(self) -> Path:
+        """The folder of decoded windows and checkpoints; nothing in it is needed afterwards."""
+        return self.out / "work"
+
+    def jobs(self, plan: Plan) -> list[Job]:
+        """Return all runs of a plan, seed by seed, so that a stop leaves whole seeds."""
+        recipes = [(arm, seed, plan.recipe(arm, seed)) for seed in plan.seeds for arm in plan.arms]
+        return [
+            Job(arm.name, seed, fold, recipe)
+            for arm, seed, recipe in recipes
+            for fold in range(len(self.domains))
+        ]
+
+    def done(self, jobs: Sequence[Job]) -> tuple[dict[tuple[str, int, int], RunLine], int]:
+        """Return the lines of the jobs that are done, and the number of lines of no use here."""
+        wanted = {
+            job.key: Wanted(
+                recipe=flat_recipe(job.recipe),
+                figures=self.figures,
+                left_out=int((self.left_out == job.fold).sum()),
+                held_out=int((self.held_out == job.fold).sum()),
+            )
+            for job in jobs
+        }
+        return agreeing(read_runs(self.runs), wanted, self.runs)
+
+    def folder(self, job: Job) -> Path:
+        """Return where a run's checkpoint lies: another one for another recipe or figures."""
+        slug = re.sub(r"[^a-z0-9]+", "-", job.arm.lower()).strip("-")
+        unique = hashlib.sha256(f"{job.arm} {self.identity(job)}".encode()).hexdigest()[:8]
+        return self.work / f"{slug}-{job.seed}-{job.fold}-{unique}"
+
+    def identity(self, job: Job) -> str:
+        """Hash what decides a run's weights: the recipe, the figures, their folds, the fold."""
+        text = f"{to_toml(job.recipe)}\n{self.figures}\n{job.fold}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def training_figures(self, recipe: Recipe) -> TrainingFigures:
+        """Return the figures as a recipe's training sees them."""
+        return training_figures(self.table, recipe.soft_labels)
+
+    def windows(
+        self, recipe: Recipe, on_progress: Callable[[int, int], None] | None = None
+    ) -> Windows:
+        """Decode the windows that a recipe asks for, or open those that lie on disk."""
+        crop_um, whole_um = _window_sizes(recipe)
+        return decode_windows(
+            self.table.image_paths(),
+            self.table.frame["mpp"].to_numpy(dtype=np.float64),
+            crop_um=crop_um,
+            window_um=whole_um,
+            cache=self.work / "windows",
+            progress=on_progress,
+        )
+
+    def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
+        """Refuse what cannot work, and decode all windows, before anything is trained."""
+        _require_both_classes(self, self.training_figures(jobs[0].recipe).truth)
+        self.work.mkdir(parents=True, exist_ok=True)
+        write_text(self.work / ".gitignore", "*\n")  # the folder around it is for committing
+        mend_end(self.runs)
+        recipes = {_window_sizes(job.recipe): job.recipe for job in jobs}
+        for (crop_um, whole_um), recipe in recipes.items():
+            task = f"reading crops of {crop_um:g} um, {whole_um:.1f} um with their margin"
+            self.windows(recipe, partial(_report, on_progress, task))
+
+    def train(self, job: Job) -> RunLine:
+        """Do one run.
+
+        Raises:
+            AtypiaError: it cannot be done.
+        """
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on every start
+        fabric = Fabric(accelerator=self.device, devices=1, precision=job.recipe.schedule.precision)
+        left, held = self.left_out == job.fold, self.held_out == job.fold
+        member = train_member(
+            job.recipe,
+            self.windows(job.recipe),
+            self.training_figures(job.recipe),
+            np.flatnonzero(left | held),
+            self.folder(job),
+            member=job.fold,
+            identity=self.identity(job),
+            fabric=fabric,
+            on_progress=lambda at: None,
+        )
+        if not np.isfinite(member.logit).all():
+            raise AtypiaError(
+                "the training has diverged, its scores are not finite; lower "
+                "schedule.learning_rate in this arm"
+            )
+        logits = np.zeros(len(self.table))
+        logits[member.held_out] = member.logit
+        gpu = fabric.device.type == "cuda"
+        return RunLine(
+            arm=job.arm,
+            seed=job.seed,
+            fold=job.fold,
+            left_out=self.domains[job.fold],
+            recipe=flat_recipe(job.recipe),
+            figures=self.figures,
+            seconds=round(member.seconds, 1),
+            threads=torch.get_num_threads(),
+            device=torch.cuda.get_device_name(fabric.device) if gpu else fabric.device.type,
+            torch=torch.__version__,
+            atypia=atypia.__version__,
+            probe=None if member.probe is None else asdict(member.probe),
+            left_out_logit=logits[left].round(3).tolist(),
+            held_out_logit=logits[held].round(3).tolist(),
+        )
+
+
+Outcomes = Generator[tuple[Job, RunLine | AtypiaError], None, None]
+"""Each run as it ends: its line, or why it could not be done."""
+
+
+def alone(bench: Bench, jobs: list[Job]) -> Outcomes:
+    """Do runs in this process, one after the other."""
+    for job in jobs:
+        try:
+            yield job, bench.train(job)
+        except AtypiaError as fault:
+            yield job, fault
+
+
+def in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
+    """Do runs in processes of their own; whatever ends this generator ends them at once."""
+    spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads and CUDA
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), spawn, initializer=_end_with_parent)
+    try:
+        # Ctrl-C reaches the whole group; workers inherit this mask and leave the answer to us.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(bench.train, job): job for job in jobs}
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                raise AtypiaError(
+                    "a worker was ended from outside, perhaps for want of memory; the same "
+                    "command goes on, with fewer --workers it needs less"
+                ) from None
+            except AtypiaError as fault:
+                yield futures[future], fault
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is killed: the same command may already train again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        watched = parent
+
+        def watch() -> None:
+            watched.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _window_sizes(recipe: Recipe) -> tuple[float, float]:
+    """Return the side of a crop and of the window that it is taken from, in um."""
+    crop_um = recipe.backbone.crop_um
+    return crop_um, window_um(recipe.augment, crop_um)
+
+
+def _report(on_progress: OnProgress, task: str, done: int, of: int) -> None:
+    on_progress(task, done, of, "")
+
+
+def _require_both_classes(bench: Bench, truth: npt.NDArray[np.float64]) -> None:
+    """Refuse figures with which a run cannot be trained or called, or no domain be judged."""
+    of_domain = [set(truth[bench.left_out == fold]) for fold in range(len(bench.domains))]
+    if not any({0.0, 1.0} <= classes for classes in of_domain):
+        raise TableError(
+            "no domain holds both normal and atypical figures: nothing can be judged with it left "
+            "out; check the columns tumour, scanner, laboratory and species"
+        )
+    short = short_domain_names(bench.domains)
+    for fold, name in enumerate(bench.domains):
+        rest = (bench.left_out != fold) & (bench.held_out != fold) & (bench.held_out >= 0)
+        for word, value in (("atypical", 1.0), ("normal", 0.0)):
+            if not (truth[rest] == value).any():
+                raise TableError(
+                    f"the run without {short[name]}: no {word} figure of a domain with several "
+                    f"cases is left to train on; add {word} figures of other cases"
+                )

@@ -1,0 +1,203 @@
+"""Arms compared: the right sign, the right width, and nothing seen where there is nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from atypia.evaluation.calibration import cross_fitted
+from atypia.evaluation.comparison import MEASURES, JudgedFigures, Scores, compare
+from atypia.evaluation.comparison_plots import difference_plot
+from atypia.evaluation.comparison_tables import (
+    comparison_frame,
+    comparison_markdown,
+    comparison_notes,
+    shown_tables,
+)
+from atypia.evaluation.intervals import auroc_statistic, clustered_bootstrap
+from atypia.evaluation.plots import svg_bytes
+
+DOMAINS = ("north", "south", "west")
+
+
+@pytest.fixture(scope="module")
+def figures() -> JudgedFigures:
+    rng = np.random.default_rng(0)
+    case = rng.integers(0, 60, 900)
+    left_out = case % 3
+    return JudgedFigures(
+        truth=(rng.random(900) < 0.3).astype(float),
+        case=np.array([f"c{number}" for number in case], dtype=object),
+        left_out=left_out,
+        held_out=(left_out + 1 + case // 3 % 2) % 3,
+        domains=DOMAINS,
+    )
+
+
+def _scores(figures: JudgedFigures, signal: float, seed: int) -> Scores:
+    """Logits that a case pulls along, so that figures of a case are right or wrong together."""
+    rng = np.random.default_rng(seed)
+    _, case = np.unique(figures.case, return_inverse=True)
+    pull = np.random.default_rng(99).normal(0, 1, case.max() + 1)[case]
+    left, held = (
+        np.nan_to_num(figures.truth) * signal + pull + rng.normal(0, 0.5, len(case))
+        for _ in range(2)
+    )
+    return Scores(left, held)
+
+
+@pytest.fixture(scope="module")
+def arms(figures: JudgedFigures) -> dict[str, dict[int, Scores]]:
+    return {
+        "plain": {seed: _scores(figures, 1.0, seed) for seed in (0, 1)},
+        "better": {seed: _scores(figures, 1.6, 10 + seed) for seed in (0, 1)},
+        "worse": {seed: _scores(figures, 0.4, 20 + seed) for seed in (0, 1)},
+        "same": {seed: _scores(figures, 1.0, seed) for seed in (0, 1)},
+        "nothing": {},
+    }
+
+
+AGAINST = {"better": "plain", "worse": "plain", "same": "plain", "nothing": "plain"}
+
+
+@pytest.fixture(scope="module")
+def comparison(figures, arms):
+    return compare(figures, arms, AGAINST)
+
+
+def test_a_planted_difference_is_seen_with_its_sign_in_every_measure(comparison) -> None:
+    results = {arm.name: arm for arm in comparison.arms}
+    for measure in MEASURES:
+        for name, sign in (("better", 1), ("worse", -1)):
+            found = results[name].reached[measure.key].difference
+            assert found.verdict == name
+            assert found.interval.low * sign > 0 and found.interval.high * sign > 0
+            assert found.interval.low < found.value < found.interval.high
+            assert found.seeds == 2
+
+
+def test_identical_arms_differ_by_exactly_nothing(comparison) -> None:
+    same = next(arm for arm in comparison.arms if arm.name == "same")
+    for reached in same.reached.values():
+        difference = reached.difference
+        assert (difference.value, difference.interval.low, difference.interval.high) == (0, 0, 0)
+        assert difference.verdict == "no difference seen"
+
+
+def test_measures_are_what_the_definitions_say(figures, arms, comparison) -> None:
+    """Recomputed with scikit-learn: pooled over held-out figures, and domain by domain."""
+    pooled, domain_by_domain = [], []
+    for one in arms["better"].values():
+        truth, case = figures.truth, figures.case
+        held = cross_fitted(one.held_out, truth, truth, figures.held_out, case)
+        pooled.append((balanced_accuracy_score(truth, held.call), roc_auc_score(truth, held.p)))
+        left = cross_fitted(one.left_out, truth, truth, figures.left_out, case)
+        each = []
+        for domain in range(3):
+            here = figures.left_out == domain
+            accuracy = balanced_accuracy_score(truth[here], left.call[here])
+            each.append((accuracy, roc_auc_score(truth[here], left.p[here])))
+        domain_by_domain.append(each)
+    reached = next(arm for arm in comparison.arms if arm.name == "better").reached
+    by_domain = np.mean(domain_by_domain, axis=0)
+    for place, metric in enumerate(("ba", "auroc")):
+        values = np.array(pooled)[:, place]
+        assert reached[f"held_out_{metric}"].mean == pytest.approx(values.mean())
+        assert reached[f"held_out_{metric}"].sd == pytest.approx(values.std(ddof=1))
+        of_seed = np.array(domain_by_domain)[:, :, place].mean(axis=1)
+        left_out = reached[f"left_out_{metric}"]
+        assert left_out.mean == pytest.approx(of_seed.mean())
+        assert left_out.sd == pytest.approx(of_seed.std(ddof=1))
+        assert left_out.worst == pytest.approx(by_domain[:, place].min())
+        assert left_out.worst_domain == DOMAINS[by_domain[:, place].argmin()]
+
+
+def test_a_paired_interval_is_narrower_than_two_taken_apart(figures, arms, comparison) -> None:
+    better = next(arm for arm in comparison.arms if arm.name == "better")
+    paired = better.reached["held_out_auroc"].difference.interval
+
+    def mean_over_seeds(name: str):
+        each = [auroc_statistic(figures.truth, one.held_out) for one in arms[name].values()]
+        return lambda weights: np.mean([one(weights) for one in each], axis=0)
+
+    apart = [
+        clustered_bootstrap(mean_over_seeds(name), figures.case) for name in ("plain", "better")
+    ]
+    width = np.hypot(*(one.high - one.low for one in apart))
+    assert paired.high - paired.low < 0.8 * width
+
+
+def test_only_common_seeds_are_compared(figures, arms) -> None:
+    scores = {"plain": {1: arms["plain"][1]}, "better": arms["better"]}
+    both = compare(figures, scores, {"better": "plain"})
+    alone = compare(figures, {"plain": scores["plain"], "better": {1: arms["better"][1]}},
+                    {"better": "plain"})  # fmt: skip
+    assert both.arms[1].seeds == (0, 1)
+    found, expected = (one.arms[1].reached["left_out_ba"].difference for one in (both, alone))
+    assert found == expected and found.seeds == 1
+    assert np.isnan(both.arms[0].reached["held_out_ba"].sd)
+    none = compare(figures, {"plain": {7: arms["plain"][1]}, "better": arms["better"]},
+                   {"better": "plain"})  # fmt: skip
+    assert none.arms[1].reached["left_out_ba"].difference is None
+
+
+def test_figures_without_truth_and_domains_of_one_class_are_left_out(figures, arms) -> None:
+    truth = figures.truth.copy()
+    truth[:50] = np.nan
+    north = figures.left_out == 0
+    truth[north & (truth == 1)] = 0
+    held_out = np.where(north & (figures.case == "c0"), -1, figures.held_out)
+    changed = JudgedFigures(truth, figures.case, figures.left_out, held_out, DOMAINS)
+    one = arms["plain"][0]
+    wild = Scores(
+        np.where(np.isnan(truth), 50, one.left_out), np.where(held_out < 0, np.nan, one.held_out)
+    )
+    found = compare(changed, {"plain": {0: wild}}, {})
+    assert (found.figures, found.domains, found.one_class) == (850, ("south", "west"), ("north",))
+    assert found.never_held_out == (np.isfinite(truth) & (held_out < 0)).sum() > 0
+    assert found.arms[0].reached["left_out_ba"].worst_domain in ("south", "west")
+    assert np.isfinite(found.arms[0].reached["held_out_auroc"].mean)
+    notes = " ".join(comparison_notes(found))
+    assert "north" in notes and f"{found.never_held_out} figures" in notes
+
+
+def test_the_table_holds_every_number_and_names_what_was_not_run(comparison) -> None:
+    frame = comparison_frame(comparison).set_index("arm")
+    assert list(frame.index) == ["plain", "better", "worse", "same", "nothing"]
+    assert frame.loc["nothing", "seeds"] == 0 and pd.isna(frame.loc["nothing", "held_out_ba"])
+    better = next(arm for arm in comparison.arms if arm.name == "better")
+    for measure in MEASURES:
+        reached = better.reached[measure.key]
+        assert frame.loc["better", measure.key] == reached.mean
+        assert frame.loc["better", f"{measure.key}_low"] == reached.difference.interval.low
+        assert frame.loc["better", f"{measure.key}_verdict"] == "better"
+    text = comparison_markdown(comparison, "Title", {"Seeds": "0, 1"})
+    assert text.startswith("# Title\n\n- Seeds: 0, 1\n")
+    assert "| better (against plain) | 2 |" in text
+    assert "no difference seen" in text and "not run yet with any seed: nothing" in text
+    assert len({line.count("|") for line in text.split("##")[1].splitlines() if "|" in line}) == 1
+
+
+def test_differences_are_written_with_sign_and_without_leading_zero(comparison) -> None:
+    rows = {row.name: row for row in shown_tables(comparison)[1].rows}
+    same = rows["same"].measures[0]
+    assert same.difference == "+.000 [+.000, +.000]"
+    assert rows["worse"].measures[0].difference.startswith("-.")
+    assert rows["plain"].measures[0].difference == ""
+    assert rows["plain"].worst[:2] == "0." and rows["plain"].worst.split(" ")[1] in DOMAINS
+
+
+def test_the_picture_has_a_row_for_each_difference_and_is_the_same_each_time(comparison) -> None:
+    drawn = difference_plot(comparison)
+    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert labels == ["better  (− plain)", "worse  (− plain)", "same  (− plain)"]
+    markers = [line.get_marker() for line in drawn.axes[0].lines[1:]]
+    assert markers == ["^", "v", "o"]
+    assert len(drawn.axes) == 4
+    assert svg_bytes(drawn) == svg_bytes(difference_plot(comparison))
+
+
+def test_without_any_difference_there_is_no_picture(figures, arms) -> None:
+    assert difference_plot(compare(figures, {"plain": arms["plain"]}, {})) is None

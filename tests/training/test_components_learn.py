@@ -1,0 +1,132 @@
+"""Components on phantoms whose truth is planted: they do what they are for. A minute in all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning_fabric import Fabric
+from sklearn.metrics import roc_auc_score
+
+from atypia.data.crops import Windows, decode_windows
+from atypia.data.phantom import make_phantom
+from atypia.data.table import FigureTable
+from atypia.training.augment import window_um
+from atypia.training.figures import TrainingFigures, training_figures
+from atypia.training.loop import Member, train_member
+from atypia.training.mining import HardNegatives
+from atypia.training.recipe import Recipe, read_recipe
+
+SMALL = ["backbone.input_px=32", "schedule.epochs=1", "schedule.batch_size=16"]
+NOBODY = np.empty(0, dtype=np.int64)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> tuple[FigureTable, pd.DataFrame]:
+    folder = tmp_path_factory.mktemp("cohort")
+    table = make_phantom(folder, figures=240, domains=1, slides_per_domain=24, size_px=96, seed=0)
+    return table, pd.read_csv(folder / "truth.csv")
+
+
+def _train(
+    table: FigureTable,
+    recipe: Recipe,
+    figures: TrainingFigures,
+    held_out: np.ndarray,
+    folder: Path,
+    tint: np.ndarray | None = None,
+) -> Member:
+    torch.set_num_threads(1)
+    crop_um = recipe.backbone.crop_um
+    windows = decode_windows(
+        table.image_paths(),
+        table.frame["mpp"].to_numpy(dtype=np.float64),
+        crop_um=crop_um,
+        window_um=window_um(recipe.augment, crop_um),
+    )
+    if tint is not None:
+        pixels = (windows.pixels * tint[:, None, None, :]).astype(np.uint8)
+        windows = Windows(pixels, windows.size_px, windows.mpp)
+    return train_member(
+        recipe,
+        windows,
+        figures,
+        held_out,
+        folder,
+        member=0,
+        identity="a test",
+        fabric=Fabric(accelerator="cpu", precision="bf16-mixed"),
+        on_progress=lambda _: None,
+    )
+
+
+def test_planted_hard_negatives_are_mined_and_planted_label_noise_is_not(
+    cohort: tuple[FigureTable, pd.DataFrame], tmp_path: Path
+) -> None:
+    """Plainly atypical figures that all experts call normal, and ones that two of three do."""
+    table, truth = cohort
+    recipe = read_recipe(
+        "plain",
+        [*SMALL, "backbone.input_px=48", "hard_negatives.times=3", "schedule.least_steps=60"],
+    )
+    plain = np.flatnonzero((truth["true_label"] == 1) & (truth["severity"] > 0.8))
+    chosen = np.random.default_rng(0).permutation(plain)
+    hard, noise = chosen[:12], chosen[12:24]
+    votes = np.repeat(truth["true_label"].to_numpy(dtype=float)[:, None], 3, axis=1)
+    votes[hard] = 0
+    votes[noise] = [0, 0, 1]
+    fraction = votes.mean(axis=1)
+    figures = replace(
+        training_figures(table, recipe.soft_labels),
+        votes=votes,
+        truth=(fraction > 0.5).astype(float),
+        target=(fraction > 0.5).astype(np.float32),
+        unanimous=np.isin(fraction, (0, 1)),
+    )
+    member = _train(table, recipe, figures, NOBODY, tmp_path)
+    normal = np.flatnonzero(fraction < 0.5)
+    score = member.hardness[normal].astype(float)
+    again = HardNegatives(recipe.hard_negatives, normal, figures.unanimous[normal])
+    again.update(score)
+    # By chance a fifth of the twelve would be.
+    assert np.isin(hard, again.mined).sum() >= 7
+    assert not np.isin(noise, again.mined).any()
+    # It is the cap that keeps them out: they score as high.
+    hardest = normal[np.argsort(-score)[: len(again.mined)]]
+    assert np.isin(noise, hardest).sum() >= 5
+
+
+def test_where_stain_alone_tells_the_domain_the_embedding_forgets_it(
+    cohort: tuple[FigureTable, pd.DataFrame], tmp_path: Path
+) -> None:
+    table, truth = cohort
+    case = table.frame["case"].to_numpy(dtype=object)
+    number = np.unique(case, return_inverse=True)[1]
+    domain = (number % 2).astype(np.int64)
+    tint = np.where(domain[:, None] == 1, [1.0, 0.6, 0.85], 1.0)
+    held_out = np.flatnonzero(number >= number.max() - 5)
+    label = truth["true_label"].to_numpy()[held_out]
+    found = {}
+    for weight in (0, 1):
+        changes = [
+            f"domain.weight={weight}",
+            "schedule.least_steps=200",
+            "soft_labels.method=fraction",
+        ]
+        recipe = read_recipe("plain", [*SMALL, *changes])
+        figures = replace(
+            training_figures(table, recipe.soft_labels), domain=domain, domains=["a", "b"]
+        )
+        member = _train(table, recipe, figures, held_out, tmp_path / str(weight), tint)
+        assert member.probe is not None
+        found[weight] = (member.probe.after, roc_auc_score(label, member.logit))
+    told, told_after = found[0][0], found[1][0]
+    assert told > 0.78
+    assert told_after < 0.7
+    assert told_after < told - 0.15
+    assert found[1][1] > 0.75
+    assert found[1][1] > found[0][1] - 0.12
