@@ -129,6 +129,20 @@ def test_a_paired_interval_is_narrower_than_two_taken_apart(figures, arms, compa
     assert paired.high - paired.low < 0.8 * width
 
 
+def test_seeds_that_disagree_are_part_of_the_doubt(figures, arms) -> None:
+    def difference(seeds: tuple[int, ...]):
+        moody = {0: _scores(figures, 1.8, 50), 1: _scores(figures, 0.3, 51)}
+        scores = {"plain": arms["plain"], "moody": {seed: moody[seed] for seed in seeds}}
+        _, found = compare(figures, scores, {"moody": "plain"}).arms
+        return found.reached["left_out_auroc"].difference
+
+    good, bad, both = difference((0,)), difference((1,)), difference((0, 1))
+    assert (good.verdict, bad.verdict, both.verdict) == ("better", "worse", "no difference seen")
+    # Either seed alone may have been drawn.
+    assert both.interval.low < bad.value + 0.02
+    assert both.interval.high > good.value - 0.02
+
+
 def test_only_common_seeds_are_compared(figures, arms) -> None:
     scores = {"plain": {1: arms["plain"][1]}, "better": arms["better"]}
     both = compare(figures, scores, {"better": "plain"})

@@ -3,7 +3,7 @@
 Every figure has two scores a seed: by a run that left its whole domain out, and by one that held
 its case out but knew other slides of its domain. Figures are called by an operating point that
 their own fold had no say in (`cross_fitted`). Differences are paired: both arms are weighed by the
-same resamples of the cases, so what makes a case hard for both cancels.
+same resamples of the cases and of the seeds, so what makes a case hard for both cancels.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Difference:
 
     Attributes:
         value: mean over the seeds of (arm - other).
-        interval: 95 %, over resampled cases; None where the cases are too few.
+        interval: 95 %, over resampled cases and seeds; None where the cases are too few.
         seeds: number of those that both arms have.
     """
 
@@ -325,9 +325,15 @@ def _result(
 
 
 def _difference(pairs: Sequence[tuple[_Found, _Found]]) -> Difference | None:
-    """Return the mean over common seeds of (arm - other); None without any."""
+    """Return the mean over common seeds of (arm - other); None without any.
+
+    A resample draws cases and, with replacement, seeds: what another seed would have given is
+    part of the doubt.
+    """
     if not pairs:
         return None
     value = np.mean([mine.by_part.mean() - theirs.by_part.mean() for mine, theirs in pairs])
-    resampled = np.mean([mine.resampled - theirs.resampled for mine, theirs in pairs], axis=0)
-    return Difference(float(value), percentile_interval(resampled), len(pairs))
+    resampled = np.stack([mine.resampled - theirs.resampled for mine, theirs in pairs])
+    drawn = np.random.default_rng(0).integers(len(pairs), size=resampled.shape)
+    mean = np.take_along_axis(resampled, drawn, axis=0).mean(axis=0)
+    return Difference(float(value), percentile_interval(mean), len(pairs))

@@ -37,7 +37,7 @@ def difference_plot(comparison: Comparison) -> Figure | None:
         panels[0].set_yticks(np.arange(len(arms)), names, fontsize=9)
         panels[0].set_ylim(len(arms) - 0.4, -0.6)
         figure.supxlabel(
-            "difference, 95 % interval over cases (triangles: the interval excludes zero)",
+            "difference, 95 % interval over cases and seeds (triangle: it excludes zero)",
             fontsize=9.5,
         )
     return figure

@@ -23,8 +23,8 @@ from atypia.evaluation.comparison import (
 
 WHAT_DIFFERENCES_ARE = (
     "mean ± standard deviation over seeds; differences are to the arm named, paired, with a 95 % "
-    "bootstrap interval over cases: better or worse where it excludes zero, else no difference "
-    "was seen"
+    "bootstrap interval over cases and seeds: better or worse where it excludes zero, else no "
+    "difference was seen"
 )
 
 
