@@ -259,16 +259,19 @@ class _Work:
                 values[f"calibration_error_bin_{number}"] = float(each)
                 values[f"gamma_bin_{number}"] = float(gamma)
         if curve:
-            values |= _auroc(self._figures.truth[self._held_out], self.look_at_held_out()[0])
+            logit, _ = self.look_at_held_out(exact=False)
+            values |= _auroc(self._figures.truth[self._held_out], logit)
         return values
 
-    def look_at_held_out(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return logits (H,) and phase logits (H, phases) of the kept network, in float32."""
+    def look_at_held_out(
+        self, *, exact: bool = True
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return logits (H,) and phase logits (H, phases) of the network that is kept."""
         rows = self._held_out
         if not len(rows):
             return np.empty(0, dtype=np.float32), np.empty((0, 0), dtype=np.float32)
         kept = self.trainee.averaged
-        found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=True)
+        found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=exact)
         phase = torch.empty(len(rows), 0) if found.phase is None else found.phase
         return found.logit.numpy(), phase.numpy()
 
