@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from atypia.data.crops import Windows, decode_windows
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
-from atypia.errors import RecipeError
+from atypia.errors import AtypiaError, RecipeError
 from atypia.training import loop
 from atypia.training.augment import window_um
 from atypia.training.batches import augmented_crops
@@ -258,3 +258,50 @@ def test_a_recipe_that_cannot_work_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(RecipeError, match=said):
         read_recipe("plain", changes)
+
+
+def _short_of_memory(trainee: Trainee, most: int) -> list[int]:
+    """Let a trainee see at most so many figures of a batch at once; record what it was shown."""
+    shown: list[int] = []
+    whole = trainee._losses
+
+    def losses(piece, strength):  # type: ignore[no-untyped-def]
+        if len(piece.rows) > most:
+            raise torch.OutOfMemoryError("a test")
+        shown.append(len(piece.rows))
+        return whole(piece, strength)
+
+    trainee._losses = losses  # type: ignore[method-assign]
+    return shown
+
+
+def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
+    table: FigureTable,
+) -> None:
+    """With frozen batch statistics and no pairs within a batch, pieces change nothing."""
+    recipe = _recipe(
+        "seed", "metric.weight=0", "head.dropout=0", "mixup.alpha=0.5", "phase.weight=0.5"
+    )
+    windows, figures = _windows(table, recipe), training_figures(table, recipe.soft_labels)
+    unlabelled = UnlabelledFigures(windows, figures.domain)
+    found = []
+    for most in (16, 5):
+        torch.set_num_threads(1)
+        trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, np.arange(90), unlabelled)
+        shown = _short_of_memory(trainee, most)
+        parts = [trainee.step(np.arange(16) + 16 * step, step, 100) for step in range(3)]
+        found.append((parts, trainee.current.saved_state()))
+    assert shown == [4] * 12
+    for one, other in zip(found[0][0], found[1][0], strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    for name, tensor in found[0][1].items():
+        torch.testing.assert_close(tensor, found[1][1][name], rtol=1e-3, atol=2e-4)
+
+
+def test_where_not_one_figure_fits_it_says_so(table: FigureTable) -> None:
+    recipe = _recipe("plain")
+    windows, figures = _windows(table, recipe), training_figures(table, recipe.soft_labels)
+    trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, np.arange(90), None)
+    _short_of_memory(trainee, 0)
+    with pytest.raises(AtypiaError, match="not enough memory for one figure of 32 px"):
+        trainee.step(np.arange(16), 0, 100)

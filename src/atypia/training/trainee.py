@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from lightning_fabric import Fabric
 from timm.utils.model_ema import ModelEmaV3
 
 from atypia.data.crops import Windows
+from atypia.errors import AtypiaError
 from atypia.models.classifier import Classifier
 from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
 from atypia.training.adaptive_gamma import AdaptiveGamma
@@ -31,6 +33,46 @@ Rows = npt.NDArray[np.int64]
 DOMAIN_HEAD_RATE = 5
 # Unlabelled figures in a step, as a share of the labelled ones.
 UNLABELLED_SHARE = 0.25
+
+
+class _Shown(NamedTuple):
+    """What the network is shown in a step.
+
+    Attributes:
+        mixed: float32 (B, 3, P, P), the batch, mixed where `mixup` is on.
+        wanted: float32 (B, 2 + phases): target, weight and phases of it.
+        rows: int64 (B,), its figures.
+        again: float32 (A, 3, P, P), unmixed crops for the metric and the domain loss alone.
+        again_rows: int64 (L,), the figures of the first L of these.
+        unlabelled: int64 (A - L,), the domains of the others.
+        batch_is_unmixed: whether these losses look at the batch itself, too.
+    """
+
+    mixed: torch.Tensor
+    wanted: torch.Tensor
+    rows: Rows
+    again: torch.Tensor
+    again_rows: Rows
+    unlabelled: Rows
+    batch_is_unmixed: bool
+
+    def pieces(self, count: int) -> Iterator[_Shown]:
+        """Yield it in pieces, each with its share of every kind."""
+        if count == 1:
+            yield self
+            return
+        labelled = len(self.again_rows)
+        for first in range(min(count, len(self.rows))):
+            own = slice(first, None, count)
+            yield _Shown(
+                self.mixed[own],
+                self.wanted[own],
+                self.rows[own],
+                torch.cat([self.again[:labelled][own], self.again[labelled:][own]]),
+                self.again_rows[own],
+                self.unlabelled[own],
+                self.batch_is_unmixed,
+            )
 
 
 class Trainee:
@@ -67,6 +109,7 @@ class Trainee:
             depthwise_in_float32(network)
         self._network, self._optimizer = fabric.setup(network, _optimizer(network, recipe))
         self._ema = ModelEmaV3(self.current, decay=recipe.ema.decay, use_warmup=True)
+        self._pieces = 1
         self.gamma = AdaptiveGamma(recipe.focal) if recipe.focal.adaptive else None
         self._weights = np.ones(len(figures.target), dtype=np.float32)
         self._weights[rows] = class_weights(figures.cell[rows], recipe.focal.beta)
@@ -86,93 +129,131 @@ class Trainee:
         return module
 
     def step(self, rows: Rows, step: int, steps: int) -> dict[str, float]:
-        """Take one step on some figures; return the loss and its parts, before weighting."""
-        recipe, fabric, figures = self._recipe, self._fabric, self._figures
-        seed = seed_of(recipe, self._member, 2, step)
-        rng = np.random.default_rng(seed)
-        torch.manual_seed(seed)  # dropout draws from the global generator
-        crops = augmented_crops(self._windows.batch(rows), recipe, fabric.device, rng)
-        wanted = np.column_stack([figures.target[rows], self._weights[rows], figures.phase[rows]])
-        mixed, wanted_mixed = mixup(
-            crops, torch.from_numpy(wanted).to(fabric.device), recipe.mixup.alpha, rng
-        )
-        target, weight, phase = wanted_mixed[:, 0], wanted_mixed[:, 1], wanted_mixed[:, 2:]
+        """Take one step on some figures; return the loss and its parts, before weighting.
 
-        further, unmixed_rows, domain = self._unmixed(crops, rows, step)
-        batch = torch.cat([mixed, *further]) if further else mixed
-        self._network.train()
-        found = self._network(
-            batch.contiguous(memory_format=torch.channels_last),
-            len(domain),
-            reversal_strength(step / steps),
-        )
-        logit = found.logit[: len(rows)]
-        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.of(logit)
-        parts = {"class": (weight * focal_loss(logit, target, gamma)).mean()}
-        loss = parts["class"]
-        if found.phase is not None:
-            parts["phase"] = phase_loss(found.phase[: len(rows)], phase)
-            loss = loss + recipe.phase.weight * parts["phase"]
-        if found.projection is not None:
-            atypical, anchor, slide = (
-                torch.from_numpy(values[unmixed_rows]).to(fabric.device)
-                for values in (figures.atypical, figures.unanimous, figures.slide)
-            )
-            points = found.projection[: len(unmixed_rows)]
-            parts["metric"] = contrastive_loss(
-                points, atypical, anchor, slide, recipe.metric.temperature
-            )
-            loss = loss + recipe.metric.weight * parts["metric"]
-        if found.domain is not None:
-            parts["domain"] = domain_loss(found.domain, torch.from_numpy(domain).to(fabric.device))
-            loss = loss + recipe.domain.weight * parts["domain"]
-        fabric.backward(loss)
+        Where the device's memory is too small for the batch, it is shown in pieces whose gradients
+        add up: the step stays that of the whole batch, but for what figures of a batch do to one
+        another (batch normalisation, contrastive pairs), which happens within a piece.
+
+        Raises:
+            AtypiaError: not even pieces of one figure fit into the memory.
+        """
+        recipe, fabric = self._recipe, self._fabric
+        seed = seed_of(recipe, self._member, 2, step)
+        shown = self._shown(rows, step, np.random.default_rng(seed))
+        while True:
+            torch.manual_seed(seed)  # dropout draws from the global generator
+            try:
+                parts = self._gradients(shown, reversal_strength(step / steps))
+                break
+            except torch.OutOfMemoryError as fault:
+                if self._pieces >= len(rows):
+                    raise AtypiaError(
+                        f"{fabric.device}: not enough memory for one figure of "
+                        f"{recipe.backbone.input_px} px; give a smaller backbone.input_px, or "
+                        "--device cpu"
+                    ) from fault
+            # Outside the handler: what the failed batch held is let go first.
+            self._optimizer.zero_grad()
+            torch.cuda.empty_cache()
+            self._pieces *= 2
         fabric.clip_gradients(self._network, self._optimizer, max_norm=recipe.schedule.clip)
         _set_rates(self._optimizer, recipe, step, steps)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._ema.update(self.current, step)
-        detached = {name: float(part.detach()) for name, part in parts.items()}
-        return {"loss": float(loss.detach()), **(detached if len(parts) > 1 else {})}
+        return parts
 
-    def _unmixed(
-        self, crops: torch.Tensor, rows: Rows, step: int
-    ) -> tuple[list[torch.Tensor], Rows, Rows]:
-        """Return what the metric and the domain loss look at besides the batch itself.
+    def _shown(self, rows: Rows, step: int, rng: np.random.Generator) -> _Shown:
+        """Prepare what the network is shown in a step.
 
-        With MixUp, half of the batch is shown again unmixed; with a metric loss, that half is
-        shown once more in another augmentation. Crops of the laboratory to adapt to come last.
-
-        Args:
-            crops: float32 (B, 3, P, P), of the batch, before MixUp.
-            rows: int64 (B,), of the batch.
-            step: part of every draw.
-
-        Returns:
-            Crops to be appended to the batch; the figures of the unmixed labelled crops at the
-            end of the result; the domains of these, then of the unlabelled ones.
+        With MixUp, half of the batch is shown again unmixed to the metric and the domain loss;
+        with a metric loss, that half is shown once more in another augmentation. Crops of the
+        laboratory to adapt to come last.
         """
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
+        crops = augmented_crops(self._windows.batch(rows), recipe, device, rng)
+        wanted = np.column_stack([figures.target[rows], self._weights[rows], figures.phase[rows]])
+        mixed, wanted_mixed = mixup(
+            crops, torch.from_numpy(wanted).to(device), recipe.mixup.alpha, rng
+        )
         metric, domain = bool(recipe.metric.weight), bool(recipe.domain.weight)
-        if not metric and not domain:
-            return [], rows, figures.domain[rows]
-        rng = np.random.default_rng(seed_of(recipe, self._member, 3, step))
+        unmixed_as_well = (metric or domain) and bool(recipe.mixup.alpha)
         half = rows[: max(1, len(rows) // 2)]
-        further, unmixed = [], [rows]
-        if recipe.mixup.alpha:
-            further, unmixed = [crops[: len(half)]], [half]
+        again, again_rows, there = [], [], rows[:0]
+        if unmixed_as_well:
+            again.append(crops[: len(half)])
+            again_rows.append(half)
+        rng = np.random.default_rng(seed_of(recipe, self._member, 3, step))
         if metric:
-            further.append(augmented_crops(self._windows.batch(half), recipe, device, rng))
-            unmixed.append(half)
-        labelled = np.concatenate(unmixed)
-        domains = [figures.domain[labelled]]
+            again.append(augmented_crops(self._windows.batch(half), recipe, device, rng))
+            again_rows.append(half)
         if domain and self._unlabelled is not None:
             others = self._unlabelled
             count = max(1, round(UNLABELLED_SHARE * len(rows)))
             chosen = rng.integers(0, len(others.domain), count)
-            further.append(augmented_crops(others.windows.batch(chosen), recipe, device, rng))
-            domains.append(others.domain[chosen])
-        return further, labelled, np.concatenate(domains)
+            again.append(augmented_crops(others.windows.batch(chosen), recipe, device, rng))
+            there = others.domain[chosen]
+        return _Shown(
+            mixed=mixed,
+            wanted=wanted_mixed,
+            rows=rows,
+            again=torch.cat(again) if again else crops[:0],
+            again_rows=np.concatenate([rows[:0], *again_rows]),
+            unlabelled=there,
+            batch_is_unmixed=not unmixed_as_well,
+        )
+
+    def _gradients(self, shown: _Shown, strength: float) -> dict[str, float]:
+        """Add up the gradients of a batch; return the loss and its parts, before weighting."""
+        recipe = self._recipe
+        weights = {
+            "class": 1.0,
+            "phase": recipe.phase.weight,
+            "metric": recipe.metric.weight,
+            "domain": recipe.domain.weight,
+        }
+        self._network.train()
+        totals: dict[str, float] = {}
+        for number, piece in enumerate(shown.pieces(self._pieces), start=1):
+            with self._fabric.no_backward_sync(self._network, enabled=number < self._pieces):
+                parts = self._losses(piece, strength)
+                share = len(piece.rows) / len(shown.rows)
+                loss = sum((weights[name] * part for name, part in parts.items()), torch.zeros(()))
+                self._fabric.backward(loss * share)
+            for name, part in {"loss": loss, **parts}.items():
+                totals[name] = totals.get(name, 0.0) + float(part.detach()) * share
+        return totals if len(totals) > 2 else {"loss": totals["loss"]}
+
+    def _losses(self, shown: _Shown, strength: float) -> dict[str, torch.Tensor]:
+        """Return the mean of each loss over what is shown, each a scalar."""
+        recipe, figures, device = self._recipe, self._figures, self._fabric.device
+        target, weight, phase = shown.wanted[:, 0], shown.wanted[:, 1], shown.wanted[:, 2:]
+        labelled = shown.again_rows
+        if shown.batch_is_unmixed:
+            labelled = np.concatenate([shown.rows, labelled])
+        domain = np.concatenate([figures.domain[labelled], shown.unlabelled])
+        batch = torch.cat([shown.mixed, shown.again]) if len(shown.again) else shown.mixed
+        found = self._network(
+            batch.contiguous(memory_format=torch.channels_last), len(domain), strength
+        )
+        logit = found.logit[: len(target)]
+        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.of(logit)
+        parts = {"class": (weight * focal_loss(logit, target, gamma)).mean()}
+        if found.phase is not None:
+            parts["phase"] = phase_loss(found.phase[: len(target)], phase)
+        if found.projection is not None:
+            atypical, anchor, slide = (
+                torch.from_numpy(values[labelled]).to(device)
+                for values in (figures.atypical, figures.unanimous, figures.slide)
+            )
+            points = found.projection[: len(labelled)]
+            parts["metric"] = contrastive_loss(
+                points, atypical, anchor, slide, recipe.metric.temperature
+            )
+        if found.domain is not None:
+            parts["domain"] = domain_loss(found.domain, torch.from_numpy(domain).to(device))
+        return parts
 
     def rates(self) -> dict[str, float]:
         """Return the learning rate of the first group of parameters."""
