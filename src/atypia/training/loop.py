@@ -184,7 +184,7 @@ def train_member(
     journal.close()
     logit, phase = work.look_at_held_out()
     result = Member(
-        state=work.trainee.averaged.saved_state(),
+        state=work.trainee.kept_state(),
         held_out=held_out,
         logit=logit,
         phase=phase,
@@ -270,8 +270,8 @@ class _Work:
         rows = self._held_out
         if not len(rows):
             return np.empty(0, dtype=np.float32), np.empty((0, 0), dtype=np.float32)
-        kept = self.trainee.averaged
-        found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=exact)
+        with self.trainee.averaged() as kept:
+            found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=exact)
         phase = torch.empty(len(rows), 0) if found.phase is None else found.phase
         return found.logit.numpy(), phase.numpy()
 
@@ -312,8 +312,8 @@ class _Work:
         rows, figures = self._probed, self._figures
         if len(np.unique(figures.domain[rows])) < 2:
             return None
-        kept = self.trainee.averaged
-        found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=False)
+        with self.trainee.averaged() as kept:
+            found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=False)
         return domain_probe(found.embedding.numpy(), figures.domain[rows], figures.case[rows])
 
 

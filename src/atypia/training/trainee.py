@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from timm.utils.model_ema import ModelEmaV3
 
 from atypia.data.crops import Windows
 from atypia.errors import AtypiaError
 from atypia.models.classifier import Classifier
 from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
 from atypia.training.adaptive_gamma import AdaptiveGamma
+from atypia.training.averaging import Averaging
 from atypia.training.batches import augmented_crops
 from atypia.training.figures import TrainingFigures, UnlabelledFigures
 from atypia.training.losses.domain import domain_loss, reversal_strength
@@ -108,7 +109,7 @@ class Trainee:
             keep_freed_memory()
             depthwise_in_float32(network)
         self._network, self._optimizer = fabric.setup(network, _optimizer(network, recipe))
-        self._ema = ModelEmaV3(self.current, decay=recipe.ema.decay, use_warmup=True)
+        self._averaging = Averaging(self.current, recipe.ema.decay)
         self._pieces = 1
         self.gamma = AdaptiveGamma(recipe.focal) if recipe.focal.adaptive else None
         self._weights = np.ones(len(figures.target), dtype=np.float32)
@@ -121,12 +122,14 @@ class Trainee:
         assert isinstance(module, Classifier)
         return module
 
-    @property
-    def averaged(self) -> Classifier:
-        """The classifier to keep: averaged over training where `ema` is on."""
-        module = self._ema.module if self._recipe.ema.decay else self.current
-        assert isinstance(module, Classifier)
-        return module
+    def averaged(self) -> AbstractContextManager[Classifier]:
+        """Hold the classifier as it is to be kept: averaged over training where `ema` is on."""
+        return self._averaging.applied()
+
+    def kept_state(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that a bundle keeps, on the CPU."""
+        with self.averaged() as kept:
+            return {name: tensor.clone() for name, tensor in kept.saved_state().items()}
 
     def step(self, rows: Rows, step: int, steps: int) -> dict[str, float]:
         """Take one step on some figures; return the loss and its parts, before weighting.
@@ -161,7 +164,7 @@ class Trainee:
         _set_rates(self._optimizer, recipe, step, steps)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        self._ema.update(self.current, step)
+        self._averaging.update(step)
         return parts
 
     def _shown(self, rows: Rows, step: int, rng: np.random.Generator) -> _Shown:
@@ -260,21 +263,28 @@ class Trainee:
         return {"learning_rate": float(self._optimizer.param_groups[0]["lr"])}
 
     def state(self) -> dict[str, Any]:
-        """Return all of it, for a checkpoint."""
+        """Return all that training has changed, for a checkpoint."""
+        module = self._network.module
+        trained = {name: one for name, one in module.named_parameters() if one.requires_grad}
         return {
-            "network": self._network.module.state_dict(),
-            "ema": self._ema.module.state_dict(),
+            "network": trained if self._partly_frozen else module.state_dict(),
+            "averaging": self._averaging.state(),
             "optimizer": self._optimizer.state_dict(),
             "gamma": None if self.gamma is None else self.gamma.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load what `state` gave."""
-        self._network.module.load_state_dict(state["network"])
-        self._ema.module.load_state_dict(state["ema"])
+        self._network.module.load_state_dict(state["network"], strict=not self._partly_frozen)
+        self._averaging.load_state(state["averaging"])
         self._optimizer.load_state_dict(state["optimizer"])
         if self.gamma is not None:
             self.gamma.load_state(state["gamma"])
+
+    @property
+    def _partly_frozen(self) -> bool:
+        """A frozen backbone comes from its own file, and is not copied into checkpoints."""
+        return self._recipe.adapter.kind != "full"
 
 
 def seed_of(recipe: Recipe, *parts: int) -> int:
