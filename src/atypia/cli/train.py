@@ -45,11 +45,13 @@ def train(
     from atypia.cli.progress import progress_bars
     from atypia.cli.shares import print_shares
     from atypia.cli.summary import print_probe, print_summary
+    from atypia.training.devices import is_main_process
     from atypia.training.recipe import read_recipe
     from atypia.workflows.train import expected_shares
     from atypia.workflows.train import train as run
 
-    console = Console()
+    main = is_main_process()
+    console = Console(quiet=not main)
     settings = read_recipe(recipe, changes or ())
     table = opened(source, layout, mpp, column)
     unlabelled = None if adapt_to is None else opened(adapt_to, None, mpp, None)
@@ -64,6 +66,8 @@ def train(
             threads=threads,
             on_progress=on_progress,
         )
+    if not main:
+        return
     print_summary(result.judgement, console)
     print_probe(result.story)
     for name, path in (

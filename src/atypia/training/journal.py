@@ -13,8 +13,17 @@ from atypia.files import write_text
 class Journal:
     """Metrics over steps, in `metrics.jsonl` and as TensorBoard events, of one member."""
 
-    def __init__(self, folder: Path, from_step: int) -> None:
-        """Open the record, forgetting what was written after the step training resumes from."""
+    def __init__(self, folder: Path, from_step: int, *, silent: bool = False) -> None:
+        """Open the record, forgetting what was written after the step training resumes from.
+
+        Args:
+            folder: of the member.
+            from_step: training resumes after it.
+            silent: another process keeps the record.
+        """
+        self._silent = silent
+        if silent:
+            return
         self._path = folder / "metrics.jsonl"
         kept: list[str] = []
         if self._path.is_file():
@@ -26,6 +35,8 @@ class Journal:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Record values after a step."""
+        if self._silent:
+            return
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
@@ -33,4 +44,5 @@ class Journal:
 
     def close(self) -> None:
         """Flush the TensorBoard events."""
-        self._events.close()
+        if not self._silent:
+            self._events.close()

@@ -150,13 +150,9 @@ def train_member(
 
     held_out_every = math.ceil(epochs / HELD_OUT_CURVE_POINTS)
     checkpoint = folder / "checkpoint.pt"
-    found = load_checkpoint(checkpoint, identity)
-    first, seconds, losses = 0, 0.0, []
-    if found is not None:
-        work.load_state(found["work"])
-        first, seconds, losses = found["step"], found["seconds"], found["losses"]
+    first, seconds, losses = _resumed(work, checkpoint, identity)
     folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder, first)
+    journal = Journal(folder, first, silent=not fabric.is_global_zero)
     clock = time.monotonic()
     saved_at = clock
     for step in range(first, steps):
@@ -175,7 +171,8 @@ def train_member(
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             took = seconds + time.monotonic() - clock
             place = {"identity": identity, "step": step + 1, "seconds": took, "losses": losses}
-            save_checkpoint(checkpoint, {**place, "work": work.state()})
+            if fabric.is_global_zero:
+                save_checkpoint(checkpoint, {**place, "work": work.state()})
             saved_at = time.monotonic()
         on_progress(Progress(step + 1, steps, loss, work.gamma))
     probe = work.domain_probe()
@@ -192,8 +189,10 @@ def train_member(
         probe=probe,
         seconds=seconds + time.monotonic() - clock,
     )
-    _keep(folder, identity, result)
-    checkpoint.unlink(missing_ok=True)
+    if fabric.is_global_zero:
+        _keep(folder, identity, result)
+        checkpoint.unlink(missing_ok=True)
+    fabric.barrier()
     return result
 
 
@@ -315,6 +314,17 @@ class _Work:
         with self.trainee.averaged() as kept:
             found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=False)
         return domain_probe(found.embedding.numpy(), figures.domain[rows], figures.case[rows])
+
+
+def _resumed(
+    work: _Work, checkpoint: Path, identity: str
+) -> tuple[int, float, list[dict[str, float]]]:
+    """Load a checkpoint, if there is one; return its step, seconds, and losses of the epoch."""
+    found = load_checkpoint(checkpoint, identity)
+    if found is None:
+        return 0, 0.0, []
+    work.load_state(found["work"])
+    return found["step"], found["seconds"], found["losses"]
 
 
 def _means(parts: list[dict[str, float]]) -> dict[str, float]:

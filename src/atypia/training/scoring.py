@@ -30,6 +30,8 @@ def look_at(
 ) -> Output:
     """Return what a network says of some figures, on the CPU; it is left in evaluation mode.
 
+    Processes that train together each look at a share, and all get the whole.
+
     Args:
         network: to ask.
         windows: of all figures.
@@ -39,14 +41,25 @@ def look_at(
         exact: in float32, for scores that are kept; else in the precision of training.
     """
     network.eval()
+    world = fabric.world_size
+    own = np.resize(rows, world * -(-len(rows) // world))[fabric.global_rank :: world]
     outputs: list[Output] = []
-    for start in range(0, len(rows), SCORE_BATCH):
-        crops = plain_crops(windows.batch(rows[start : start + SCORE_BATCH]), recipe, fabric.device)
+    for start in range(0, len(own), SCORE_BATCH):
+        crops = plain_crops(windows.batch(own[start : start + SCORE_BATCH]), recipe, fabric.device)
         with nullcontext() if exact else fabric.autocast():
             outputs.append(network(crops))
+
+    def whole(parts: list[torch.Tensor]) -> torch.Tensor:
+        shares = torch.cat(parts)
+        if world > 1:
+            every = [torch.empty_like(shares) for _ in range(world)]
+            torch.distributed.all_gather(every, shares)
+            shares = torch.stack(every, dim=1).flatten(0, 1)[: len(rows)]
+        return shares.cpu()
+
     phases = [one.phase for one in outputs if one.phase is not None]
     return Output(
-        torch.cat([one.logit for one in outputs]).cpu(),
-        torch.cat([one.embedding for one in outputs]).cpu(),
-        torch.cat(phases).cpu() if phases else None,
+        whole([one.logit for one in outputs]),
+        whole([one.embedding for one in outputs]),
+        whole(phases) if phases else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +110,7 @@ class Trainee:
             depthwise_in_float32(network)
         self._network, self._optimizer = fabric.setup(network, _optimizer(network, recipe))
         self._averaging = Averaging(self.current, recipe.ema.decay)
-        self._pieces = 1
+        self._pieces, self._fits = 1, False
         self.gamma = AdaptiveGamma(recipe.focal) if recipe.focal.adaptive else None
         self._weights = np.ones(len(figures.target), dtype=np.float32)
         self._weights[rows] = class_weights(figures.cell[rows], recipe.focal.beta)
@@ -143,29 +143,71 @@ class Trainee:
         """
         recipe, fabric = self._recipe, self._fabric
         seed = seed_of(recipe, self._member, 2, step)
-        shown = self._shown(rows, step, np.random.default_rng(seed))
+        whole = self._shown(rows, step, np.random.default_rng(seed))
+        shown = list(whole.pieces(fabric.world_size))[fabric.global_rank]
+        strength = reversal_strength(step / steps)
+        if fabric.world_size > 1 and not self._fits:
+            self._make_fit(shown, strength)
         while True:
             torch.manual_seed(seed)  # dropout draws from the global generator
             try:
-                parts = self._gradients(shown, reversal_strength(step / steps))
+                parts = self._gradients(shown, strength)
                 break
             except torch.OutOfMemoryError as fault:
-                if self._pieces >= len(rows):
-                    raise AtypiaError(
-                        f"{fabric.device}: not enough memory for one figure of "
-                        f"{recipe.backbone.input_px} px; give a smaller backbone.input_px, or "
-                        "--device cpu"
-                    ) from fault
+                if fabric.world_size > 1 or self._pieces >= len(rows):
+                    raise self._no_memory() from fault
             # Outside the handler: what the failed batch held is let go first.
-            self._optimizer.zero_grad()
-            torch.cuda.empty_cache()
+            self._let_go()
             self._pieces *= 2
         fabric.clip_gradients(self._network, self._optimizer, max_norm=recipe.schedule.clip)
         _set_rates(self._optimizer, recipe, step, steps)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._averaging.update(step)
+        if fabric.world_size > 1:
+            parts = dict(zip(parts, self._over_all(list(parts.values()), "mean"), strict=True))
         return parts
+
+    def _make_fit(self, shown: _Shown, strength: float) -> None:
+        """Find, before the first step of several processes, pieces that fit into every memory.
+
+        Later it would be too late: a process that starts again would leave the others waiting for
+        its gradients. What is computed here is thrown away.
+        """
+        buffers = [buffer.clone() for buffer in self._network.module.buffers()]
+        while not self._fits:
+            try:
+                with self._fabric.no_backward_sync(self._network):
+                    self._gradients(shown, strength)
+                failed = 0.0
+            except torch.OutOfMemoryError:
+                failed = 1.0
+            self._let_go()
+            self._fits = self._over_all([failed], "max") == [0.0]
+            if not self._fits:
+                if self._pieces >= len(shown.rows):
+                    raise self._no_memory()
+                self._pieces *= 2
+        for buffer, before in zip(self._network.module.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+
+    def _over_all(self, values: list[float], how: Literal["mean", "max"]) -> list[float]:
+        """Return the mean or the greatest of each value over all processes."""
+        own = torch.tensor(values, device=self._fabric.device)
+        found = self._fabric.all_reduce(own, reduce_op=how)
+        assert isinstance(found, torch.Tensor)
+        return [float(value) for value in found]
+
+    def _let_go(self) -> None:
+        self._optimizer.zero_grad()
+        torch.cuda.empty_cache()
+
+    def _no_memory(self) -> AtypiaError:
+        return AtypiaError(
+            f"{self._fabric.device}: not enough memory for one figure of "
+            f"{self._recipe.backbone.input_px} px; give a smaller backbone.input_px, or "
+            "--device cpu"
+        )
 
     def _shown(self, rows: Rows, step: int, rng: np.random.Generator) -> _Shown:
         """Prepare what the network is shown in a step.
@@ -219,7 +261,8 @@ class Trainee:
         self._network.train()
         totals: dict[str, float] = {}
         for number, piece in enumerate(shown.pieces(self._pieces), start=1):
-            with self._fabric.no_backward_sync(self._network, enabled=number < self._pieces):
+            unfinished = number < self._pieces
+            with self._fabric.no_backward_sync(self._network, enabled=unfinished):
                 parts = self._losses(piece, strength)
                 share = len(piece.rows) / len(shown.rows)
                 loss = sum((weights[name] * part for name, part in parts.items()), torch.zeros(()))

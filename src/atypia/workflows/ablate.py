@@ -12,14 +12,14 @@ import torch
 
 from atypia.data.domains import short_domain_names
 from atypia.data.table import FigureTable
-from atypia.errors import AtypiaError
 from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
 from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown
 from atypia.evaluation.plots import svg_bytes
 from atypia.files import write_text, written_whole
 from atypia.training.ablation import Plan
-from atypia.workflows.ablation_bench import Bench, Device, Job, OnProgress, alone, in_workers
+from atypia.training.devices import Device, require_device
+from atypia.workflows.ablation_bench import Bench, Job, OnProgress, alone, in_workers
 from atypia.workflows.ablation_runs import RunLine, append_run
 
 
@@ -80,8 +80,7 @@ def ablate(
     Raises:
         AtypiaError: the figures or what lies in `out` do not fit the plan; nothing was trained.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise AtypiaError("--device cuda: no CUDA device is usable; `atypia doctor` says why")
+    require_device(device)  # refused here, not once for every run
     if threads is None and workers > 1:
         threads = max(1, torch.get_num_threads() // workers)
     bench = Bench.of(table, Path(out), device, threads)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import multiprocessing
 import os
 import re
@@ -15,12 +14,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 
 import atypia
 from atypia.data.crops import Windows, decode_windows
@@ -31,6 +28,7 @@ from atypia.errors import AtypiaError, TableError
 from atypia.files import write_text
 from atypia.training.ablation import Plan
 from atypia.training.augment import window_um
+from atypia.training.devices import Device, open_fabric
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import train_member
 from atypia.training.recipe import Recipe, to_toml
@@ -43,7 +41,6 @@ from atypia.workflows.ablation_runs import (
     read_runs,
 )
 
-Device = Literal["auto", "cpu", "cuda"]
 Ints = npt.NDArray[np.int64]
 # Called with what is being done, how far it is, how far it goes, and what to show beside it.
 OnProgress = Callable[[str, int, int, str], None]
@@ -183,8 +180,7 @@ class Bench:
         """
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on every start
-        fabric = Fabric(accelerator=self.device, devices=1, precision=job.recipe.schedule.precision)
+        fabric = open_fabric(self.device, job.recipe.schedule)
         left, held = self.left_out == job.fold, self.held_out == job.fold
         member = train_member(
             job.recipe,

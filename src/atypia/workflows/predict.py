@@ -52,6 +52,7 @@ def predict(
     batch_size: int | None = None,
     threads: int | None = None,
     members: int | None = None,
+    weights: Path | str | None = None,
     device: Device = "auto",
     precision: Literal["auto"] | Precision = "auto",
     say: Callable[[str], None] = _to_stderr,
@@ -70,6 +71,8 @@ def predict(
         batch_size: figures the network sees at once.
         threads: of the CPU; none takes as many as torch would.
         members: use the first so many networks of an ensemble; none takes all.
+        weights: file or folder of the backbone's weights, where the bundle holds an adapter to it;
+            none takes them from the package or the local Hugging Face cache.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         say: is given a line for each figure that fails and for an assumed mpp, at once.
@@ -86,7 +89,12 @@ def predict(
     sources = open_sources([Path(path) for path in paths], mpp=mpp, layout=layout)
     folder = default_bundle() if bundle is None else Path(bundle)
     predictor = Predictor.load(
-        folder, device=device, precision=precision, threads=threads, members=members
+        folder,
+        device=device,
+        precision=precision,
+        threads=threads,
+        members=members,
+        weights=weights,
     )
     mpp_from = Counter(chain.from_iterable(source.mpp_sources for source in sources))
     total = mpp_from.total()

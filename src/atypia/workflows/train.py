@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
@@ -33,6 +30,7 @@ from atypia.evaluation.training_story import TrainingStory
 from atypia.files import write_text, written_whole
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.augment import window_um
+from atypia.training.devices import Device, open_fabric
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, training_figures
 from atypia.training.loop import Member, Progress, train_member
 from atypia.training.recipe import Recipe, read_recipe, to_toml
@@ -74,7 +72,7 @@ def train(
     out: Path | str,
     *,
     adapt_to: FigureTable | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     threads: int | None = None,
     on_progress: OnProgress = _silent,
 ) -> TrainingRun:
@@ -100,24 +98,25 @@ def train(
     out = Path(out)
     if threads is not None:
         torch.set_num_threads(threads)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise AtypiaError("--device cuda: no CUDA device is usable; `atypia doctor` says why")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on every start
-    fabric = Fabric(accelerator=device, devices=1, precision=recipe.schedule.precision)
+    fabric = open_fabric(device, recipe.schedule)
+    if not fabric.is_global_zero:
+        on_progress = _silent
     further = [] if adapt_to is None else list(map(str, np.unique(domain_names(adapt_to.frame))))
     figures = training_figures(table, recipe.soft_labels, further)
     folds, names = _folds(table, figures, recipe)
     _require_both_classes(figures, folds, names)
     there = None if adapt_to is None else _domains_of(adapt_to, figures)
     _require_components_work(recipe, figures, folds, names, there)
-    out.mkdir(parents=True, exist_ok=True)
-    _keep_recipe(out, recipe)
-    windows = _windows(table, recipe, out, "reading crops", on_progress)
-    unlabelled = None
-    if adapt_to is not None and there is not None:
-        unlabelled = UnlabelledFigures(
-            _windows(adapt_to, recipe, out, "reading crops to adapt to", on_progress), there
-        )
+    with fabric.rank_zero_first():  # the others find the windows on disk
+        out.mkdir(parents=True, exist_ok=True)
+        _keep_recipe(out, recipe)
+        windows = _windows(table, recipe, out, "reading crops", on_progress)
+        unlabelled = None
+        if adapt_to is not None and there is not None:
+            task = "reading crops to adapt to"
+            unlabelled = UnlabelledFigures(
+                _windows(adapt_to, recipe, out, task, on_progress), there
+            )
     identity = _identity(table, recipe, folds, adapt_to)
     folders = [out / "folds" / str(fold) for fold in range(len(names))]
     members = []
@@ -145,9 +144,6 @@ def train(
     logits = _out_of_fold(members, len(figures.truth))
     fitted = cross_fitted(logits, figures.truth, figures.truth, folds, figures.case)
     predictions = _predictions(table, logits, folds, fitted, _phases_of(members, figures))
-    out_of_fold = out / "out_of_fold.csv"
-    with written_whole(out_of_fold) as partial:
-        predictions.to_csv(partial, index=False)
     judgement = judge(check_predictions(predictions), table)
     calibration = fit_calibration(
         logits,
@@ -156,25 +152,30 @@ def train(
         figures.case,
         fitted_on=f"out-of-fold scores of {len(logits)} figures, folds by {recipe.folds.scheme}",
     )
-    bundle = out / "bundle"
-    phases = figures.phases if recipe.phase.weight else []
-    _save(bundle, recipe, table, members, calibration, judgement, tuple(phases))
-    record = run_record(table, recipe, members, started, fabric)
-    write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
-    metrics = json.dumps(judgement.to_dict(), indent=2, ensure_ascii=False)
-    write_text(out / "metrics.json", metrics + "\n")
-    report = out / "report.html"
     story = training_story(members, names, folders, figures)
-    write_report(
-        report,
-        judgement,
-        table,
-        title=f"{recipe.name}: out-of-fold scores",
-        facts=run_facts(recipe, figures, names, adapt_to),
-        training=story,
+    result = TrainingRun(
+        out / "bundle", out / "out_of_fold.csv", out / "report.html", judgement, story
     )
+    if fabric.is_global_zero:
+        with written_whole(result.out_of_fold) as partial:
+            predictions.to_csv(partial, index=False)
+        phases = figures.phases if recipe.phase.weight else []
+        _save(result.bundle, recipe, table, members, calibration, judgement, tuple(phases))
+        record = run_record(table, recipe, members, started, fabric)
+        write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
+        metrics = json.dumps(judgement.to_dict(), indent=2, ensure_ascii=False)
+        write_text(out / "metrics.json", metrics + "\n")
+        write_report(
+            result.report,
+            judgement,
+            table,
+            title=f"{recipe.name}: out-of-fold scores",
+            facts=run_facts(recipe, figures, names, adapt_to),
+            training=story,
+        )
+    fabric.barrier()
     on_progress("judging", 1, 1, "")
-    return TrainingRun(bundle, out_of_fold, report, judgement, story)
+    return result
 
 
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:

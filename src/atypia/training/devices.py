@@ -1,0 +1,79 @@
+"""Where a training runs: one device, or the processes that torchrun or SLURM has started."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+from atypia.errors import AtypiaError, RecipeError
+from atypia.training.recipe import ScheduleSection
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def open_fabric(device: Device, schedule: ScheduleSection) -> Fabric:
+    """Return what a training runs on, launched.
+
+    Processes that torchrun or `srun` has started train together: each looks at its share of every
+    batch, and gradients are averaged (DistributedDataParallel).
+
+    Args:
+        device: auto, cpu or cuda.
+        schedule: of the recipe, for precision and batch.
+
+    Raises:
+        AtypiaError: CUDA is asked for and there is none.
+        RecipeError: the batch cannot be divided among the processes.
+    """
+    require_device(device)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on every start
+    processes, nodes = _processes()
+    if processes == 1:
+        return Fabric(accelerator=device, devices=1, precision=schedule.precision)
+    if schedule.batch_size % processes:
+        raise RecipeError(
+            f"schedule.batch_size {schedule.batch_size} cannot be divided among {processes} "
+            f"processes; give a multiple of {processes}"
+        )
+    fabric = Fabric(
+        accelerator=device,
+        strategy="ddp",
+        devices=processes // nodes,
+        num_nodes=nodes,
+        precision=schedule.precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def require_device(device: Device) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        AtypiaError: CUDA is asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise AtypiaError("--device cuda: no CUDA device is usable; `atypia doctor` says why")
+
+
+def is_main_process() -> bool:
+    """Tell whether this process is the one that writes and prints."""
+    if TorchElasticEnvironment.detect():
+        return os.environ["RANK"] == "0"
+    return not SLURMEnvironment.detect() or os.environ.get("SLURM_PROCID", "0") == "0"
+
+
+def _processes() -> tuple[int, int]:
+    """Return how many processes train together, and on how many nodes."""
+    if TorchElasticEnvironment.detect():
+        world = int(os.environ["WORLD_SIZE"])
+        return world, world // int(os.environ["LOCAL_WORLD_SIZE"])
+    if SLURMEnvironment.detect():
+        return int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_NNODES"])
+    return 1, 1
