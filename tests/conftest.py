@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from atypia.models.backbones.registry import BackboneSpec
 
 AMI_BR = Path(__file__).resolve().parents[2] / "shared" / "data" / "ami-br"
 
@@ -66,3 +70,37 @@ def crop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
         coarse.resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
     return folder
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty Hugging Face cache and no connection, whatever this machine has; the cache."""
+    import huggingface_hub.constants as hub
+
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, no_hub: Path) -> BackboneSpec:
+    """A small vision transformer under the key `stand-in`, published like the large ones."""
+    from atypia.models.backbones import registry
+
+    spec = registry.BackboneSpec(
+        key="stand-in",
+        architecture="vit_tiny_patch16_224",
+        arguments={"depth": 2, "embed_dim": 48, "reg_tokens": 2},
+        parameters=100_000,
+        embedding=96,
+        pooling="token+mean",
+        input_px=64,
+        patch_px=16,
+        repository="someone/stand-in",
+        licence="none",
+        access="gated",
+        citation="nobody",
+    )
+    registry.backbone_keys()
+    monkeypatch.setitem(registry._SPECS, spec.key, spec)
+    return spec

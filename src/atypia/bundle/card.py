@@ -83,7 +83,7 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 
 {licence.strip()}
 
-Backbone: {spec.licence}.
+Backbone: {spec.told("licence")}.
 """
 
 

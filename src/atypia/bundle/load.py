@@ -14,8 +14,10 @@ from atypia.bundle.manifest import CALIBRATION_NAME, BundleManifest, read_manife
 from atypia.bundle.verify import bundle_hash, require_intact
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
-from atypia.models.backbones.registry import backbone_spec
+from atypia.files import sha256
+from atypia.models.backbones.registry import BackboneSpec, backbone_spec
 from atypia.models.classifier import Classifier, build_classifier
+from atypia.models.weights import find_weights
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,19 @@ class Bundle:
     sha256: str
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path, weights: Path | None = None) -> Bundle:
     """Load a bundle after comparing every file of it with its hash.
+
+    Args:
+        folder: of the bundle.
+        weights: file or folder of the backbone's weights, where the bundle holds an adapter; none
+            takes them from the package or the local Hugging Face cache.
 
     Raises:
         BundleError: a file is changed, missing or not listed, a field is faulty, the format is
-            newer than this atypia, or the weights do not fit the network.
-        AtypiaError: the backbone is not known.
+            newer than this atypia, the weights do not fit the network, or the backbone's weights
+            are others than those it was trained on.
+        AtypiaError: the backbone or its weights are not known here.
     """
     require_intact(folder)
     manifest = read_manifest(folder)
@@ -51,10 +59,11 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder}: embeddings are pooled as {manifest.pooling!r}, but here {spec.key} pools "
             f"as {spec.pooling!r}; use the atypia that made the bundle, or train it again"
         )
+    file = _backbone_weights(folder, manifest, spec, weights)
     return Bundle(
         manifest,
         read_calibration(folder),
-        tuple(_load_member(folder / member, manifest) for member in manifest.members),
+        tuple(_load_member(folder / member, manifest, file) for member in manifest.members),
         bundle_hash(folder),
     )
 
@@ -80,7 +89,27 @@ def read_calibration(folder: Path) -> Calibration:
         raise BundleError(f"{path}: {fault}; fetch or train the bundle again") from fault
 
 
-def _load_member(path: Path, manifest: BundleManifest) -> Classifier:
+def _backbone_weights(
+    folder: Path, manifest: BundleManifest, spec: BackboneSpec, given: Path | None
+) -> Path | None:
+    """Return the file of the backbone's weights, none where none is needed."""
+    if manifest.adapter.kind == "full":
+        if given is not None:
+            raise AtypiaError(f"{given}: {folder} holds all its weights; leave out --weights")
+        return None
+    file = find_weights(spec, given)
+    if file is not None and manifest.weights_sha256:
+        found = sha256(file)
+        if found != manifest.weights_sha256:
+            raise BundleError(
+                f"{folder}: was trained on other weights of {spec.key} than {file} (sha256 "
+                f"{manifest.weights_sha256[:12]}..., this is {found[:12]}...); give those with "
+                "--weights, or train the bundle again"
+            )
+    return file
+
+
+def _load_member(path: Path, manifest: BundleManifest, weights: Path | None) -> Classifier:
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as fault:
@@ -99,6 +128,8 @@ def _load_member(path: Path, manifest: BundleManifest) -> Classifier:
         # With `full`, every tensor comes from the bundle.
         pretrained=manifest.adapter.kind != "full",
         phases=len(manifest.phases),
+        input_px=manifest.input_px,
+        weights=weights,
     )
     try:
         member.load_saved_state(state)

@@ -23,6 +23,9 @@ _MEMBER = re.compile(r"members/(0|[1-9][0-9]*)\.safetensors")
 
 Channels = tuple[float, float, float]
 
+# A rule as bundles called it before rules had keys.
+_POOLING_BEFORE = {"mean over positions of the last feature map": "mean"}
+
 
 class BundleManifest(BaseModel):
     """What `bundle.json` holds.
@@ -58,10 +61,22 @@ class BundleManifest(BaseModel):
     phases: Annotated[
         tuple[str, ...], Field(description="order of the phase head's classes; empty without one")
     ] = ()
+    weights_sha256: Annotated[
+        str,
+        Field(
+            pattern=r"^([0-9a-f]{64})?$",
+            description="of the file of the backbone's weights, which lies outside of the bundle",
+        ),
+    ] = ""
     members: Annotated[
         tuple[str, ...],
         Field(min_length=1, description="files of weights; several are an ensemble"),
     ]
+
+    @field_validator("pooling")
+    @classmethod
+    def _pooling_has_a_key(cls, pooling: str) -> str:
+        return _POOLING_BEFORE.get(pooling, pooling)
 
     @field_validator("members")
     @classmethod

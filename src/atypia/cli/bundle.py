@@ -31,10 +31,13 @@ def show(folder: Folder) -> None:
     require_intact(folder)
     manifest, calibration = read_manifest(folder), read_calibration(folder)
     shown = Table(show_header=False, box=None)
+    shown.add_column()
+    shown.add_column(overflow="fold")  # a hash is longer than most screens are wide
     for name, value in (
         ("name", manifest.name),
         ("sha256", bundle_hash(folder)),
         ("backbone", f"{manifest.backbone}, {manifest.pooling}"),
+        ("weights", manifest.weights_sha256 or "none outside of the bundle and atypia's packages"),
         ("adapter", manifest.adapter.kind),
         ("members", len(manifest.members)),
         ("crop", f"{manifest.crop_um:g} um in {manifest.input_px} px"),

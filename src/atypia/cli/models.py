@@ -1,12 +1,15 @@
-"""`atypia models`: list, show."""
+"""`atypia models`: list, show, fetch."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The backbones: list, show.")
+app = typer.Typer(no_args_is_help=True, help="The backbones: list, show, fetch.")
+
+Key = Annotated[str, typer.Argument(help="As `atypia models list` names it.")]
 
 
 @app.command(name="list")
@@ -15,26 +18,22 @@ def list_() -> None:
 
     Example: atypia models list
     """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from atypia.models.backbones.registry import backbone_keys, backbone_spec
+    from atypia.models.weights import cached_weights
 
-    shown = Table(box=box.SIMPLE_HEAD)
-    for title in ("key", "embedding", "input", "licence", "access"):
-        shown.add_column(title, overflow="fold")
+    print(f"{'key':<12} {'parameters':>10} {'embedding':>10} {'input':>7}  weights   licence")
     for key in backbone_keys():
         spec = backbone_spec(key)
-        shown.add_row(key, str(spec.embedding), f"{spec.input_px} px", spec.licence, spec.access)
-    Console().print(shown, markup=False)
+        here = spec.packaged is not None or cached_weights(spec) is not None
+        print(
+            f"{key:<12} {spec.parameters / 1e6:>8,.0f} M {spec.embedding:>10} "
+            f"{spec.input_px:>4} px  {'here' if here else 'not here':<8}  {spec.told('licence')}"
+        )
 
 
 @app.command()
-def show(
-    key: Annotated[str, typer.Argument(help="As `atypia models list` names it.")],
-) -> None:
-    """Print all that is known of one backbone.
+def show(key: Key) -> None:
+    """Print all that is known of one backbone, and what of it is not verified.
 
     Example: atypia models show lite
     """
@@ -43,19 +42,67 @@ def show(
     from rich.text import Text
 
     from atypia.models.backbones.registry import backbone_spec
+    from atypia.models.vit import POOLING_WORDS
+    from atypia.models.weights import cached_weights
 
     spec = backbone_spec(key)
+    asks = {
+        "packaged": "comes with atypia; nothing to fetch",
+        "open": "open; nothing to accept",
+        "accept": "after accepting the conditions on its page",
+        "gated": "on request on its page, granted by hand",
+    }
+    mpp = " or ".join(f"{one:g}" for one in spec.mpp)
+    if spec.packaged is not None:
+        here = "inside a package"
+    else:
+        here = str(cached_weights(spec) or f"not here; atypia models fetch {key}")
+    unverified = spec.unverified
     shown = Table(show_header=False, box=None)
-    for name, value in (
-        ("key", spec.key),
-        ("embedding", f"{spec.embedding} values: {spec.pooling}"),
-        ("input", f"{spec.input_px} px"),
-        ("mean", ", ".join(f"{value:g}" for value in spec.mean)),
-        ("std", ", ".join(f"{value:g}" for value in spec.std)),
-        ("LoRA adapts", spec.lora_pattern),
-        ("licence", spec.licence),
-        ("access", spec.access),
-        ("cite", spec.citation),
+    for field, name, value in (
+        ("key", "key", spec.key),
+        ("architecture", "architecture", f"timm {spec.architecture}"),
+        ("parameters", "parameters", f"{spec.parameters / 1e6:,.1f} M, as published"),
+        ("embedding", "embedding", f"{spec.embedding} values: {POOLING_WORDS[spec.pooling]}"),
+        ("input_px", "input", f"{spec.input_px} px, or another multiple of {spec.patch_px}"),
+        ("mpp", "trained at", f"{mpp} um/px" if mpp else "not known"),
+        ("mean", "mean", ", ".join(f"{value:g}" for value in spec.mean)),
+        ("std", "std", ", ".join(f"{value:g}" for value in spec.std)),
+        ("lora_pattern", "LoRA adapts", spec.lora_pattern),
+        ("repository", "page", spec.page or "none"),
+        ("files", "files", ", ".join(spec.files) or "none"),
+        ("weights", "weights", here),
+        ("licence", "licence", spec.licence),
+        ("access", "access", asks[spec.access]),
+        ("citation", "cite", spec.citation),
     ):
-        shown.add_row(name, Text(value))
+        shown.add_row(name, Text(value + (" (not verified)" if field in unverified else "")))
     Console().print(shown)
+
+
+@app.command()
+def fetch(
+    key: Key,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the file, to carry to a machine without a connection; without it, "
+            "the Hugging Face cache.",
+        ),
+    ] = None,
+) -> None:
+    """Fetch a backbone's weights from the Hugging Face Hub: the only verb that goes online.
+
+    Cut off, it goes on where it stopped. Where conditions must be accepted, it needs HF_TOKEN.
+
+    Example: atypia models fetch h-optimus-0 --out weights
+    """
+    from atypia.files import sha256
+    from atypia.models.backbones.registry import backbone_spec
+    from atypia.models.fetch import fetch_weights
+
+    file = fetch_weights(backbone_spec(key), out)
+    typer.echo(f"{file} (sha256 {sha256(file)})")
+    if out is not None:
+        typer.echo(f"use it with --weights {out}")

@@ -28,6 +28,15 @@ def predict(
         Path | None,
         typer.Option("--bundle", metavar="DIR", help="The bundle, as `atypia train` writes it."),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE_OR_DIR",
+            help="The backbone's weights, as `atypia models fetch` gets them; without it, from the "
+            "Hugging Face cache.",
+        ),
+    ] = None,
     mpp: Annotated[
         float | None,
         typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what a table says."),
@@ -81,6 +90,7 @@ def predict(
             batch_size=batch_size,
             threads=threads,
             members=members,
+            weights=weights,
             device=device,
             precision=precision,
             on_progress=on_progress,

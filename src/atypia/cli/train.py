@@ -31,6 +31,14 @@ def train(
             "are needed or looked at, and --mpp holds for them too.",
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE_OR_DIR",
+            help="The backbone's published weights, as `atypia models fetch` gets them; without "
+            "it, from the Hugging Face cache.",
+        ),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
     ] = "auto",
@@ -62,6 +70,7 @@ def train(
             settings,
             out,
             adapt_to=unlabelled,
+            weights=weights,
             device=device,
             threads=threads,
             on_progress=on_progress,

@@ -101,6 +101,7 @@ class Predictor:
         precision: Literal["auto"] | Precision = "auto",
         threads: int | None = None,
         members: int | None = None,
+        weights: Path | str | None = None,
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
 
@@ -111,15 +112,19 @@ class Predictor:
             threads: CPU threads; none takes as many as torch would (OMP_NUM_THREADS is obeyed).
             members: use the first so many networks of an ensemble, which is faster; none takes
                 all of them.
+            weights: file or folder of the backbone's weights, where the bundle holds an adapter
+                to it; none takes them from the package or the local Hugging Face cache.
 
         Raises:
-            BundleError: the bundle is incomplete, changed or not understood.
-            AtypiaError: there is no such device, or `threads` or `members` is out of range.
+            BundleError: the bundle is incomplete, changed or not understood, or was trained on
+                other weights of the backbone.
+            AtypiaError: there is no such device, the backbone's weights are not here, or `threads`
+                or `members` is out of range.
         """
         if threads is not None and threads < 1:
             raise AtypiaError(f"threads {threads}: expected 1 or more")
         where = choose_device(device)
-        bundle = load_bundle(Path(folder))
+        bundle = load_bundle(Path(folder), None if weights is None else Path(weights))
         if members is not None and not 1 <= members <= len(bundle.members):
             raise AtypiaError(f"members {members}: {folder} holds 1 to {len(bundle.members)}")
         return cls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from atypia.errors import BundleError
 from atypia.models.adapters import AdapterConfig, adapt
 from atypia.models.backbones.registry import backbone_spec
+from atypia.models.weights import find_weights, pretrained_backbone
 
 
 class Output(NamedTuple):
@@ -115,6 +117,8 @@ def build_classifier(
     dropout: float = 0.0,
     pretrained: bool = True,
     phases: int = 0,
+    input_px: int | None = None,
+    weights: Path | None = None,
 ) -> Classifier:
     """Build a classifier on a registered backbone.
 
@@ -124,10 +128,18 @@ def build_classifier(
         dropout: on the embedding, before the head, in [0, 1).
         pretrained: load the backbone's published weights; not needed where all weights follow.
         phases: classes of a phase head; 0 builds none.
+        input_px: side of a crop; none takes the one the backbone was trained for.
+        weights: file or folder of the published weights; none takes them from the package or the
+            local Hugging Face cache.
 
     Raises:
-        AtypiaError: the backbone is unknown or the adapter does not fit it.
+        AtypiaError: the backbone is unknown, its weights are not here or not its own, it cannot
+            look at crops of this side, or the adapter does not fit it.
     """
     spec = backbone_spec(backbone_key)
-    backbone = adapt(spec.build(pretrained), spec, adapter)
+    if pretrained:
+        backbone = pretrained_backbone(spec, find_weights(spec, weights), input_px=input_px)
+    else:
+        backbone = spec.create(input_px)
+    backbone = adapt(backbone, spec, adapter)
     return Classifier(backbone, spec.embedding, spec.mean, spec.std, dropout, phases)

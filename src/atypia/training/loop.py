@@ -113,6 +113,7 @@ def train_member(
     fabric: Fabric,
     on_progress: Callable[[Progress], None],
     unlabelled: UnlabelledFigures | None = None,
+    weights: Path | None = None,
 ) -> Member:
     """Train one member on all figures but the held-out ones, and score these.
 
@@ -130,6 +131,7 @@ def train_member(
         fabric: device and precision, launched.
         on_progress: called after every step.
         unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
+        weights: file of the backbone's published weights, where they are a file.
 
     Raises:
         RecipeError: a component has nothing to work on in these figures.
@@ -142,7 +144,9 @@ def train_member(
     require_components_work(recipe, figures, rows, there)
     figures = fitted(figures, rows, recipe.soft_labels)
     rows, aside = set_aside(recipe, figures, rows)
-    work = _Work(recipe, windows, figures, rows, aside, held_out, member, fabric, unlabelled)
+    work = _Work(
+        recipe, windows, figures, rows, aside, held_out, member, fabric, unlabelled, weights
+    )
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     epochs = max(recipe.schedule.epochs, math.ceil(recipe.schedule.least_steps / steps_per_epoch))
@@ -210,10 +214,11 @@ class _Work:
         member: int,
         fabric: Fabric,
         unlabelled: UnlabelledFigures | None,
+        weights: Path | None,
     ) -> None:
         self._recipe, self._windows, self._figures = recipe, windows, figures
         self._fabric, self._aside, self._held_out = fabric, aside, held_out
-        self.trainee = Trainee(recipe, member, fabric, windows, figures, rows, unlabelled)
+        self.trainee = Trainee(recipe, member, fabric, windows, figures, rows, unlabelled, weights)
         self._weights = np.zeros(len(figures.target))
         self._weights[rows] = figure_weights(
             figures.domain[rows],

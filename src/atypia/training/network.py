@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -31,7 +32,9 @@ class Trained(NamedTuple):
 class TrainingNetwork(nn.Module):
     """Classifier, projection head and domain head in one forward pass."""
 
-    def __init__(self, recipe: Recipe, domains: int, phases: int) -> None:
+    def __init__(
+        self, recipe: Recipe, domains: int, phases: int, weights: Path | None = None
+    ) -> None:
         super().__init__()
         self.classifier: Classifier = build_classifier(
             recipe.backbone.key,
@@ -39,6 +42,8 @@ class TrainingNetwork(nn.Module):
             dropout=recipe.head.dropout,
             pretrained=recipe.backbone.pretrained,
             phases=phases if recipe.phase.weight else 0,
+            input_px=recipe.backbone.input_px,
+            weights=weights,
         )
         embedding = self.classifier.head.in_features
         self.projection = ProjectionHead(embedding) if recipe.metric.weight else None

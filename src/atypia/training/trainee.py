@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -88,6 +89,7 @@ class Trainee:
         figures: TrainingFigures,
         rows: Rows,
         unlabelled: UnlabelledFigures | None,
+        weights: Path | None = None,
     ) -> None:
         """Build the network, untrained.
 
@@ -99,11 +101,12 @@ class Trainee:
             figures: the same N figures.
             rows: that are trained on.
             unlabelled: figures of a laboratory to adapt to.
+            weights: file of the backbone's published weights, where they are a file.
         """
         self._recipe, self._member, self._fabric = recipe, member, fabric
         self._windows, self._figures, self._unlabelled = windows, figures, unlabelled
         torch.manual_seed(seed_of(recipe, member, 0))
-        network = TrainingNetwork(recipe, len(figures.domains), len(figures.phases))
+        network = TrainingNetwork(recipe, len(figures.domains), len(figures.phases), weights)
         network = network.to(memory_format=torch.channels_last)
         if fabric.device.type == "cpu":
             keep_freed_memory()

@@ -27,8 +27,9 @@ from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import check_predictions
 from atypia.evaluation.report import write_report
 from atypia.evaluation.training_story import TrainingStory
-from atypia.files import write_text, written_whole
+from atypia.files import sha256, write_text, written_whole
 from atypia.models.backbones.registry import backbone_spec
+from atypia.models.weights import find_weights
 from atypia.training.augment import window_um
 from atypia.training.devices import Device, open_fabric
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, training_figures
@@ -72,6 +73,7 @@ def train(
     out: Path | str,
     *,
     adapt_to: FigureTable | None = None,
+    weights: Path | str | None = None,
     device: Device = "auto",
     threads: int | None = None,
     on_progress: OnProgress = _silent,
@@ -87,17 +89,21 @@ def train(
         out: folder of the run.
         adapt_to: figures of a laboratory that the classifier shall work in, for the domain loss
             alone; labels and votes in it are not looked at.
+        weights: file or folder of the backbone's published weights; none takes them from the
+            package or the local Hugging Face cache.
         device: auto, cpu or cuda.
         threads: of the CPU; none takes what torch takes.
         on_progress: called often.
 
     Raises:
-        AtypiaError: the figures, the recipe and the run's folder do not fit each other.
+        AtypiaError: the figures, the recipe, the weights and the run's folder do not fit each
+            other, or the backbone's weights are not here.
     """
     started = datetime.now(UTC)
     out = Path(out)
     if threads is not None:
         torch.set_num_threads(threads)
+    file, weights_sha256 = _backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
     if not fabric.is_global_zero:
         on_progress = _silent
@@ -117,7 +123,7 @@ def train(
             unlabelled = UnlabelledFigures(
                 _windows(adapt_to, recipe, out, task, on_progress), there
             )
-    identity = _identity(table, recipe, folds, adapt_to)
+    identity = _identity(table, recipe, folds, adapt_to, weights_sha256)
     folders = [out / "folds" / str(fold) for fold in range(len(names))]
     members = []
     for fold, name in enumerate(names):
@@ -138,6 +144,7 @@ def train(
                 fabric=fabric,
                 on_progress=report_step,
                 unlabelled=unlabelled,
+                weights=file,
             )
         )
     on_progress("judging", 0, 1, "")
@@ -160,7 +167,16 @@ def train(
         with written_whole(result.out_of_fold) as partial:
             predictions.to_csv(partial, index=False)
         phases = figures.phases if recipe.phase.weight else []
-        _save(result.bundle, recipe, table, members, calibration, judgement, tuple(phases))
+        _save(
+            result.bundle,
+            recipe,
+            table,
+            members,
+            calibration,
+            judgement,
+            tuple(phases),
+            weights_sha256,
+        )
         record = run_record(table, recipe, members, started, fabric)
         write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
         metrics = json.dumps(judgement.to_dict(), indent=2, ensure_ascii=False)
@@ -188,6 +204,25 @@ def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
         domain_balance=recipe.sampling.domain_balance,
     )
     return cell_shares(figures.domain, figures.atypical, weights, figures.domains)
+
+
+def _backbone_weights(recipe: Recipe, given: Path | str | None) -> tuple[Path | None, str]:
+    """Find the backbone's published weights and hash them, before any work.
+
+    Returns:
+        The file and its SHA-256; none and "" where no file is needed.
+    """
+    spec = backbone_spec(recipe.backbone.key)
+    spec.require_input_px(recipe.backbone.input_px)
+    if not recipe.backbone.pretrained:
+        if given is not None:
+            raise AtypiaError(
+                f"{given}: backbone.pretrained is false, so no weights are read; leave out "
+                "--weights"
+            )
+        return None, ""
+    file = find_weights(spec, None if given is None else Path(given))
+    return file, "" if file is None else sha256(file)
 
 
 def _keep_recipe(out: Path, recipe: Recipe) -> None:
@@ -281,11 +316,13 @@ def _identity(
     recipe: Recipe,
     folds: npt.NDArray[np.int64],
     adapt_to: FigureTable | None,
+    weights_sha256: str,
 ) -> str:
-    """Hash what decides the weights: the recipe, the tables, and the folds."""
+    """Hash what decides the weights: recipe, tables, folds, the backbone's own weights."""
     text = to_toml(recipe) + table.frame.to_csv(index=False)
     if adapt_to is not None:
         text += adapt_to.frame.to_csv(index=False)
+    text += weights_sha256
     return hashlib.sha256(text.encode() + folds.tobytes()).hexdigest()
 
 
@@ -337,6 +374,7 @@ def _save(
     calibration: Calibration,
     judgement: Judgement,
     phases: tuple[str, ...],
+    weights_sha256: str,
 ) -> None:
     spec = backbone_spec(recipe.backbone.key)
     mpp = table.frame["mpp"]
@@ -352,6 +390,8 @@ def _save(
         std=spec.std,
         dropout=recipe.head.dropout,
         phases=phases,
+        # A bundle that holds the whole backbone needs no other weights.
+        weights_sha256="" if recipe.adapter.kind == "full" else weights_sha256,
         members=member_names(len(members)),
     )
     truth = judgement.figures["truth"]

@@ -1,0 +1,30 @@
+"""`atypia models` as a user meets it: a line for each, and what is not verified said so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from atypia.cli.main import app
+from atypia.models.backbones.registry import backbone_keys, backbone_spec
+
+RUNNER = CliRunner()
+
+
+def test_every_backbone_has_one_line_that_says_whether_its_weights_are_here(no_hub: Path) -> None:
+    lines = RUNNER.invoke(app, ["models", "list"]).stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == backbone_keys()
+    for line in lines:
+        packaged = backbone_spec(line.split()[0]).packaged is not None
+        assert ("not here" not in line) == packaged
+
+
+@pytest.mark.parametrize("key", backbone_keys())
+def test_all_that_is_not_verified_is_shown_so(key: str, no_hub: Path) -> None:
+    spec = backbone_spec(key)
+    shown = RUNNER.invoke(app, ["models", "show", key], env={"COLUMNS": "300"}).stdout
+    assert shown.count("(not verified)") == len(spec.unverified)
+    for fact in (spec.architecture, spec.licence, spec.citation, spec.page, *spec.files):
+        assert fact in shown
