@@ -93,7 +93,7 @@ def main() -> None:
         first = None
         for number, (name, changes) in enumerate(rows):
             recipe = read_recipe("plain", [*SCHEDULE, *changes])
-            if first is None:
+            if number == 0:
                 size = f"{recipe.schedule.batch_size} crops of {recipe.backbone.input_px} px"
                 print(f"a step of {size}, {torch.get_num_threads()} threads", flush=True)
             took = step_seconds(table, recipe, folder / str(number))
