@@ -100,7 +100,7 @@ def main() -> None:
             if name == "warm-up":
                 continue
             first = first or took
-            print(f"{name:<24} {took:6.2f} s  x {took / first:.2f}", flush=True)
+            print(f"{name:<26} {took:6.2f} s  x {took / first:.2f}", flush=True)
 
 
 if __name__ == "__main__":
