@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from atypia.data.crops import decode_windows
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
-from atypia.training.augment import window_um
+from atypia.training.batches import read_windows
 from atypia.training.figures import training_figures
 from atypia.training.loop import train_member
 from atypia.training.recipe import Recipe, read_recipe
@@ -59,13 +58,7 @@ def step_seconds(table: FigureTable, recipe: Recipe, folder: Path) -> float:
 
     Setting cases aside for gamma leaves fewer steps: the time is per step that is left.
     """
-    crop_um = recipe.backbone.crop_um
-    windows = decode_windows(
-        table.image_paths(),
-        table.frame["mpp"].to_numpy(dtype=np.float64),
-        crop_um=crop_um,
-        window_um=window_um(recipe.augment, crop_um),
-    )
+    windows = read_windows(table, recipe)
     ticks: list[float] = []
     train_member(
         recipe,

@@ -94,7 +94,7 @@ def test_it_says_where_the_file_lies_and_its_hash(
         (ConnectionError("refused"), "cannot be reached"),
         (_NetworkError("timed out"), "cannot be reached"),
         (errors.OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set"),
-        (PermissionError(13, "denied", "/root/w"), "/root/w: cannot be written"),
+        (PermissionError(13, "denied", "locked/w"), "locked/w: cannot be written"),
         (_answer(errors.RemoteEntryNotFoundError, 404), "holds none of model.safetensors"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

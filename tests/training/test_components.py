@@ -12,13 +12,11 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from atypia.data.crops import Windows, decode_windows
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError, RecipeError
 from atypia.training import loop
-from atypia.training.augment import window_um
-from atypia.training.batches import augmented_crops
+from atypia.training.batches import augmented_crops, read_windows
 from atypia.training.figures import (
     TrainingFigures,
     UnlabelledFigures,
@@ -56,16 +54,6 @@ def _recipe(name: str, *changes: str) -> Recipe:
     return read_recipe(name, [*SMALL, *changes])
 
 
-def _windows(table: FigureTable, recipe: Recipe) -> Windows:
-    crop_um = recipe.backbone.crop_um
-    return decode_windows(
-        table.image_paths(),
-        table.frame["mpp"].to_numpy(dtype=np.float64),
-        crop_um=crop_um,
-        window_um=window_um(recipe.augment, crop_um),
-    )
-
-
 def _fabric(recipe: Recipe) -> Fabric:
     return Fabric(accelerator="cpu", devices=1, precision=recipe.schedule.precision)
 
@@ -82,7 +70,7 @@ def _train(
     torch.set_num_threads(1)
     return train_member(
         recipe,
-        _windows(table, recipe),
+        read_windows(table, recipe),
         figures or training_figures(table, recipe.soft_labels),
         _held_out(table),
         folder,
@@ -145,7 +133,7 @@ def test_its_record_tells_of_every_component(table: FigureTable, tmp_path: Path)
 
 def test_mixup_leaves_metric_and_domain_losses_on_unmixed_figures(table: FigureTable) -> None:
     recipe = _recipe("seed", "mixup.alpha=1", "adapter.kind=full")
-    windows, figures = _windows(table, recipe), training_figures(table, recipe.soft_labels)
+    windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
     rows = np.arange(16)
     fabric = _fabric(recipe)
     trainee = Trainee(recipe, 0, fabric, windows, figures, np.arange(90), None)
@@ -171,7 +159,7 @@ def test_mixup_leaves_metric_and_domain_losses_on_unmixed_figures(table: FigureT
 
 def test_figures_to_adapt_to_reach_the_domain_loss_alone(table: FigureTable) -> None:
     recipe = _recipe("plain", "domain.weight=1")
-    windows = _windows(table, recipe)
+    windows = read_windows(table, recipe)
     own = training_figures(table, recipe.soft_labels, ["another laboratory"])
     assert own.domains[0] == "another laboratory"
     there = np.zeros(len(windows), dtype=np.int64)
@@ -282,7 +270,7 @@ def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
     recipe = _recipe(
         "seed", "metric.weight=0", "head.dropout=0", "mixup.alpha=0.5", "phase.weight=0.5"
     )
-    windows, figures = _windows(table, recipe), training_figures(table, recipe.soft_labels)
+    windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
     unlabelled = UnlabelledFigures(windows, figures.domain)
     found = []
     for most in (16, 5):
@@ -300,7 +288,7 @@ def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
 
 def test_where_not_one_figure_fits_it_says_so(table: FigureTable) -> None:
     recipe = _recipe("plain")
-    windows, figures = _windows(table, recipe), training_figures(table, recipe.soft_labels)
+    windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
     trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, np.arange(90), None)
     _short_of_memory(trainee, 0)
     with pytest.raises(AtypiaError, match="not enough memory for one figure of 32 px"):

@@ -12,10 +12,10 @@ import torch
 from lightning_fabric import Fabric
 from sklearn.metrics import roc_auc_score
 
-from atypia.data.crops import Windows, decode_windows
+from atypia.data.crops import Windows
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
-from atypia.training.augment import window_um
+from atypia.training.batches import read_windows
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import Member, train_member
 from atypia.training.mining import HardNegatives
@@ -41,13 +41,7 @@ def _train(
     tint: np.ndarray | None = None,
 ) -> Member:
     torch.set_num_threads(1)
-    crop_um = recipe.backbone.crop_um
-    windows = decode_windows(
-        table.image_paths(),
-        table.frame["mpp"].to_numpy(dtype=np.float64),
-        crop_um=crop_um,
-        window_um=window_um(recipe.augment, crop_um),
-    )
+    windows = read_windows(table, recipe)
     if tint is not None:
         pixels = (windows.pixels * tint[:, None, None, :]).astype(np.uint8)
         windows = Windows(pixels, windows.size_px, windows.mpp)

@@ -31,7 +31,7 @@ def test_a_soft_target_is_reached_where_it_says() -> None:
     assert abs(float(logit[loss.argmin()].sigmoid()) - 0.25) < 0.01
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("gamma", [-2.0, -0.5, 0.0, 0.5, 2.0])
 def test_gradient_agrees_with_finite_differences(gamma: float) -> None:
     logit = torch.tensor([-2.0, -0.3, 0.4, 3.0], requires_grad=True)
     target = torch.tensor([0.0, 1 / 3, 1.0, 0.5])
@@ -55,21 +55,6 @@ def test_extreme_logits_in_bf16_stay_finite(gamma: float) -> None:
     assert torch.isfinite(loss).all()
     assert logit.grad is not None
     assert torch.isfinite(logit.grad).all()
-
-
-@pytest.mark.parametrize("gamma", [-2.0, -0.5])
-def test_inverse_focal_gradient_agrees_with_finite_differences(gamma: float) -> None:
-    logit = torch.tensor([-2.0, -0.3, 0.4, 3.0], requires_grad=True)
-    target = torch.tensor([0.0, 1 / 3, 1.0, 0.5])
-    focal_loss(logit, target, gamma).sum().backward()
-    assert logit.grad is not None
-    step = 1e-2
-    for row in range(4):
-        move = torch.zeros(4)
-        move[row] = step
-        up = focal_loss(logit.detach() + move, target, gamma).double().sum()
-        down = focal_loss(logit.detach() - move, target, gamma).double().sum()
-        assert float(logit.grad[row]) == pytest.approx(float((up - down) / (2 * step)), abs=2e-3)
 
 
 def test_inverse_focal_pushes_what_is_nearly_right_harder_than_cross_entropy() -> None:

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import torch
 
-from atypia.data.crops import Windows, crop_windows
-from atypia.training.augment import blur, draw_moves, jitter_stain, recompress
+from atypia.data.crops import Windows, crop_windows, decode_windows
+from atypia.data.table import FigureTable
+from atypia.training.augment import blur, draw_moves, jitter_stain, recompress, window_um
 from atypia.training.recipe import Recipe
+
+
+def read_windows(
+    table: FigureTable,
+    recipe: Recipe,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Windows:
+    """Decode as much of each figure's image as any augmented crop of it may need.
+
+    Args:
+        table: N figures.
+        recipe: for the size of the crops and their augmentation.
+        cache: folder; the windows are kept there and found again.
+        progress: called with (done, all) from time to time.
+
+    Raises:
+        TableError: figures without a known mpp, or images that cannot be used; all are named.
+    """
+    crop_um = recipe.backbone.crop_um
+    return decode_windows(
+        table.image_paths(),
+        table.frame["mpp"].to_numpy(dtype=np.float64),
+        crop_um=crop_um,
+        window_um=window_um(recipe.augment, crop_um),
+        cache=cache,
+        progress=progress,
+    )
 
 
 def augmented_crops(

@@ -248,6 +248,14 @@ def recipe_files(kind: str = ".") -> dict[str, Path]:
     return {}
 
 
+def flat_values(recipe: Recipe) -> dict[str, Any]:
+    """Return every value of a recipe by `key` or `section.key`, plain as JSON gives it back."""
+    values = recipe.model_dump(mode="json")
+    sections = {key: value for key, value in values.items() if isinstance(value, dict)}
+    inner = {f"{key}.{name}": sections[key][name] for key in sections for name in sections[key]}
+    return {key: value for key, value in values.items() if key not in sections} | inner
+
+
 def to_toml(recipe: Recipe) -> str:
     """Write a recipe out in full, every value with its meaning."""
     return "\n".join(_toml_lines(recipe)) + "\n"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 import atypia
-from atypia.data.crops import Windows, decode_windows
+from atypia.data.crops import Windows
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
@@ -28,6 +28,7 @@ from atypia.errors import AtypiaError, TableError
 from atypia.files import write_text
 from atypia.training.ablation import Plan
 from atypia.training.augment import window_um
+from atypia.training.batches import read_windows
 from atypia.training.devices import Device, open_fabric
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import train_member
@@ -151,15 +152,7 @@ class Bench:
         self, recipe: Recipe, on_progress: Callable[[int, int], None] | None = None
     ) -> Windows:
         """Decode the windows that a recipe asks for, or open those that lie on disk."""
-        crop_um, whole_um = _window_sizes(recipe)
-        return decode_windows(
-            self.table.image_paths(),
-            self.table.frame["mpp"].to_numpy(dtype=np.float64),
-            crop_um=crop_um,
-            window_um=whole_um,
-            cache=self.work / "windows",
-            progress=on_progress,
-        )
+        return read_windows(self.table, recipe, self.work / "windows", on_progress)
 
     def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
         """Refuse what cannot work, and decode all windows, before anything is trained."""

@@ -6,7 +6,6 @@ and gone on with there: it holds the scores, not only what was computed from the
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atypia.errors import AtypiaError
 from atypia.files import written_whole
-from atypia.training.recipe import Recipe
+from atypia.training.recipe import Recipe, flat_values
 
 
 class RunLine(BaseModel):
@@ -96,10 +95,7 @@ class Wanted:
 
 def flat_recipe(recipe: Recipe) -> dict[str, Any]:
     """Return every value of a recipe but name and seed, by section.key, as JSON gives it back."""
-    values = json.loads(recipe.model_dump_json(exclude={"name", "seed"}))
-    return {
-        f"{section}.{key}": value for section, part in values.items() for key, value in part.items()
-    }
+    return {key: of for key, of in flat_values(recipe).items() if key not in ("name", "seed")}
 
 
 def read_runs(path: Path) -> list[RunLine]:

@@ -14,15 +14,11 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from atypia.bundle.card import model_card
-from atypia.bundle.manifest import BundleManifest, member_names
-from atypia.bundle.save import save_bundle
-from atypia.data.crops import Windows, decode_windows
 from atypia.data.domains import domain_names, short_domain_names
 from atypia.data.splits import domain_folds, slide_folds
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError, RecipeError, TableError
-from atypia.evaluation.calibration import Calibration, CrossFitted, cross_fitted, fit_calibration
+from atypia.evaluation.calibration import cross_fitted, fit_calibration
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import check_predictions
 from atypia.evaluation.report import write_report
@@ -30,13 +26,18 @@ from atypia.evaluation.training_story import TrainingStory
 from atypia.files import sha256, write_text, written_whole
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.weights import find_weights
-from atypia.training.augment import window_um
+from atypia.training.batches import read_windows
 from atypia.training.devices import Device, open_fabric
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, training_figures
-from atypia.training.loop import Member, Progress, train_member
-from atypia.training.recipe import Recipe, read_recipe, to_toml
+from atypia.training.loop import Progress, train_member
+from atypia.training.recipe import Recipe, flat_values, read_recipe, to_toml
 from atypia.training.requirements import require_components_work
 from atypia.training.sampling import cell_shares, figure_weights
+from atypia.workflows.training_results import (
+    out_of_fold_logits,
+    out_of_fold_table,
+    save_run_bundle,
+)
 from atypia.workflows.training_story import run_facts, run_record, training_story
 
 # Called with what is being done, how far it is, how far it goes, and what to show beside it.
@@ -114,14 +115,14 @@ def train(
     there = None if adapt_to is None else _domains_of(adapt_to, figures)
     _require_components_work(recipe, figures, folds, names, there)
     with fabric.rank_zero_first():  # the others find the windows on disk
-        out.mkdir(parents=True, exist_ok=True)
         _keep_recipe(out, recipe)
-        windows = _windows(table, recipe, out, "reading crops", on_progress)
+        told = _told(on_progress, "reading crops")
+        windows = read_windows(table, recipe, out / "windows", told)
         unlabelled = None
         if adapt_to is not None and there is not None:
-            task = "reading crops to adapt to"
+            told = _told(on_progress, "reading crops to adapt to")
             unlabelled = UnlabelledFigures(
-                _windows(adapt_to, recipe, out, task, on_progress), there
+                read_windows(adapt_to, recipe, out / "windows", told), there
             )
     identity = _identity(table, recipe, folds, adapt_to, weights_sha256)
     folders = [out / "folds" / str(fold) for fold in range(len(names))]
@@ -148,9 +149,9 @@ def train(
             )
         )
     on_progress("judging", 0, 1, "")
-    logits = _out_of_fold(members, len(figures.truth))
+    logits = out_of_fold_logits(members, len(figures.truth))
     fitted = cross_fitted(logits, figures.truth, figures.truth, folds, figures.case)
-    predictions = _predictions(table, logits, folds, fitted, _phases_of(members, figures))
+    predictions = out_of_fold_table(table, figures, members, logits, folds, fitted)
     judgement = judge(check_predictions(predictions), table)
     calibration = fit_calibration(
         logits,
@@ -167,7 +168,7 @@ def train(
         with written_whole(result.out_of_fold) as partial:
             predictions.to_csv(partial, index=False)
         phases = figures.phases if recipe.phase.weight else []
-        _save(
+        save_run_bundle(
             result.bundle,
             recipe,
             table,
@@ -227,9 +228,10 @@ def _backbone_weights(recipe: Recipe, given: Path | str | None) -> tuple[Path | 
 
 def _keep_recipe(out: Path, recipe: Recipe) -> None:
     """Write the recipe into the run's folder; refuse a folder that holds a run of another one."""
+    out.mkdir(parents=True, exist_ok=True)
     path = out / "recipe.toml"
     if path.is_file():
-        there, here = _flat(read_recipe(path)), _flat(recipe)
+        there, here = flat_values(read_recipe(path)), flat_values(recipe)
         changed = [key for key in here if here[key] != there[key]]
         if changed:
             first = changed[0]
@@ -238,13 +240,6 @@ def _keep_recipe(out: Path, recipe: Recipe) -> None:
                 f"{here[first]!r} here); give another --out, or delete the folder to start anew"
             )
     write_text(path, to_toml(recipe))
-
-
-def _flat(recipe: Recipe) -> dict[str, object]:
-    values = recipe.model_dump()
-    sections = {key: value for key, value in values.items() if isinstance(value, dict)}
-    inner = {f"{key}.{name}": sections[key][name] for key in sections for name in sections[key]}
-    return {key: value for key, value in values.items() if key not in sections} | inner
 
 
 def _folds(
@@ -296,19 +291,8 @@ def _require_components_work(
             raise RecipeError(f"{name}: {refused}") from None
 
 
-def _windows(
-    table: FigureTable, recipe: Recipe, out: Path, task: str, on_progress: OnProgress
-) -> Windows:
-    """Decode the windows of a table's figures, or find them in the run's folder."""
-    crop_um = recipe.backbone.crop_um
-    return decode_windows(
-        table.image_paths(),
-        table.frame["mpp"].to_numpy(dtype=np.float64),
-        crop_um=crop_um,
-        window_um=window_um(recipe.augment, crop_um),
-        cache=out / "windows",
-        progress=lambda done, of: on_progress(task, done, of, ""),
-    )
+def _told(on_progress: OnProgress, task: str) -> Callable[[int, int], None]:
+    return lambda done, of: on_progress(task, done, of, "")
 
 
 def _identity(
@@ -324,84 +308,3 @@ def _identity(
         text += adapt_to.frame.to_csv(index=False)
     text += weights_sha256
     return hashlib.sha256(text.encode() + folds.tobytes()).hexdigest()
-
-
-def _out_of_fold(members: list[Member], count: int) -> npt.NDArray[np.float64]:
-    logits = np.full(count, np.nan)
-    for member in members:
-        logits[member.held_out] = member.logit
-    return logits
-
-
-def _phases_of(members: list[Member], figures: TrainingFigures) -> npt.NDArray[np.object_]:
-    """Return the likeliest phase of each figure by the member that has not seen it, or ""."""
-    phases = np.full(len(figures.truth), "", dtype=object)
-    for member in members:
-        if member.phase.size:
-            best = member.phase.argmax(axis=1)
-            phases[member.held_out] = np.array(figures.phases, dtype=object)[best]
-    return phases
-
-
-def _predictions(
-    table: FigureTable,
-    logits: npt.NDArray[np.float64],
-    folds: npt.NDArray[np.int64],
-    fitted: CrossFitted,
-    phases: npt.NDArray[np.object_],
-) -> pd.DataFrame:
-    """Return the predictions table, with the fold and the raw logit of each figure beside it."""
-    return pd.DataFrame(
-        {
-            "figure_id": table.frame["figure_id"],
-            "image": table.frame["image"],
-            "p_atypical": fitted.p,
-            "call": np.where(fitted.call, "atypical", "normal"),
-            "refer": np.where(fitted.refer, "true", "false"),
-            "spread": "",
-            "phase": phases,
-            "fold": folds,
-            "logit": logits,
-        }
-    )
-
-
-def _save(
-    folder: Path,
-    recipe: Recipe,
-    table: FigureTable,
-    members: list[Member],
-    calibration: Calibration,
-    judgement: Judgement,
-    phases: tuple[str, ...],
-    weights_sha256: str,
-) -> None:
-    spec = backbone_spec(recipe.backbone.key)
-    mpp = table.frame["mpp"]
-    manifest = BundleManifest(
-        name=recipe.name,
-        backbone=spec.key,
-        adapter=recipe.adapter,
-        pooling=spec.pooling,
-        crop_um=recipe.backbone.crop_um,
-        input_px=recipe.backbone.input_px,
-        training_mpp=(float(mpp.min()), float(mpp.max())),
-        mean=spec.mean,
-        std=spec.std,
-        dropout=recipe.head.dropout,
-        phases=phases,
-        # A bundle that holds the whole backbone needs no other weights.
-        weights_sha256="" if recipe.adapter.kind == "full" else weights_sha256,
-        members=member_names(len(members)),
-    )
-    truth = judgement.figures["truth"]
-    card = model_card(
-        manifest,
-        calibration,
-        data=f"{len(table)} figures of {table.frame['case'].nunique()} cases from "
-        f"`{table.root.name}`, {int(truth.sum())} of them atypical.",
-        licence=f"Backbone: {spec.licence}. The figures' own licence holds for what was trained "
-        "on them; ask whoever trained this bundle.",
-        by_domain=judgement.domains.frame,
-    )
-    save_bundle(folder, manifest, [member.state for member in members], calibration, card)
