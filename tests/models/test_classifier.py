@@ -31,6 +31,19 @@ def test_saved_and_loaded_gives_the_same_logits(kind: str) -> None:
     torch.testing.assert_close(again(crops).logit, network(crops).logit, rtol=0, atol=0)
 
 
+def test_a_new_classifier_says_nothing_and_pulls_at_no_feature() -> None:
+    """Random logits would be noise, which a backbone stills by shrinking its embedding."""
+    network = build_classifier("lite", AdapterConfig(), pretrained=False, phases=3)
+    said = network(torch.rand(4, 3, 32, 32))
+    assert said.phase is not None
+    assert not said.logit.any()
+    assert not said.phase.any()
+    (said.logit.sum() + said.phase.sum()).backward()
+    assert network.head.weight.grad is not None
+    assert network.head.weight.grad.any()
+    assert not any(p.grad.any() for p in network.backbone.parameters() if p.grad is not None)
+
+
 def test_adapters_train_what_they_say_and_nothing_else() -> None:
     counts = {}
     for kind in ("full", "lora", "linear"):

@@ -36,6 +36,7 @@ SMALL = [
     "schedule.batch_size=16",
     "schedule.precision=32-true",
 ]
+ALL_ALIKE = np.full(90, 1 / 90)
 EVERYTHING = ["phase.weight=0.5", "soft_labels.method=dawid-skene"]
 
 
@@ -136,7 +137,7 @@ def test_mixup_leaves_metric_and_domain_losses_on_unmixed_figures(table: FigureT
     windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
     rows = np.arange(16)
     fabric = _fabric(recipe)
-    trainee = Trainee(recipe, 0, fabric, windows, figures, np.arange(90), None)
+    trainee = Trainee(recipe, 0, fabric, windows, figures, ALL_ALIKE, None)
     batches: list[torch.Tensor] = []
     shown: list[int] = []
     network = trainee._network.module
@@ -164,7 +165,7 @@ def test_figures_to_adapt_to_reach_the_domain_loss_alone(table: FigureTable) -> 
     assert own.domains[0] == "another laboratory"
     there = np.zeros(len(windows), dtype=np.int64)
     trainee = Trainee(
-        recipe, 0, _fabric(recipe), windows, own, np.arange(90), UnlabelledFigures(windows, there)
+        recipe, 0, _fabric(recipe), windows, own, ALL_ALIKE, UnlabelledFigures(windows, there)
     )
     asked: list[torch.Tensor] = []
     network = trainee._network.module
@@ -275,7 +276,7 @@ def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
     found = []
     for most in (16, 5):
         torch.set_num_threads(1)
-        trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, np.arange(90), unlabelled)
+        trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, ALL_ALIKE, unlabelled)
         shown = _short_of_memory(trainee, most)
         parts = [trainee.step(np.arange(16) + 16 * step, step, 100) for step in range(3)]
         found.append((parts, trainee.current.saved_state()))
@@ -289,7 +290,7 @@ def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
 def test_where_not_one_figure_fits_it_says_so(table: FigureTable) -> None:
     recipe = _recipe("plain")
     windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
-    trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, np.arange(90), None)
+    trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, ALL_ALIKE, None)
     _short_of_memory(trainee, 0)
     with pytest.raises(AtypiaError, match="not enough memory for one figure of 32 px"):
         trainee.step(np.arange(16), 0, 100)

@@ -85,11 +85,21 @@ def test_mixed_gammas_at_extreme_logits_stay_finite() -> None:
 
 def test_class_weights_follow_the_effective_number() -> None:
     cells = np.repeat([0, 1, 7], [900, 90, 10])
-    weights = class_weights(cells, 0.99)
+    alike = np.full(1000, 1 / 1000)
+    weights = class_weights(cells, alike, 0.99)
     effective = {cell: (1 - 0.99**count) / 0.01 for cell, count in ((0, 900), (1, 90), (7, 10))}
     expected = np.array([1 / effective[cell] for cell in cells])
     np.testing.assert_allclose(weights, expected / expected.mean(), rtol=1e-5)
-    np.testing.assert_array_equal(class_weights(cells, 0.0), 1.0)
+    np.testing.assert_array_equal(class_weights(cells, alike, 0.0), 1.0)
     # Near 1 a cell counts as much as any other, whatever its size.
-    totals = np.bincount(cells, class_weights(cells, 1 - 1e-9))
+    totals = np.bincount(cells, class_weights(cells, alike, 1 - 1e-9))
     np.testing.assert_allclose(totals[[0, 1, 7]], 1000 / 3, rtol=1e-4)
+
+
+def test_class_weights_do_not_balance_again_what_is_drawn_in_balance() -> None:
+    cells = np.repeat([0, 1, 7], [900, 90, 10])
+    balanced = 1 / (3 * np.array([900, 90, 10])[np.repeat([0, 1, 2], [900, 90, 10])])
+    np.testing.assert_allclose(class_weights(cells, balanced, 0.999), 1, rtol=1e-6)
+    by_halves = balanced**0.5 / (balanced**0.5).sum()
+    weights = class_weights(cells, by_halves, 1 - 1e-9)
+    np.testing.assert_allclose(np.bincount(cells, weights * by_halves)[[0, 1, 7]], 1 / 3, rtol=1e-4)

@@ -105,6 +105,14 @@ def test_a_training_of_two_that_was_killed_goes_on_with_one(
     assert _losses(tmp_path) == pytest.approx(_losses(alone), rel=LOSS_TOLERANCE)
 
 
+def test_two_processes_train_with_every_component(cohort: Path, tmp_path: Path) -> None:
+    changes = ("focal.adaptive=true", "metric.weight=0.2", "head.dropout=0.2", "schedule.epochs=2")
+    both = _train(cohort, tmp_path, 2, *changes)
+    assert both.returncode == 0, both.stderr
+    assert np.isfinite(_losses(tmp_path)).all()
+    assert _logits(tmp_path).std() > 0
+
+
 def test_a_batch_that_cannot_be_divided_is_refused(cohort: Path, tmp_path: Path) -> None:
     refused = _train(cohort, tmp_path, 2, "schedule.batch_size=15")
     assert refused.returncode != 0

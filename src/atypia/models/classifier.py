@@ -49,6 +49,12 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(embedding, 1)
         self.phase_head = nn.Linear(embedding, phases) if phases else None
+        # Heads begin at zero: random logits are noise, which a backbone learns to still before
+        # anything else, by shrinking its embedding; with LoRA most of it never came back.
+        for head in (self.head, self.phase_head):
+            if head is not None:
+                nn.init.zeros_(head.weight)
+                nn.init.zeros_(head.bias)
         # Buffers move with the module but belong to the bundle's manifest, not to its weights.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)

@@ -2,7 +2,9 @@
 
 AdaFocal (Ghosh et al. 2022, algorithm 1): confident figures are held back where the network is
 over-confident, and pushed (inverse focal) where it is under-confident. The error is measured on
-training cases that are set aside for it, never on the held-out fold.
+training cases that are set aside for it, never on the held-out fold, and in the mixture of classes
+that training sees: a network trained on balanced classes looks over-confident wherever they are
+not, and gamma would grow until nothing is learned.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class AdaptiveGamma:
         bins = torch.bucketize(confidence, edges, right=True)
         return torch.from_numpy(self.gamma).to(logit.device, torch.float32)[bins]
 
-    def renew(self, p: Floats, target: Floats) -> Floats:
+    def renew(self, p: Floats, target: Floats, weight: Floats) -> Floats:
         """Renew bins and gammas from figures that are not trained on.
 
         Bins hold equal numbers of these figures. A bin's error is its mean confidence less its
@@ -52,6 +54,7 @@ class AdaptiveGamma:
         Args:
             p: float64 (M,), uncalibrated P(atypical).
             target: float64 (M,), soft labels in [0, 1].
+            weight: float64 (M,), not negative, any scale: what each figure counts in these means.
 
         Returns:
             float64 (bins,), the error of each bin; 0 for an empty one.
@@ -61,8 +64,9 @@ class AdaptiveGamma:
         bins = len(self.gamma)
         self.edges = np.quantile(confidence, np.arange(1, bins) / bins)
         of = np.searchsorted(self.edges, confidence, side="right")
-        counts = np.bincount(of, minlength=bins)
-        error: Floats = np.bincount(of, confidence - right, bins) / np.maximum(counts, 1)
+        total = np.bincount(of, weight, bins)
+        surplus = np.bincount(of, weight * (confidence - right), bins)
+        error: Floats = surplus / np.where(total > 0, total, 1)
         moved = self.gamma * np.exp(np.sign(self.gamma) * self._rate * error)
         small = np.abs(moved) < SWITCH
         moved[small] = -np.sign(moved[small]) * SWITCH

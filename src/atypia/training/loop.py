@@ -32,7 +32,7 @@ from atypia.training.journal import Journal
 from atypia.training.mining import HardNegatives
 from atypia.training.recipe import Recipe
 from atypia.training.requirements import require_components_work, set_aside
-from atypia.training.sampling import draw_epoch, figure_weights
+from atypia.training.sampling import draw_epoch, figure_weights, in_mixture
 from atypia.training.scoring import look_at
 from atypia.training.trainee import Trainee, seed_of
 
@@ -218,7 +218,6 @@ class _Work:
     ) -> None:
         self._recipe, self._windows, self._figures = recipe, windows, figures
         self._fabric, self._aside, self._held_out = fabric, aside, held_out
-        self.trainee = Trainee(recipe, member, fabric, windows, figures, rows, unlabelled, weights)
         self._weights = np.zeros(len(figures.target))
         self._weights[rows] = figure_weights(
             figures.domain[rows],
@@ -226,6 +225,11 @@ class _Work:
             class_balance=recipe.sampling.class_balance,
             domain_balance=recipe.sampling.domain_balance,
         )
+        self.trainee = Trainee(
+            recipe, member, fabric, windows, figures, self._weights, unlabelled, weights
+        )
+        counted = self._weights * self.trainee.loss_weight
+        self._aside_weight = in_mixture(counted, figures.atypical, aside)
         self._mining: HardNegatives | None = None
         if recipe.hard_negatives.times > 1:
             normal = rows[~figures.atypical[rows]]
@@ -258,7 +262,7 @@ class _Work:
         adaptive = self.trainee.gamma
         if adaptive is not None:
             target = self._figures.target[self._aside].astype(np.float64)
-            error = adaptive.renew(self._p(self._aside), target)
+            error = adaptive.renew(self._p(self._aside), target, self._aside_weight)
             for number, (each, gamma) in enumerate(zip(error, adaptive.gamma, strict=True), 1):
                 values[f"calibration_error_bin_{number}"] = float(each)
                 values[f"gamma_bin_{number}"] = float(gamma)

@@ -42,6 +42,29 @@ def figure_weights(
     return shares
 
 
+def in_mixture(
+    counted: npt.NDArray[np.float64],
+    atypical: npt.NDArray[np.bool_],
+    rows: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Weigh figures so that each class counts among them as it does in training.
+
+    Args:
+        counted: float64 (N,), what each figure counts in training; 0 where not trained on.
+        atypical: bool (N,), the class of each figure.
+        rows: int64 (M,), the figures to weigh.
+
+    Returns:
+        float64 (M,); alike within a class.
+    """
+    in_training = np.bincount(atypical, counted, 2)
+    there = np.bincount(atypical[rows], minlength=2)
+    weights: npt.NDArray[np.float64] = (in_training / np.maximum(there, 1))[
+        atypical[rows].astype(np.int64)
+    ]
+    return weights
+
+
 def cell_shares(
     domain: npt.NDArray[np.int64],
     atypical: npt.NDArray[np.bool_],

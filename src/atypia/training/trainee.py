@@ -87,7 +87,7 @@ class Trainee:
         fabric: Fabric,
         windows: Windows,
         figures: TrainingFigures,
-        rows: Rows,
+        shares: npt.NDArray[np.float64],
         unlabelled: UnlabelledFigures | None,
         weights: Path | None = None,
     ) -> None:
@@ -99,7 +99,7 @@ class Trainee:
             fabric: device and precision, launched.
             windows: of N figures.
             figures: the same N figures.
-            rows: that are trained on.
+            shares: float64 (N,), of each figure in an epoch; 0 where it is not trained on.
             unlabelled: figures of a laboratory to adapt to.
             weights: file of the backbone's published weights, where they are a file.
         """
@@ -115,8 +115,9 @@ class Trainee:
         self._averaging = Averaging(self.current, recipe.ema.decay)
         self._pieces, self._fits = 1, False
         self.gamma = AdaptiveGamma(recipe.focal) if recipe.focal.adaptive else None
-        self._weights = np.ones(len(figures.target), dtype=np.float32)
-        self._weights[rows] = class_weights(figures.cell[rows], recipe.focal.beta)
+        self.loss_weight = np.ones(len(figures.target), dtype=np.float32)
+        rows = np.flatnonzero(shares)
+        self.loss_weight[rows] = class_weights(figures.cell[rows], shares[rows], recipe.focal.beta)
 
     @property
     def current(self) -> Classifier:
@@ -221,7 +222,9 @@ class Trainee:
         """
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
         crops = augmented_crops(self._windows.batch(rows), recipe, device, rng)
-        wanted = np.column_stack([figures.target[rows], self._weights[rows], figures.phase[rows]])
+        wanted = np.column_stack(
+            [figures.target[rows], self.loss_weight[rows], figures.phase[rows]]
+        )
         mixed, wanted_mixed = mixup(
             crops, torch.from_numpy(wanted).to(device), recipe.mixup.alpha, rng
         )

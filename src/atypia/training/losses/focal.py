@@ -42,18 +42,27 @@ def focal_loss(
     return factor * entropy
 
 
-def class_weights(cells: npt.NDArray[np.int64], beta: float) -> npt.NDArray[np.float32]:
+def class_weights(
+    cells: npt.NDArray[np.int64], shares: npt.NDArray[np.float64], beta: float
+) -> npt.NDArray[np.float32]:
     """Weigh figures by the effective number of their cell (Cui et al. 2019, eq. 2 and 3).
+
+    A cell's number is that of its figures in an epoch, so that what `sampling` has balanced is not
+    balanced once more: both together would leave one seventh of the loss to normal figures.
 
     Args:
         cells: int64 (N,), the (domain, class) of each figure.
+        shares: float64 (N,), of each figure in an epoch of N draws, of sum 1.
         beta: in [0, 1); 0 weighs all alike, near 1 a cell counts as much as any other.
 
     Returns:
-        float32 (N,), of mean 1: (1 - beta) / (1 - beta^n) of a cell of n figures, normalised.
+        float32 (N,), of mean 1 over the draws of an epoch: (1 - beta) / (1 - beta^n) of a cell of
+        n figures, normalised.
     """
-    _, codes, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    if not beta:
+        return np.ones(len(cells), dtype=np.float32)
+    codes = np.unique(cells, return_inverse=True)[1]
+    counts = np.bincount(codes, shares) * len(cells)
     # beta^n through expm1: near 1 the plain difference loses its digits.
-    effective = -np.expm1(counts * np.log(beta)) / (1 - beta) if beta else np.ones(len(counts))
-    weights = (1 / effective)[codes]
-    return np.asarray(weights / weights.mean(), dtype=np.float32)
+    weights = (1 / -np.expm1(counts * np.log(beta)))[codes]
+    return np.asarray(weights / (weights * shares).sum(), dtype=np.float32)
