@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from atypia.errors import AtypiaError, BundleError
-from atypia.models.adapters import AdapterConfig, merge
+from atypia.models.adapters import (
+    AdapterConfig,
+    hold_in_bfloat16,
+    merge,
+    recompute_activations,
+)
+from atypia.models.backbones.registry import BackboneSpec
 from atypia.models.classifier import Classifier, build_classifier
 
 
@@ -100,3 +109,47 @@ def test_an_unknown_backbone_offers_the_nearest() -> None:
 def test_a_lora_target_that_matches_nothing_is_refused() -> None:
     with pytest.raises(AtypiaError, match="matches no layer"):
         build_classifier("lite", AdapterConfig(kind="lora", target="qkv"), pretrained=False)
+
+
+@pytest.fixture
+def transformer(stand_in: BackboneSpec, tmp_path: Path) -> Classifier:
+    """LoRA, moved off its beginning, on a small transformer."""
+    torch.manual_seed(0)
+    save_file(stand_in.create().state_dict(), tmp_path / "model.safetensors")
+    config = AdapterConfig(kind="lora", dropout=0)
+    return _moved(build_classifier("stand-in", config, weights=tmp_path / "model.safetensors"))
+
+
+def test_frozen_weights_in_bf16_say_the_same_under_autocast(transformer: Classifier) -> None:
+    crops = torch.rand(3, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        before = transformer(crops)
+        size = sum(p.nbytes for p in transformer.backbone.parameters())
+        hold_in_bfloat16(transformer.backbone)
+        after = transformer(crops)
+    torch.testing.assert_close(after.embedding, before.embedding, rtol=0, atol=0)
+    held = {name for name, p in transformer.named_parameters() if p.dtype == torch.bfloat16}
+    assert any(name.endswith("mlp.fc1.weight") for name in held)
+    assert not any("lora_" in name or "norm" in name or "head" in name for name in held)
+    left = sum(p.nbytes for p in transformer.backbone.parameters())
+    assert size - left == sum(p.nbytes for n, p in transformer.named_parameters() if n in held)
+
+
+def test_activations_computed_again_give_the_same_gradients(transformer: Classifier) -> None:
+    transformer.train()
+    crops, calls = torch.rand(3, 3, 64, 64), []
+    block = transformer.backbone.get_submodule("network.blocks.0.mlp")
+    block.register_forward_pre_hook(lambda *_: calls.append(1))
+    found = []
+    for again in (False, True):
+        if again:
+            recompute_activations(transformer.backbone)
+        transformer.zero_grad()
+        transformer(crops).embedding.square().sum().backward()
+        found.append(
+            {n: p.grad.clone() for n, p in transformer.named_parameters() if p.grad is not None}
+        )
+    assert len(calls) == 1 + 2
+    assert any("lora_A" in name for name in found[0])
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-5, atol=1e-6)

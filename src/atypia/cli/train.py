@@ -39,6 +39,14 @@ def train(
             "it, from the Hugging Face cache.",
         ),
     ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="With adapter.kind=linear: where embeddings are kept, and found by the next "
+            "training. [default: a folder in --out]",
+        ),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
     ] = "auto",
@@ -71,6 +79,7 @@ def train(
             out,
             adapt_to=unlabelled,
             weights=weights,
+            embeddings=embeddings,
             device=device,
             threads=threads,
             on_progress=on_progress,

@@ -59,23 +59,29 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, crops: torch.Tensor) -> Output:
+    def forward(self, shown: torch.Tensor) -> Output:
         """Classify crops.
 
         Args:
-            crops: float32 (B, 3, P, P), RGB in [0, 1].
+            shown: float32 (B, 3, P, P), RGB in [0, 1]; or embeddings of crops, float32 (B, D),
+                as `embed` gives them.
 
         Returns:
             Logits (B,), embeddings (B, D) and, with a phase head, phase logits (B, phases),
             all float32.
         """
-        embedding = self.backbone((crops - self.mean) / self.std).float()
+        embedding = self.embed(shown) if shown.ndim == 4 else shown
         # The head is small and its logits are compared to the last digit: never in bf16.
-        with torch.autocast(crops.device.type, enabled=False):
+        with torch.autocast(shown.device.type, enabled=False):
             dropped = self.dropout(embedding)
             logit = self.head(dropped).squeeze(-1)
             phase = None if self.phase_head is None else self.phase_head(dropped)
         return Output(logit, embedding, phase)
+
+    def embed(self, crops: torch.Tensor) -> torch.Tensor:
+        """Return embeddings of crops, float32 (B, 3, P, P) in [0, 1] -> float32 (B, D)."""
+        embedding: torch.Tensor = self.backbone((crops - self.mean) / self.std).float()
+        return embedding
 
     def saved_names(self) -> list[str]:
         """Return the names of the tensors a bundle keeps: what training changed.
@@ -149,3 +155,15 @@ def build_classifier(
         backbone = spec.create(input_px)
     backbone = adapt(backbone, spec, adapter)
     return Classifier(backbone, spec.embedding, spec.mean, spec.std, dropout, phases)
+
+
+def build_heads(backbone_key: str, *, dropout: float = 0.0, phases: int = 0) -> Classifier:
+    """Build a classifier without its backbone, to be shown embeddings.
+
+    Args:
+        backbone_key: a key of the registry.
+        dropout: on the embedding, before the heads, in [0, 1).
+        phases: classes of a phase head; 0 builds none.
+    """
+    spec = backbone_spec(backbone_key)
+    return Classifier(nn.Identity(), spec.embedding, spec.mean, spec.std, dropout, phases)

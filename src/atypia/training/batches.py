@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from atypia.data.crops import Windows, crop_windows, decode_windows
@@ -40,6 +42,49 @@ def read_windows(
         cache=cache,
         progress=progress,
     )
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What a backbone that is not trained says of N figures; stands in for their windows.
+
+    Attributes:
+        values: float32 (N, D).
+    """
+
+    values: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def batch(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return those of some figures, float32 (B, D), copied."""
+        return self.values[rows]
+
+
+def training_batch(
+    shown: Windows | Embeddings,
+    rows: npt.NDArray[np.int64],
+    recipe: Recipe,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> torch.Tensor:
+    """Return augmented crops of some figures, float32 (B, 3, P, P), or their embeddings, (B, D)."""
+    if isinstance(shown, Embeddings):
+        return torch.from_numpy(shown.batch(rows)).to(device)
+    return augmented_crops(shown.batch(rows), recipe, device, rng)
+
+
+def plain_batch(
+    shown: Windows | Embeddings,
+    rows: npt.NDArray[np.int64],
+    recipe: Recipe,
+    device: torch.device,
+) -> torch.Tensor:
+    """Return plain crops of some figures, float32 (B, 3, P, P), or their embeddings, (B, D)."""
+    if isinstance(shown, Embeddings):
+        return torch.from_numpy(shown.batch(rows)).to(device)
+    return plain_crops(shown.batch(rows), recipe, device)
 
 
 def augmented_crops(

@@ -26,6 +26,7 @@ from sklearn.metrics import roc_auc_score
 from atypia.data.crops import Windows
 from atypia.evaluation.probe import domain_probe
 from atypia.files import written_whole
+from atypia.training.batches import Embeddings
 from atypia.training.checkpoint import load_checkpoint, refuse_another, save_checkpoint
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
 from atypia.training.journal import Journal
@@ -103,7 +104,7 @@ class Member:
 
 def train_member(
     recipe: Recipe,
-    windows: Windows,
+    shown: Windows | Embeddings,
     figures: TrainingFigures,
     held_out: Rows,
     folder: Path,
@@ -122,7 +123,7 @@ def train_member(
 
     Args:
         recipe: what decides the training.
-        windows: of N figures.
+        shown: windows of N figures, or embeddings where the backbone is not trained.
         figures: the same N figures.
         held_out: rows that are not trained on.
         folder: of this member: checkpoint, metrics, weights, scores.
@@ -139,14 +140,12 @@ def train_member(
     done = _read_back(folder, identity)
     if done is not None:
         return done
-    rows = np.setdiff1d(np.arange(len(windows)), held_out)
+    rows = np.setdiff1d(np.arange(len(shown)), held_out)
     there = None if unlabelled is None else unlabelled.domain
     require_components_work(recipe, figures, rows, there)
     figures = fitted(figures, rows, recipe.soft_labels)
     rows, aside = set_aside(recipe, figures, rows)
-    work = _Work(
-        recipe, windows, figures, rows, aside, held_out, member, fabric, unlabelled, weights
-    )
+    work = _Work(recipe, shown, figures, rows, aside, held_out, member, fabric, unlabelled, weights)
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     epochs = max(recipe.schedule.epochs, math.ceil(recipe.schedule.least_steps / steps_per_epoch))
@@ -206,7 +205,7 @@ class _Work:
     def __init__(
         self,
         recipe: Recipe,
-        windows: Windows,
+        shown: Windows | Embeddings,
         figures: TrainingFigures,
         rows: Rows,
         aside: Rows,
@@ -216,7 +215,7 @@ class _Work:
         unlabelled: UnlabelledFigures | None,
         weights: Path | None,
     ) -> None:
-        self._recipe, self._windows, self._figures = recipe, windows, figures
+        self._recipe, self._shown, self._figures = recipe, shown, figures
         self._fabric, self._aside, self._held_out = fabric, aside, held_out
         self._weights = np.zeros(len(figures.target))
         self._weights[rows] = figure_weights(
@@ -226,7 +225,7 @@ class _Work:
             domain_balance=recipe.sampling.domain_balance,
         )
         self.trainee = Trainee(
-            recipe, member, fabric, windows, figures, self._weights, unlabelled, weights
+            recipe, member, fabric, shown, figures, self._weights, unlabelled, weights
         )
         counted = self._weights * self.trainee.loss_weight
         self._aside_weight = in_mixture(counted, figures.atypical, aside)
@@ -279,7 +278,7 @@ class _Work:
         if not len(rows):
             return np.empty(0, dtype=np.float32), np.empty((0, 0), dtype=np.float32)
         with self.trainee.averaged() as kept:
-            found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=exact)
+            found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=exact)
         phase = torch.empty(len(rows), 0) if found.phase is None else found.phase
         return found.logit.numpy(), phase.numpy()
 
@@ -313,7 +312,7 @@ class _Work:
     def _p(self, rows: Rows) -> Floats:
         """Return P(atypical) by the network as the last step left it, float64 (len(rows),)."""
         now = self.trainee.current
-        found = look_at(now, self._windows, rows, self._recipe, self._fabric, exact=False)
+        found = look_at(now, self._shown, rows, self._recipe, self._fabric, exact=False)
         return np.asarray(expit(found.logit.double().numpy()))
 
     def _probe(self) -> tuple[float, float] | None:
@@ -321,7 +320,7 @@ class _Work:
         if len(np.unique(figures.domain[rows])) < 2:
             return None
         with self.trainee.averaged() as kept:
-            found = look_at(kept, self._windows, rows, self._recipe, self._fabric, exact=False)
+            found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=False)
         return domain_probe(found.embedding.numpy(), figures.domain[rows], figures.case[rows])
 
 

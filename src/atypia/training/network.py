@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from atypia.models.classifier import Classifier, build_classifier
+from atypia.models.classifier import Classifier, build_classifier, build_heads
 from atypia.models.heads import DomainHead, ProjectionHead
 from atypia.training.recipe import Recipe
 
@@ -36,30 +36,36 @@ class TrainingNetwork(nn.Module):
         self, recipe: Recipe, domains: int, phases: int, weights: Path | None = None
     ) -> None:
         super().__init__()
-        self.classifier: Classifier = build_classifier(
-            recipe.backbone.key,
-            recipe.adapter,
-            dropout=recipe.head.dropout,
-            pretrained=recipe.backbone.pretrained,
-            phases=phases if recipe.phase.weight else 0,
-            input_px=recipe.backbone.input_px,
-            weights=weights,
-        )
+        dropout, phases = recipe.head.dropout, phases if recipe.phase.weight else 0
+        self.classifier: Classifier
+        if recipe.adapter.kind == "linear":
+            self.classifier = build_heads(recipe.backbone.key, dropout=dropout, phases=phases)
+        else:
+            self.classifier = build_classifier(
+                recipe.backbone.key,
+                recipe.adapter,
+                dropout=dropout,
+                pretrained=recipe.backbone.pretrained,
+                phases=phases,
+                input_px=recipe.backbone.input_px,
+                weights=weights,
+            )
         embedding = self.classifier.head.in_features
         self.projection = ProjectionHead(embedding) if recipe.metric.weight else None
         self.domain = DomainHead(embedding, domains) if recipe.domain.weight else None
 
-    def forward(self, crops: torch.Tensor, unmixed: int, strength: float) -> Trained:
+    def forward(self, shown: torch.Tensor, unmixed: int, strength: float) -> Trained:
         """Look at a batch.
 
         Args:
-            crops: float32 (B, 3, P, P), RGB in [0, 1].
+            shown: crops, float32 (B, 3, P, P), RGB in [0, 1]; embeddings, float32 (B, D), where
+                the backbone is not trained.
             unmixed: A, so many crops at the end go to the projection and the domain head.
             strength: of the gradient reversal.
         """
-        output = self.classifier(crops)
+        output = self.classifier(shown)
         projection = domain = None
-        with torch.autocast(crops.device.type, enabled=False):
+        with torch.autocast(shown.device.type, enabled=False):
             embedding, logit = output.embedding[-unmixed:], output.logit[-unmixed:]
             if self.projection is not None:
                 projection = self.projection(embedding)

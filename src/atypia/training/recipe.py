@@ -143,6 +143,9 @@ class ScheduleSection(Section):
     warmup: Share = Field(0.1, description="share of the steps that the rate rises")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["32-true", "bf16-mixed"] = Field("bf16-mixed", description="of the network")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again for the gradient: less memory, more time"
+    )
 
 
 class FoldsSection(Section):

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 
 from atypia.data.crops import Windows
 from atypia.models.classifier import Classifier, Output
-from atypia.training.batches import plain_crops
+from atypia.training.batches import Embeddings, plain_batch
 from atypia.training.recipe import Recipe
 
 # As large as a usual step, so that scoring needs no more memory than training.
@@ -21,7 +21,7 @@ SCORE_BATCH = 64
 @torch.no_grad()
 def look_at(
     network: Classifier,
-    windows: Windows,
+    shown: Windows | Embeddings,
     rows: npt.NDArray[np.int64],
     recipe: Recipe,
     fabric: Fabric,
@@ -34,20 +34,22 @@ def look_at(
 
     Args:
         network: to ask.
-        windows: of all figures.
+        shown: windows or embeddings of all figures.
         rows: int64 (R,), at least one.
         recipe: for the size of the crops.
         fabric: device and precision.
-        exact: in float32, for scores that are kept; else in the precision of training.
+        exact: in float32, for scores that are kept; else in the precision of training. A frozen
+            backbone that is held in bf16 has the latter alone.
     """
     network.eval()
+    exact = exact and all(weight.dtype == torch.float32 for weight in network.parameters())
     world = fabric.world_size
     own = np.resize(rows, world * -(-len(rows) // world))[fabric.global_rank :: world]
     outputs: list[Output] = []
     for start in range(0, len(own), SCORE_BATCH):
-        crops = plain_crops(windows.batch(own[start : start + SCORE_BATCH]), recipe, fabric.device)
+        batch = plain_batch(shown, own[start : start + SCORE_BATCH], recipe, fabric.device)
         with nullcontext() if exact else fabric.autocast():
-            outputs.append(network(crops))
+            outputs.append(network(batch))
 
     def whole(parts: list[torch.Tensor]) -> torch.Tensor:
         shares = torch.cat(parts)

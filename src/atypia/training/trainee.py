@@ -15,11 +15,12 @@ from lightning_fabric import Fabric
 
 from atypia.data.crops import Windows
 from atypia.errors import AtypiaError
+from atypia.models.adapters import hold_in_bfloat16, recompute_activations
 from atypia.models.classifier import Classifier
 from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
 from atypia.training.adaptive_gamma import AdaptiveGamma
 from atypia.training.averaging import Averaging
-from atypia.training.batches import augmented_crops
+from atypia.training.batches import Embeddings, training_batch
 from atypia.training.figures import TrainingFigures, UnlabelledFigures
 from atypia.training.losses.domain import domain_loss, reversal_strength
 from atypia.training.losses.focal import class_weights, focal_loss
@@ -85,7 +86,7 @@ class Trainee:
         recipe: Recipe,
         member: int,
         fabric: Fabric,
-        windows: Windows,
+        shown: Windows | Embeddings,
         figures: TrainingFigures,
         shares: npt.NDArray[np.float64],
         unlabelled: UnlabelledFigures | None,
@@ -97,21 +98,26 @@ class Trainee:
             recipe: what decides the training.
             member: its number, part of every draw.
             fabric: device and precision, launched.
-            windows: of N figures.
+            shown: windows of N figures, or embeddings where the backbone is not trained.
             figures: the same N figures.
             shares: float64 (N,), of each figure in an epoch; 0 where it is not trained on.
             unlabelled: figures of a laboratory to adapt to.
             weights: file of the backbone's published weights, where they are a file.
         """
         self._recipe, self._member, self._fabric = recipe, member, fabric
-        self._windows, self._figures, self._unlabelled = windows, figures, unlabelled
+        self._source, self._figures, self._unlabelled = shown, figures, unlabelled
         torch.manual_seed(seed_of(recipe, member, 0))
         network = TrainingNetwork(recipe, len(figures.domains), len(figures.phases), weights)
         network = network.to(memory_format=torch.channels_last)
         if fabric.device.type == "cpu":
             keep_freed_memory()
             depthwise_in_float32(network)
-        self._network, self._optimizer = fabric.setup(network, _optimizer(network, recipe))
+        if recipe.schedule.precision == "bf16-mixed":
+            hold_in_bfloat16(network.classifier.backbone)
+        if recipe.schedule.gradient_checkpointing:
+            recompute_activations(network.classifier.backbone)
+        optimizer = _optimizer(network, recipe, fused=fabric.device.type == "cuda")
+        self._network, self._optimizer = fabric.setup(network, optimizer)
         self._averaging = Averaging(self.current, recipe.ema.decay)
         self._pieces, self._fits = 1, False
         self.gamma = AdaptiveGamma(recipe.focal) if recipe.focal.adaptive else None
@@ -221,7 +227,7 @@ class Trainee:
         laboratory to adapt to come last.
         """
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
-        crops = augmented_crops(self._windows.batch(rows), recipe, device, rng)
+        crops = training_batch(self._source, rows, recipe, device, rng)
         wanted = np.column_stack(
             [figures.target[rows], self.loss_weight[rows], figures.phase[rows]]
         )
@@ -237,13 +243,13 @@ class Trainee:
             again_rows.append(half)
         rng = np.random.default_rng(seed_of(recipe, self._member, 3, step))
         if metric:
-            again.append(augmented_crops(self._windows.batch(half), recipe, device, rng))
+            again.append(training_batch(self._source, half, recipe, device, rng))
             again_rows.append(half)
         if domain and self._unlabelled is not None:
             others = self._unlabelled
             count = max(1, round(UNLABELLED_SHARE * len(rows)))
             chosen = rng.integers(0, len(others.domain), count)
-            again.append(augmented_crops(others.windows.batch(chosen), recipe, device, rng))
+            again.append(training_batch(others.windows, chosen, recipe, device, rng))
             there = others.domain[chosen]
         return _Shown(
             mixed=mixed,
@@ -286,9 +292,7 @@ class Trainee:
             labelled = np.concatenate([shown.rows, labelled])
         domain = np.concatenate([figures.domain[labelled], shown.unlabelled])
         batch = torch.cat([shown.mixed, shown.again]) if len(shown.again) else shown.mixed
-        found = self._network(
-            batch.contiguous(memory_format=torch.channels_last), len(domain), strength
-        )
+        found = self._network(_channels_last(batch), len(domain), strength)
         logit = found.logit[: len(target)]
         gamma = recipe.focal.gamma if self.gamma is None else self.gamma.of(logit)
         parts = {"class": (weight * focal_loss(logit, target, gamma)).mean()}
@@ -336,12 +340,16 @@ class Trainee:
         return self._recipe.adapter.kind != "full"
 
 
+def _channels_last(batch: torch.Tensor) -> torch.Tensor:
+    return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+
+
 def seed_of(recipe: Recipe, *parts: int) -> int:
     """Return a seed that depends on the recipe's and on the place in the training alone."""
     return int(np.random.SeedSequence((recipe.seed, *parts)).generate_state(1)[0])
 
 
-def _optimizer(network: TrainingNetwork, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(network: TrainingNetwork, recipe: Recipe, *, fused: bool) -> torch.optim.Optimizer:
     """AdamW; no decay on biases and norms; heads learn faster than the backbone."""
     schedule = recipe.schedule
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
@@ -357,7 +365,7 @@ def _optimizer(network: TrainingNetwork, recipe: Recipe) -> torch.optim.Optimize
             {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
             for (rate, decay), parameters in groups.items()
         ],
-        fused=False,
+        fused=fused,
     )
 
 

@@ -28,8 +28,9 @@ from atypia.errors import AtypiaError, TableError
 from atypia.files import write_text
 from atypia.training.ablation import Plan
 from atypia.training.augment import window_um
-from atypia.training.batches import read_windows
+from atypia.training.batches import Embeddings
 from atypia.training.devices import Device, open_fabric
+from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import train_member
 from atypia.training.recipe import Recipe, to_toml
@@ -148,22 +149,30 @@ class Bench:
         """Return the figures as a recipe's training sees them."""
         return training_figures(self.table, recipe.soft_labels)
 
-    def windows(
-        self, recipe: Recipe, on_progress: Callable[[int, int], None] | None = None
-    ) -> Windows:
-        """Decode the windows that a recipe asks for, or open those that lie on disk."""
-        return read_windows(self.table, recipe, self.work / "windows", on_progress)
+    def shown(
+        self, recipe: Recipe, on_progress: Callable[[str, int, int], None] | None = None
+    ) -> Windows | Embeddings:
+        """Read what a recipe's training is shown, or open what lies on disk."""
+        fabric = open_fabric(self.device, recipe.schedule)
+        return read_shown(
+            self.table,
+            recipe,
+            self.work / "windows",
+            self.work / "embeddings",
+            fabric,
+            on_progress or _silent,
+        )
 
     def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
-        """Refuse what cannot work, and decode all windows, before anything is trained."""
+        """Refuse what cannot work, and read all crops, before anything is trained."""
         _require_both_classes(self, self.training_figures(jobs[0].recipe).truth)
         self.work.mkdir(parents=True, exist_ok=True)
         write_text(self.work / ".gitignore", "*\n")  # the folder around it is for committing
         mend_end(self.runs)
-        recipes = {_window_sizes(job.recipe): job.recipe for job in jobs}
-        for (crop_um, whole_um), recipe in recipes.items():
-            task = f"reading crops of {crop_um:g} um, {whole_um:.1f} um with their margin"
-            self.windows(recipe, partial(_report, on_progress, task))
+        for recipe in {_read_once(job.recipe): job.recipe for job in jobs}.values():
+            crop_um = recipe.backbone.crop_um
+            sizes = f"{crop_um:g} um, {window_um(recipe.augment, crop_um):.1f} um with their margin"
+            self.shown(recipe, partial(_report, on_progress, sizes))
 
     def train(self, job: Job) -> RunLine:
         """Do one run.
@@ -177,7 +186,7 @@ class Bench:
         left, held = self.left_out == job.fold, self.held_out == job.fold
         member = train_member(
             job.recipe,
-            self.windows(job.recipe),
+            self.shown(job.recipe),
             self.training_figures(job.recipe),
             np.flatnonzero(left | held),
             self.folder(job),
@@ -268,14 +277,19 @@ def _end_with_parent() -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _window_sizes(recipe: Recipe) -> tuple[float, float]:
-    """Return the side of a crop and of the window that it is taken from, in um."""
-    crop_um = recipe.backbone.crop_um
-    return crop_um, window_um(recipe.augment, crop_um)
+def _read_once(recipe: Recipe) -> tuple[object, ...]:
+    """Return what decides how crops are read: recipes that agree in it share them."""
+    windows = (recipe.backbone.crop_um, window_um(recipe.augment, recipe.backbone.crop_um))
+    linear = recipe.adapter.kind == "linear"
+    return (*windows, linear and (recipe.backbone, recipe.schedule.precision))
 
 
-def _report(on_progress: OnProgress, task: str, done: int, of: int) -> None:
-    on_progress(task, done, of, "")
+def _report(on_progress: OnProgress, sizes: str, task: str, done: int, of: int) -> None:
+    on_progress(f"{task} of {sizes}", done, of, "")
+
+
+def _silent(task: str, done: int, of: int) -> None:
+    """Show nothing."""
 
 
 def _require_both_classes(bench: Bench, truth: npt.NDArray[np.float64]) -> None:

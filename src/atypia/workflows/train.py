@@ -28,6 +28,7 @@ from atypia.models.backbones.registry import backbone_spec
 from atypia.models.weights import find_weights
 from atypia.training.batches import read_windows
 from atypia.training.devices import Device, open_fabric
+from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, training_figures
 from atypia.training.loop import Progress, train_member
 from atypia.training.recipe import Recipe, flat_values, read_recipe, to_toml
@@ -75,6 +76,7 @@ def train(
     *,
     adapt_to: FigureTable | None = None,
     weights: Path | str | None = None,
+    embeddings: Path | str | None = None,
     device: Device = "auto",
     threads: int | None = None,
     on_progress: OnProgress = _silent,
@@ -92,6 +94,8 @@ def train(
             alone; labels and votes in it are not looked at.
         weights: file or folder of the backbone's published weights; none takes them from the
             package or the local Hugging Face cache.
+        embeddings: folder where a linear training keeps its embeddings and finds those of others;
+            none takes one in `out`.
         device: auto, cpu or cuda.
         threads: of the CPU; none takes what torch takes.
         on_progress: called often.
@@ -116,8 +120,16 @@ def train(
     _require_components_work(recipe, figures, folds, names, there)
     with fabric.rank_zero_first():  # the others find the windows on disk
         _keep_recipe(out, recipe)
-        told = _told(on_progress, "reading crops")
-        windows = read_windows(table, recipe, out / "windows", told)
+        shown = read_shown(
+            table,
+            recipe,
+            out / "windows",
+            out / "embeddings" if embeddings is None else Path(embeddings),
+            fabric,
+            lambda task, done, of: on_progress(task, done, of, ""),
+            weights=file,
+            weights_sha256=weights_sha256,
+        )
         unlabelled = None
         if adapt_to is not None and there is not None:
             told = _told(on_progress, "reading crops to adapt to")
@@ -136,7 +148,7 @@ def train(
         members.append(
             train_member(
                 recipe,
-                windows,
+                shown,
                 figures,
                 np.flatnonzero(folds == fold),
                 folders[fold],
@@ -220,6 +232,11 @@ def _backbone_weights(recipe: Recipe, given: Path | str | None) -> tuple[Path | 
             raise AtypiaError(
                 f"{given}: backbone.pretrained is false, so no weights are read; leave out "
                 "--weights"
+            )
+        if recipe.adapter.kind != "full":
+            raise AtypiaError(
+                f"backbone.pretrained is false with adapter.kind {recipe.adapter.kind!r}: a bundle "
+                "would keep what is trained, and nobody could build the rest; use adapter.kind=full"
             )
         return None, ""
     file = find_weights(spec, None if given is None else Path(given))

@@ -1,0 +1,142 @@
+"""What the network is shown of figures: their windows, or embeddings where it is not trained.
+
+With `adapter.kind = "linear"` nothing below the heads is trained, so each figure is shown to the
+backbone once, as prediction shows it, and heads are trained on what came out. Embeddings are kept
+for every later training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialized
+
+from atypia.data.crops import Windows
+from atypia.data.table import FigureTable
+from atypia.files import sha256, written_whole
+from atypia.models.adapters import hold_in_bfloat16
+from atypia.models.backbones.registry import backbone_spec
+from atypia.models.classifier import build_classifier
+from atypia.training.batches import Embeddings, plain_crops, read_windows
+from atypia.training.recipe import Recipe
+from atypia.training.scoring import SCORE_BATCH
+
+# Embeddings are written as often as this, so that a stop costs no more.
+_KEEP_SECONDS = 30.0
+
+# Called with what is being done, how far it is and how far it goes.
+OnProgress = Callable[[str, int, int], None]
+Table = dict[str, npt.NDArray[np.float32]]
+
+
+def read_shown(
+    table: FigureTable,
+    recipe: Recipe,
+    windows_in: Path,
+    embeddings_in: Path,
+    fabric: Fabric,
+    on_progress: OnProgress,
+    *,
+    weights: Path | None = None,
+    weights_sha256: str = "",
+) -> Windows | Embeddings:
+    """Return what training shows to the network: windows, or embeddings by a frozen backbone.
+
+    Args:
+        table: N figures.
+        recipe: of the training.
+        windows_in: folder where decoded windows are kept and found again.
+        embeddings_in: folder where embeddings are kept and found again: by what decides them
+            (backbone and its weights' hash, pooling, crop, size, normalisation, precision), and
+            each by the hash of its image and its mpp. What is there already, from whatever
+            training, is not computed again.
+        fabric: device and precision.
+        on_progress: called from time to time.
+        weights: file of the backbone's published weights, where they are a file.
+        weights_sha256: its hash; "" where there is none.
+
+    Raises:
+        TableError: figures without a known mpp, or images that cannot be used; all are named.
+    """
+    windows = read_windows(
+        table, recipe, windows_in, lambda done, of: on_progress("reading crops", done, of)
+    )
+    if recipe.adapter.kind != "linear":
+        return windows
+    keys = [
+        f"{sha256(path)} {mpp!r}"
+        for path, mpp in zip(table.image_paths(), table.frame["mpp"].tolist(), strict=True)
+    ]
+    kept = embeddings_in / _settings_hash(recipe, weights_sha256)
+    found = _read(kept)
+    missing = np.array([row for row, key in enumerate(keys) if key not in found], dtype=np.int64)
+    if len(missing):
+        torch.manual_seed(recipe.seed)  # decides the weights of a backbone that is not pretrained
+        classifier = build_classifier(
+            recipe.backbone.key,
+            recipe.adapter,
+            pretrained=recipe.backbone.pretrained,
+            input_px=recipe.backbone.input_px,
+            weights=weights,
+        )
+        if recipe.schedule.precision == "bf16-mixed":
+            hold_in_bfloat16(classifier.backbone)
+        classifier = classifier.to(fabric.device).to(memory_format=torch.channels_last).eval()
+        fresh: Table = {}
+        kept_at = time.monotonic()
+        for start in range(0, len(missing), SCORE_BATCH):
+            rows = missing[start : start + SCORE_BATCH]
+            crops = plain_crops(windows.batch(rows), recipe, fabric.device)
+            with torch.inference_mode(), fabric.autocast():
+                values = classifier.embed(crops.contiguous(memory_format=torch.channels_last))
+            fresh |= zip((keys[row] for row in rows), values.cpu().numpy(), strict=True)
+            done = start + len(rows)
+            if done == len(missing) or time.monotonic() - kept_at > _KEEP_SECONDS:
+                _add(kept, fresh)
+                found |= fresh
+                fresh, kept_at = {}, time.monotonic()
+            on_progress("embedding", len(keys) - len(missing) + done, len(keys))
+    return Embeddings(np.stack([found[key] for key in keys]))
+
+
+def _settings_hash(recipe: Recipe, weights_sha256: str) -> str:
+    spec = backbone_spec(recipe.backbone.key)
+    settings = [
+        *(spec.key, weights_sha256, spec.pooling, spec.mean, spec.std),
+        *(recipe.backbone.crop_um, recipe.backbone.input_px, recipe.schedule.precision),
+        "pretrained" if recipe.backbone.pretrained else recipe.seed,
+    ]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+
+def _read(folder: Path) -> Table:
+    """Read all embeddings of a folder; what cannot be read is computed again."""
+    found: Table = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np") as file:
+                keys = json.loads(file.metadata()["figures"])
+                found |= zip(keys, file.get_tensor("embedding"), strict=True)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+            continue
+    return found
+
+
+def _add(folder: Path, found: Table) -> None:
+    """Write embeddings to a file of their own, named after what it holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+    values = torch.from_numpy(np.stack(list(found.values())))
+    with written_whole(folder / f"{name}.safetensors") as partial:
+        partial.write_bytes(
+            serialized({"embedding": values}, metadata={"figures": json.dumps(list(found))})
+        )
