@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from peft.tuners.lora import LoraLayer
 
 from atypia.errors import RecipeError
+from atypia.models.adapters import adapt
+from atypia.models.backbones.registry import backbone_spec
 from atypia.training.recipe import Recipe, read_recipe, recipe_files, to_toml
 
 
@@ -14,6 +18,18 @@ def test_every_recipe_that_comes_along_is_valid() -> None:
     assert "lite" in recipe_files()
     for path in recipe_files().values():
         assert read_recipe(path).name == path.stem
+
+
+@pytest.mark.parametrize("name", sorted(recipe_files()))
+def test_a_recipe_fits_its_backbone(name: str) -> None:
+    recipe = read_recipe(name)
+    spec = backbone_spec(recipe.backbone.key)
+    with torch.device("meta"):
+        network = adapt(spec.create(recipe.backbone.input_px), spec, recipe.adapter)
+    touched = [n for n, m in network.named_modules() if isinstance(m, LoraLayer)]
+    assert bool(touched) == (recipe.adapter.kind == "lora")
+    if name == "h-optimus-0-benchmark":  # qkv, proj, fc1, fc2 of 40 blocks, by suffix
+        assert len(touched) == 4 * 40 + 1
 
 
 def test_written_out_in_full_it_reads_back_the_same(tmp_path: Path) -> None:

@@ -37,22 +37,26 @@ class Bundle:
     sha256: str
 
 
-def load_bundle(folder: Path, weights: Path | None = None) -> Bundle:
+def load_bundle(folder: Path, weights: Path | None = None, members: int | None = None) -> Bundle:
     """Load a bundle after comparing every file of it with its hash.
 
     Args:
         folder: of the bundle.
         weights: file or folder of the backbone's weights, where the bundle holds an adapter; none
             takes them from the package or the local Hugging Face cache.
+        members: load the first so many; none loads all of them.
 
     Raises:
         BundleError: a file is changed, missing or not listed, a field is faulty, the format is
             newer than this atypia, the weights do not fit the network, or the backbone's weights
             are others than those it was trained on.
-        AtypiaError: the backbone or its weights are not known here.
+        AtypiaError: the backbone or its weights are not known here, or there are not so many
+            members.
     """
     require_intact(folder)
     manifest = read_manifest(folder)
+    if members is not None and not 1 <= members <= len(manifest.members):
+        raise AtypiaError(f"members {members}: {folder} holds 1 to {len(manifest.members)}")
     spec = backbone_spec(manifest.backbone)
     if manifest.pooling != spec.pooling:
         raise BundleError(
@@ -63,7 +67,9 @@ def load_bundle(folder: Path, weights: Path | None = None) -> Bundle:
     return Bundle(
         manifest,
         read_calibration(folder),
-        tuple(_load_member(folder / member, manifest, file) for member in manifest.members),
+        tuple(
+            _load_member(folder / member, manifest, file) for member in manifest.members[:members]
+        ),
         bundle_hash(folder),
     )
 

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -124,11 +124,9 @@ class Predictor:
         if threads is not None and threads < 1:
             raise AtypiaError(f"threads {threads}: expected 1 or more")
         where = choose_device(device)
-        bundle = load_bundle(Path(folder), None if weights is None else Path(weights))
-        if members is not None and not 1 <= members <= len(bundle.members):
-            raise AtypiaError(f"members {members}: {folder} holds 1 to {len(bundle.members)}")
+        bundle = load_bundle(Path(folder), None if weights is None else Path(weights), members)
         return cls(
-            replace(bundle, members=bundle.members[:members]),
+            bundle,
             where,
             fast_precision(where) if precision == "auto" else precision,
             threads or torch.get_num_threads(),

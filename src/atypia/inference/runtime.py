@@ -53,6 +53,14 @@ class Network:
         device: torch.device,
         precision: Precision,
     ) -> None:
+        """Prepare members for prediction.
+
+        Args:
+            members: merged, folded and cast in place; a copy of a large backbone would not fit.
+            input_px: side of a crop.
+            device: where they shall run.
+            precision: they shall run in.
+        """
         self.device = device
         self.precision = precision
         self._members = [_prepared(member, input_px, device, precision) for member in members]
@@ -130,7 +138,7 @@ def cpu_has_bf16() -> bool:
 def _prepared(
     member: Classifier, input_px: int, device: torch.device, precision: Precision
 ) -> Classifier:
-    ready = copy.deepcopy(member).eval().requires_grad_(False)
+    ready = member.eval().requires_grad_(False)
     merge(ready.backbone)
     ready.backbone = _folded_if_equal(ready.backbone, input_px)
     if precision == "bf16":

@@ -70,7 +70,7 @@ class Classifier(nn.Module):
             Logits (B,), embeddings (B, D) and, with a phase head, phase logits (B, phases),
             all float32.
         """
-        embedding = self.embed(shown) if shown.ndim == 4 else shown
+        embedding = self.embed(shown) if shown.ndim == 4 else shown.float()
         # The head is small and its logits are compared to the last digit: never in bf16.
         with torch.autocast(shown.device.type, enabled=False):
             dropped = self.dropout(embedding)
