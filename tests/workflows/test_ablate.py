@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from atypia.data.phantom import make_phantom
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable, from_frame
 from atypia.errors import AtypiaError
+from atypia.files import sha256
+from atypia.models.backbones.registry import BackboneSpec
 from atypia.training.ablation import Arm, Plan
 from atypia.workflows import ablation_bench
 from atypia.workflows.ablate import Ablation, ablate, show_ablation
@@ -293,3 +296,25 @@ def test_figures_that_cannot_work_are_refused_before_anything_is_trained(
     with pytest.raises(AtypiaError, match="needs three"):
         ablate(two, PLAN, tmp_path, device="cpu")
     assert not list(tmp_path.iterdir())
+
+
+def test_lines_of_other_weights_are_done_again(
+    cohort: FigureTable, stand_in: BackboneSpec, tmp_path: Path
+) -> None:
+    plan = _plan(
+        _arm("vit", "backbone.key=stand-in", "adapter.kind=lora", "backbone.pretrained=true")
+    )
+    with pytest.raises(AtypiaError, match="atypia models fetch stand-in"):
+        ablate(cohort, plan, tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out" / "runs.jsonl").exists()
+    hashes = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_file(stand_in.create().state_dict(), tmp_path / "model.safetensors")
+        found = ablate(cohort, plan, tmp_path / "out", device="cpu", weights=tmp_path)
+        assert (found.done, found.other) == (3, 3 * seed)
+        hashes.append({line["weights_sha256"] for line in _lines(tmp_path / "out")})
+    assert hashes[0] < hashes[1]
+    assert sha256(tmp_path / "model.safetensors") in hashes[1]
+    # The table needs no weights.
+    assert show_ablation(cohort, plan, tmp_path / "out").done == 3

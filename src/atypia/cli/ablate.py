@@ -33,6 +33,14 @@ def ablate(
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE_OR_DIR",
+            help="The backbone's published weights, as `atypia models fetch` gets them; without "
+            "it, from the Hugging Face cache.",
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Only the table; train nothing.")] = False,
 ) -> None:
     """Run recipe changes over seeds and folds, and compare them in one table.
@@ -61,6 +69,7 @@ def ablate(
                 device=device,
                 threads=threads,
                 workers=workers,
+                weights=weights,
                 on_progress=on_progress,
             )
     if result.comparison is not None:

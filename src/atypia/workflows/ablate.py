@@ -60,6 +60,7 @@ def ablate(
     device: Device = "auto",
     threads: int | None = None,
     workers: int = 1,
+    weights: Path | str | None = None,
     on_progress: OnProgress = _silent,
 ) -> Ablation:
     """Do the runs of a plan that are not there yet, and compare its arms.
@@ -75,6 +76,8 @@ def ablate(
         device: auto, cpu or cuda.
         threads: of the CPU, for each worker; none shares what torch takes among them.
         workers: processes that train at the same time.
+        weights: file or folder of the backbone's published weights; none takes them from the
+            package or the local Hugging Face cache, where those of several backbones are found.
         on_progress: called often.
 
     Raises:
@@ -85,6 +88,7 @@ def ablate(
         threads = max(1, torch.get_num_threads() // workers)
     bench = Bench.of(table, Path(out), device, threads)
     jobs = bench.jobs(plan)
+    bench = bench.with_weights(jobs, None if weights is None else Path(weights))
     done = bench.done(jobs)[0]
     for job in jobs:
         if job.key in done:  # a kill between a run's line and its folder's end

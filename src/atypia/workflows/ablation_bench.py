@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError, TableError
 from atypia.files import write_text
+from atypia.models.backbones.registry import backbone_spec
 from atypia.training.ablation import Plan
 from atypia.training.augment import window_um
 from atypia.training.batches import Embeddings
@@ -42,6 +43,7 @@ from atypia.workflows.ablation_runs import (
     mend_end,
     read_runs,
 )
+from atypia.workflows.backbone_weights import backbone_weights
 
 Ints = npt.NDArray[np.int64]
 # Called with what is being done, how far it is, how far it goes, and what to show beside it.
@@ -79,6 +81,8 @@ class Bench:
         held_out: int64 (N,), as `crossed_folds` gives it.
         domains: names of the left-out domains.
         figures: hash of the table and its folds.
+        weights: file and SHA-256 of the published weights of each backbone; one that is not in it
+            needs none, or is not to be trained.
     """
 
     table: FigureTable
@@ -89,6 +93,7 @@ class Bench:
     held_out: Ints
     domains: tuple[str, ...]
     figures: str
+    weights: dict[str, tuple[Path | None, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: FigureTable, out: Path, device: Device, threads: int | None) -> Bench:
@@ -121,6 +126,21 @@ class Bench:
             for fold in range(len(self.domains))
         ]
 
+    def with_weights(self, jobs: Sequence[Job], given: Path | None) -> Bench:
+        """Find the published weights of all backbones.
+
+        Raises:
+            AtypiaError: they are not here, or a backbone cannot look at the crops of a recipe.
+        """
+        found: dict[str, tuple[Path | None, str]] = {}
+        for recipe in (job.recipe for job in jobs):
+            spec = backbone_spec(recipe.backbone.key)
+            spec.require_input_px(recipe.backbone.input_px)
+            if recipe.backbone.pretrained and spec.key not in found:
+                own = given if spec.packaged is None else None
+                found[spec.key] = backbone_weights(recipe, own)
+        return replace(self, weights=found)
+
     def done(self, jobs: Sequence[Job]) -> tuple[dict[tuple[str, int, int], RunLine], int]:
         """Return the lines of the jobs that are done, and the number of lines of no use here."""
         wanted = {
@@ -129,6 +149,7 @@ class Bench:
                 figures=self.figures,
                 left_out=int((self.left_out == job.fold).sum()),
                 held_out=int((self.held_out == job.fold).sum()),
+                weights_sha256=self.weights.get(job.recipe.backbone.key, (None, None))[1],
             )
             for job in jobs
         }
@@ -142,7 +163,8 @@ class Bench:
 
     def identity(self, job: Job) -> str:
         """Hash what decides a run's weights: the recipe, the figures, their folds, the fold."""
-        text = f"{to_toml(job.recipe)}\n{self.figures}\n{job.fold}"
+        weights = self.weights.get(job.recipe.backbone.key, (None, ""))[1]
+        text = f"{to_toml(job.recipe)}\n{self.figures}\n{job.fold}{weights}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def training_figures(self, recipe: Recipe) -> TrainingFigures:
@@ -154,6 +176,7 @@ class Bench:
     ) -> Windows | Embeddings:
         """Read what a recipe's training is shown, or open what lies on disk."""
         fabric = open_fabric(self.device, recipe.schedule)
+        file, sha256 = self.weights.get(recipe.backbone.key, (None, ""))
         return read_shown(
             self.table,
             recipe,
@@ -161,6 +184,8 @@ class Bench:
             self.work / "embeddings",
             fabric,
             on_progress or _silent,
+            weights=file,
+            weights_sha256=sha256,
         )
 
     def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
@@ -184,6 +209,7 @@ class Bench:
             torch.set_num_threads(self.threads)
         fabric = open_fabric(self.device, job.recipe.schedule)
         left, held = self.left_out == job.fold, self.held_out == job.fold
+        file, sha256 = self.weights.get(job.recipe.backbone.key, (None, ""))
         member = train_member(
             job.recipe,
             self.shown(job.recipe),
@@ -194,6 +220,7 @@ class Bench:
             identity=self.identity(job),
             fabric=fabric,
             on_progress=lambda at: None,
+            weights=file,
         )
         if not np.isfinite(member.logit).all():
             raise AtypiaError(
@@ -215,6 +242,7 @@ class Bench:
             device=torch.cuda.get_device_name(fabric.device) if gpu else fabric.device.type,
             torch=torch.__version__,
             atypia=atypia.__version__,
+            weights_sha256=sha256,
             probe=None if member.probe is None else asdict(member.probe),
             left_out_logit=logits[left].round(3).tolist(),
             held_out_logit=logits[held].round(3).tolist(),

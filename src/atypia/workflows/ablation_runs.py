@@ -34,6 +34,7 @@ class RunLine(BaseModel):
         device: "cpu", or the name of the GPU.
         torch: version.
         atypia: version.
+        weights_sha256: of the backbone's published weights; "" where they are no file.
         probe: how well a linear probe tells the domains from the embedding; None with one domain.
         left_out_logit: of the figures of the domain left out, in the order of their rows.
         held_out_logit: of the figures of other domains held out, in the order of their rows.
@@ -52,6 +53,7 @@ class RunLine(BaseModel):
     device: str
     torch: str
     atypia: str
+    weights_sha256: str = ""
     probe: dict[str, float] | None
     left_out_logit: list[FiniteFloat]
     held_out_logit: list[FiniteFloat]
@@ -71,12 +73,14 @@ class Wanted:
         figures: hash of the figures and their folds.
         left_out: number of figures of the domain left out.
         held_out: number of figures of other domains held out.
+        weights_sha256: of the backbone's published weights; none where they are not at hand.
     """
 
     recipe: dict[str, Any]
     figures: str
     left_out: int
     held_out: int
+    weights_sha256: str | None
 
     def agrees(self, line: RunLine) -> bool:
         """Tell whether a line is of this recipe and these figures.
@@ -90,6 +94,7 @@ class Wanted:
             there == self.recipe
             and not line.recipe.keys() - self.recipe.keys()
             and line.figures == self.figures
+            and self.weights_sha256 in (None, line.weights_sha256)
         )
 
 

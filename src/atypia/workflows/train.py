@@ -23,9 +23,7 @@ from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import check_predictions
 from atypia.evaluation.report import write_report
 from atypia.evaluation.training_story import TrainingStory
-from atypia.files import sha256, write_text, written_whole
-from atypia.models.backbones.registry import backbone_spec
-from atypia.models.weights import find_weights
+from atypia.files import write_text, written_whole
 from atypia.training.batches import read_windows
 from atypia.training.devices import Device, open_fabric
 from atypia.training.embeddings import read_shown
@@ -34,6 +32,7 @@ from atypia.training.loop import Progress, train_member
 from atypia.training.recipe import Recipe, flat_values, read_recipe, to_toml
 from atypia.training.requirements import require_components_work
 from atypia.training.sampling import cell_shares, figure_weights
+from atypia.workflows.backbone_weights import backbone_weights
 from atypia.workflows.training_results import (
     out_of_fold_logits,
     out_of_fold_table,
@@ -108,7 +107,7 @@ def train(
     out = Path(out)
     if threads is not None:
         torch.set_num_threads(threads)
-    file, weights_sha256 = _backbone_weights(recipe, weights)
+    file, weights_sha256 = backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
     if not fabric.is_global_zero:
         on_progress = _silent
@@ -217,30 +216,6 @@ def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
         domain_balance=recipe.sampling.domain_balance,
     )
     return cell_shares(figures.domain, figures.atypical, weights, figures.domains)
-
-
-def _backbone_weights(recipe: Recipe, given: Path | str | None) -> tuple[Path | None, str]:
-    """Find the backbone's published weights and hash them, before any work.
-
-    Returns:
-        The file and its SHA-256; none and "" where no file is needed.
-    """
-    spec = backbone_spec(recipe.backbone.key)
-    spec.require_input_px(recipe.backbone.input_px)
-    if not recipe.backbone.pretrained:
-        if given is not None:
-            raise AtypiaError(
-                f"{given}: backbone.pretrained is false, so no weights are read; leave out "
-                "--weights"
-            )
-        if recipe.adapter.kind != "full":
-            raise AtypiaError(
-                f"backbone.pretrained is false with adapter.kind {recipe.adapter.kind!r}: a bundle "
-                "would keep what is trained, and nobody could build the rest; use adapter.kind=full"
-            )
-        return None, ""
-    file = find_weights(spec, None if given is None else Path(given))
-    return file, "" if file is None else sha256(file)
 
 
 def _keep_recipe(out: Path, recipe: Recipe) -> None:
