@@ -46,6 +46,17 @@ def test_all_normalisation_of_lite_is_folded(small_bundle: Path) -> None:
     assert left == []
 
 
+def test_members_on_one_frozen_backbone_ask_it_once(small_bundle: Path) -> None:
+    members = load_bundle(small_bundle).members
+    assert members[0].backbone is members[1].backbone
+    network = Network(members, 32, CPU, "fp32")
+    asked: list[int] = []
+    network._members[0].backbone.register_forward_hook(lambda *_: asked.append(1))
+    logits = network.look_at(crops()).logits
+    assert len(asked) == 1
+    assert not torch.allclose(logits[0], logits[1])
+
+
 def test_lora_is_merged_with_the_same_logits() -> None:
     torch.manual_seed(0)
     member = build_classifier("lite", AdapterConfig(kind="lora", rank=2)).eval()

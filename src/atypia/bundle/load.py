@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from atypia.bundle.manifest import CALIBRATION_NAME, BundleManifest, read_manifest
 from atypia.bundle.verify import bundle_hash, require_intact
@@ -16,7 +17,7 @@ from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import sha256
 from atypia.models.backbones.registry import BackboneSpec, backbone_spec
-from atypia.models.classifier import Classifier, build_classifier
+from atypia.models.classifier import Classifier, build_classifier, build_heads
 from atypia.models.weights import find_weights
 
 
@@ -27,7 +28,8 @@ class Bundle:
     Attributes:
         manifest: which network it is and how a crop must be presented to it.
         calibration: from the mean logit of the members to P(atypical), call and referral.
-        members: in evaluation mode, float32, on the CPU; several are an ensemble.
+        members: in evaluation mode, float32, on the CPU; several are an ensemble. With a linear
+            adapter they share one backbone.
         sha256: identifies the bundle, 64 hexadecimal digits.
     """
 
@@ -64,14 +66,12 @@ def load_bundle(folder: Path, weights: Path | None = None, members: int | None =
             f"as {spec.pooling!r}; use the atypia that made the bundle, or train it again"
         )
     file = _backbone_weights(folder, manifest, spec, weights)
-    return Bundle(
-        manifest,
-        read_calibration(folder),
-        tuple(
-            _load_member(folder / member, manifest, file) for member in manifest.members[:members]
-        ),
-        bundle_hash(folder),
-    )
+    loaded: list[Classifier] = []
+    for name in manifest.members[:members]:
+        # Heads on a frozen backbone share it: a large one would not fit into memory five times.
+        shared = loaded[0].backbone if loaded and manifest.adapter.kind == "linear" else None
+        loaded.append(_load_member(folder / name, manifest, file, shared))
+    return Bundle(manifest, read_calibration(folder), tuple(loaded), bundle_hash(folder))
 
 
 def read_calibration(folder: Path) -> Calibration:
@@ -115,7 +115,9 @@ def _backbone_weights(
     return file
 
 
-def _load_member(path: Path, manifest: BundleManifest, weights: Path | None) -> Classifier:
+def _load_member(
+    path: Path, manifest: BundleManifest, weights: Path | None, backbone: nn.Module | None
+) -> Classifier:
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as fault:
@@ -127,16 +129,21 @@ def _load_member(path: Path, manifest: BundleManifest, weights: Path | None) -> 
         raise BundleError(
             f"{path}: tensor {unusable[0]!r} holds values that are not finite; train it again"
         )
-    member = build_classifier(
-        manifest.backbone,
-        manifest.adapter,
-        dropout=manifest.dropout,
-        # With `full`, every tensor comes from the bundle.
-        pretrained=manifest.adapter.kind != "full",
-        phases=len(manifest.phases),
-        input_px=manifest.input_px,
-        weights=weights,
-    )
+    if backbone is None:
+        member = build_classifier(
+            manifest.backbone,
+            manifest.adapter,
+            dropout=manifest.dropout,
+            # With `full`, every tensor comes from the bundle.
+            pretrained=manifest.adapter.kind != "full",
+            phases=len(manifest.phases),
+            input_px=manifest.input_px,
+            weights=weights,
+        )
+    else:
+        dropout, phases = manifest.dropout, len(manifest.phases)
+        member = build_heads(manifest.backbone, dropout=dropout, phases=phases)
+        member.backbone = backbone
     try:
         member.load_saved_state(state)
     except BundleError as fault:

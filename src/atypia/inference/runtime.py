@@ -63,7 +63,14 @@ class Network:
         """
         self.device = device
         self.precision = precision
-        self._members = [_prepared(member, input_px, device, precision) for member in members]
+        self._members = [member.eval().requires_grad_(False) for member in members]
+        # With a linear adapter all members stand on one backbone: prepared once, asked once.
+        own = {id(member.backbone): member.backbone for member in members}
+        ready = {key: _prepared(one, input_px, precision) for key, one in own.items()}
+        for member in self._members:
+            member.backbone = ready[id(member.backbone)]
+            member.to(device).to(memory_format=torch.channels_last)
+        self._shared = len(ready) == 1
 
     def look_at(self, crops: torch.Tensor) -> Answers:
         """Return what every member says.
@@ -99,7 +106,8 @@ class Network:
             torch.autocast(self.device.type, torch.bfloat16, enabled=half),
         ):
             there = crops.to(self.device, memory_format=torch.channels_last)
-            found = [member(there) for member in self._members]
+            shown = self._members[0].embed(there) if self._shared else there
+            found = [member(shown) for member in self._members]
             phases = [one.phase.float().softmax(dim=1) for one in found if one.phase is not None]
             return Answers(
                 torch.stack([one.logit.float() for one in found]).cpu(),
@@ -135,18 +143,16 @@ def cpu_has_bf16() -> bool:
     return any(bool(check()) for check in checks if check is not None)
 
 
-def _prepared(
-    member: Classifier, input_px: int, device: torch.device, precision: Precision
-) -> Classifier:
-    ready = member.eval().requires_grad_(False)
-    merge(ready.backbone)
-    ready.backbone = _folded_if_equal(ready.backbone, input_px)
+def _prepared(backbone: nn.Module, input_px: int, precision: Precision) -> nn.Module:
+    """Merge, fold and cast a backbone, in place where nothing is folded."""
+    merge(backbone)
+    ready = _folded_if_equal(backbone, input_px)
     if precision == "bf16":
         # Cast once what autocast would cast for every batch.
-        for module in ready.backbone.modules():
+        for module in ready.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(torch.bfloat16)
-    return ready.to(device).to(memory_format=torch.channels_last)
+    return ready
 
 
 def _folded_if_equal(backbone: nn.Module, input_px: int) -> nn.Module:
