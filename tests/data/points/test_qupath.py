@@ -1,0 +1,220 @@
+"""QuPath's objects: read as points, given back with what was found and all that they had."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import uuid
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qupath_parser import qupath_reads
+
+from atypia.data.points.qupath import (
+    Finding,
+    new_features,
+    read_objects,
+    with_findings,
+    write_features,
+)
+from atypia.data.points.table import points_of
+from atypia.errors import TableError
+
+ID = "0b7b2c1e-2a54-4f0e-9a3b-6f6d5f2f7a10"
+ATYPICAL = Finding("Atypical mitosis", (200, 0, 0), {"P(atypical)": 0.93, "spread": float("nan")})
+
+
+def _feature(geometry: object, **properties: object) -> dict:
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _point(x: float, y: float, **properties: object) -> dict:
+    return _feature({"type": "Point", "coordinates": [x, y]}, **properties)
+
+
+SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [10, 0], [10, 20], [0, 20], [0, 0]]]}
+
+
+def _saved(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def _collection(*features: object) -> dict:
+    return {"type": "FeatureCollection", "features": list(features)}
+
+
+def test_points_areas_and_several_points_in_one(tmp_path: Path) -> None:
+    many = {"type": "MultiPoint", "coordinates": [[1, 2], [3, 4]]}
+    several = {"type": "GeometryCollection", "geometries": [SQUARE]}
+    path = _saved(
+        tmp_path / "a.geojson",
+        _collection(
+            {**_point(7.5, 8, classification={"name": "Mitosis", "color": [1, 2, 3]}), "id": ID},
+            _feature(many, classification="Mitosis"),
+            _feature(SQUARE, classification={"names": ["Tumour", "Edge"], "color": [0, 0, 0]}),
+            _feature(several),
+        ),
+    )
+    frame = read_objects(path).points.frame
+    np.testing.assert_allclose(frame["x"], [7.5, 1, 3, 5, 5])
+    np.testing.assert_allclose(frame["y"], [8, 2, 4, 10, 10])
+    assert frame["name"].tolist() == ["Mitosis", "Mitosis", "Mitosis", "Tumour: Edge", ""]
+    assert frame["feature"].tolist() == [0, 1, 1, 2, 3]
+    assert frame["point_id"][0] == ID
+    assert frame["point_id"].is_unique
+    assert read_objects(path).points.frame["point_id"].equals(frame["point_id"])
+    assert read_objects(path, names=["Mitosis"]).points.frame["feature"].tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("form", ["collection", "list", "feature", "gz", "zip", "bom"])
+def test_every_form_that_qupath_writes(tmp_path: Path, form: str) -> None:
+    content = {"list": [_point(1, 2)], "feature": _point(1, 2)}.get(form, _collection(_point(1, 2)))
+    path = _saved(tmp_path / "a.geojson", content)
+    if form == "gz":
+        path = tmp_path / "a.geojson.gz"
+        path.write_bytes(gzip.compress((tmp_path / "a.geojson").read_bytes()))
+    if form == "zip":
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "a.geojson", "inside/a.geojson")
+    if form == "bom":
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_objects(path).points.frame[["x", "y"]].to_numpy().tolist() == [[1.0, 2.0]]
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text(
+        """[{"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}},
+            {"type": "Feature", "geometry": null},
+            {"type": "Feature", "geometry": {"type": "Circle", "coordinates": [1, 2]}},
+            {"type": "Feature", "geometry": {"type": "Point", "coordinates": [NaN, 2]}},
+            {"type": "Feature", "geometry": {"type": "Point", "coordinates": ["a", 2]}},
+            {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": []}},
+            {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[[1, 2]]]]}},
+            7]"""
+    )
+    points = read_objects(path).points
+    assert len(points) == 1
+    assert len(points.failures) == 7
+    for number in range(2, 9):
+        assert sum(f"feature {number}:" in line for line in points.failures) == 1
+    assert all(line.startswith(f"{path}, ") and "\n" not in line for line in points.failures)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"type": "FeatureCollection", "features": [{"type": "Fea', "no JSON from line 1"),
+        (b"\xff\xfe\x00", "is no text in UTF-8"),
+        (b"{}", "expected a FeatureCollection"),
+        (b"3", "expected a FeatureCollection"),
+        (b"[]", "holds no point that can be used"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'[{"geometry": null}]', "holds no point that can be used .*has no geometry"),
+    ],
+)
+def test_a_file_that_is_no_use_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_bytes(content)
+    with pytest.raises(TableError, match=said) as refused:
+        read_objects(path)
+    assert str(refused.value).startswith(str(path))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.geojson.gz"])
+def test_a_broken_archive_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(TableError, match="cannot be read"):
+        read_objects(path)
+
+
+def test_an_object_comes_back_with_all_that_it_had(tmp_path: Path) -> None:
+    given = _point(
+        1.5,
+        2,
+        objectType="annotation",
+        name="one of Eva's",
+        isLocked=True,
+        classification={"name": "Mitosis", "color": [1, 2, 3]},
+        measurements={"Area": 3.5, "P(atypical)": 0.1},
+        metadata={"ours": "theirs"},
+    )
+    path = _saved(
+        tmp_path / "a.geojson", _collection({**given, "id": ID, "foreign": 1}, _feature(None))
+    )
+    objects = read_objects(path)
+    features = with_findings(objects, [ATYPICAL])
+    assert features[1] == objects.features[1]
+    assert features[0]["foreign"] == 1
+    assert features[0]["id"] == ID
+    properties = features[0]["properties"]
+    assert properties["measurements"] == {"Area": 3.5, "P(atypical)": 0.93}
+    assert properties["classification"] == {"name": "Atypical mitosis", "color": [200, 0, 0]}
+    same = ("name", "isLocked", "metadata", "objectType")
+    assert all(properties[key] == given["properties"][key] for key in same)
+    assert objects.features[0]["properties"]["measurements"]["P(atypical)"] == 0.1
+
+
+def test_qupath_reads_what_is_written_and_again_the_same(tmp_path: Path) -> None:
+    many = {"type": "MultiPoint", "coordinates": [[1, 2], [3, 4]]}
+    old = [{"name": "Area", "value": 2.0}, {"name": "spread", "value": 1.0}]
+    path = _saved(
+        tmp_path / "a.geojson",
+        [
+            {
+                **_point(7, 8, object_type="detection", measurements=old),
+                "id": "PathAnnotationObject",
+            },
+            {**_feature(many, name="two"), "id": ID},
+            _feature(SQUARE, classification="Mitosis"),
+        ],
+    )
+    objects = read_objects(path)
+    findings = [
+        Finding("Normal mitosis", (0, 128, 0), {"P(atypical)": 0.1 * n, "spread": 0.01 * n})
+        for n in range(4)
+    ]
+    out = tmp_path / "out.geojson"
+    write_features(out, with_findings(objects, findings, "detection"))
+    found = qupath_reads(out)
+    assert [one["class"] for one in found] == ["Normal mitosis"] * 4
+    assert [one["type"] for one in found] == ["detection"] * 4
+    assert [one["name"] for one in found] == [None, "two", "two", None]
+    assert found[0]["measurements"] == {"Area": 2.0, "P(atypical)": 0.0, "spread": 0.0}
+    assert [one["geometry"]["type"] for one in found] == ["Point", "Point", "Point", "Polygon"]
+    write_features(tmp_path / "again.geojson", with_findings(read_objects(out), findings))
+    assert [one["id"] for one in qupath_reads(tmp_path / "again.geojson")] == [
+        one["id"] for one in found
+    ]
+
+
+def test_points_from_elsewhere_become_objects_of_the_same_ids_every_time(tmp_path: Path) -> None:
+    rows = [
+        {"point_id": str(n), "x": 10.0 * n, "y": 5.0, "name": "", "place": "row"} for n in range(3)
+    ]
+    points = points_of(Path("points.csv"), rows, [])
+    once = new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation")
+    write_features(tmp_path / "out.geojson.gz", once)
+    (tmp_path / "out.geojson").write_bytes(
+        gzip.decompress((tmp_path / "out.geojson.gz").read_bytes())
+    )
+    found = qupath_reads(tmp_path / "out.geojson")
+    assert [one["type"] for one in found] == ["annotation"] * 3
+    assert [one["measurements"] for one in found] == [{"P(atypical)": 0.93}] * 3
+    assert [uuid.UUID(one["id"]).version for one in once] == [5] * 3
+    assert new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation") == once
+    other = new_features(points, [ATYPICAL] * 3, "other.svs", "annotation")
+    assert {one["id"] for one in other}.isdisjoint(one["id"] for one in once)
+
+
+def test_another_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"\.geojson"):
+        write_features(tmp_path / "out.csv", [])
