@@ -56,8 +56,7 @@ def test_a_window_of_level_0_has_the_point_at_its_centre(
     slide: Slide, level0: np.ndarray, side: int
 ) -> None:
     x, y = (200 + side / 2, 300 + side / 2)
-    pixels, mpp = slide.window(x, y, side_um=side * 0.25, mpp=0.1)
-    assert mpp == pytest.approx(0.25)
+    pixels = slide.window(x, y, side_um=side * 0.25, level=slide.level_for(0.1))
     np.testing.assert_array_equal(pixels, level0[300 : 300 + side, 200 : 200 + side])
 
 
@@ -65,8 +64,8 @@ def test_a_window_of_level_0_has_the_point_at_its_centre(
 def test_the_coarsest_level_that_is_fine_enough_is_read(
     slide: Slide, level0: np.ndarray, wanted: float, level: int
 ) -> None:
-    pixels, mpp = slide.window(400, 300, side_um=8, mpp=wanted)
-    assert mpp == pytest.approx(0.25 * 2**level)
+    assert slide.level_for(wanted) == level
+    pixels = slide.window(400, 300, side_um=8, level=level)
     if level:
         mean = level0[284:316, 384:416].reshape(16, 2, 16, 2, 3).mean(axis=(1, 3))
         np.testing.assert_array_equal(pixels, mean.astype(np.uint8))
@@ -76,7 +75,7 @@ def test_the_coarsest_level_that_is_fine_enough_is_read(
 def test_beyond_the_edge_it_is_mirrored(
     slide: Slide, level0: np.ndarray, x: float, y: float
 ) -> None:
-    pixels, _ = slide.window(x, y, side_um=10, mpp=0.25)
+    pixels = slide.window(x, y, side_um=10, level=0)
     wide = np.pad(level0, ((40, 40), (40, 40), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(pixels, wide[y + 20 : y + 60, x + 20 : x + 60])
 
@@ -84,7 +83,7 @@ def test_beyond_the_edge_it_is_mirrored(
 @pytest.mark.parametrize(("x", "y"), [(-1, 5), (5, HIGH + 1), (1e9, 5)])
 def test_a_point_off_the_slide_is_refused(slide: Slide, x: float, y: float) -> None:
     with pytest.raises(ImageError, match=r"does not lie on the slide of 1024 x 768 px"):
-        slide.window(x, y, side_um=8, mpp=0.25)
+        slide.window(x, y, side_um=8, level=0)
 
 
 def test_points_count_from_the_bounds_or_from_the_corner(
@@ -97,10 +96,10 @@ def test_points_count_from_the_bounds_or_from_the_corner(
     )
     for origin, x, y in (("bounds", 316, 356), ("slide", 416, 396)):
         slide = open_slide(path, origin=origin)  # type: ignore[arg-type]
-        pixels, _ = slide.window(x, y, side_um=8, mpp=0.25)
+        pixels = slide.window(x, y, side_um=8, level=0)
         np.testing.assert_array_equal(pixels, level0[380:412, 400:432])
     with pytest.raises(ImageError, match="924 x 728 px"):
-        open_slide(path).window(925, 5, side_um=8, mpp=0.25)
+        open_slide(path).window(925, 5, side_um=8, level=0)
 
 
 def test_what_the_scanner_left_out_is_white(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +112,7 @@ def test_what_the_scanner_left_out_is_white(path: Path, monkeypatch: pytest.Monk
         return region
 
     monkeypatch.setattr(slide._handle, "read_region", holed)
-    pixels, _ = slide.window(300, 300, side_um=8, mpp=0.25)
+    pixels = slide.window(300, 300, side_um=8, level=0)
     assert (pixels[:4, :4] == 255).all()
     assert not (pixels[4:, 4:] == 255).all()
 

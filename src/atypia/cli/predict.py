@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
     from atypia.inference.record import RunRecord
@@ -17,13 +19,46 @@ def predict(
         typer.Argument(
             metavar="SOURCE...",
             help="Images, folders of images, TIFFs of many pages, figure tables (.csv, .parquet), "
-            "folders in a known layout.",
+            "folders in a known layout; or one slide, with --points.",
             show_default=False,
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="Predictions table: .csv, .parquet or .json.")
+        Path,
+        typer.Option(
+            "--out",
+            help="Predictions table: .csv, .parquet or .json; with --points also .geojson or "
+            ".geojson.gz, for QuPath.",
+        ),
     ] = Path("predictions.csv"),
+    points: Annotated[
+        Path | None,
+        typer.Option(
+            "--points",
+            metavar="FILE",
+            help="Points on the slide: QuPath GeoJSON, MIDOG JSON, or a table with x and y.",
+        ),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Classify points of this class only. May be repeated."),
+    ] = None,
+    object_type: Annotated[
+        Literal["annotation", "detection"] | None,
+        typer.Option(
+            "--object-type",
+            help="Of the objects for QuPath; without it QuPath's own stay what they are, and new "
+            "ones are annotations, which can be edited.",
+        ),
+    ] = None,
+    origin: Annotated[
+        Literal["bounds", "slide"],
+        typer.Option(
+            "--origin",
+            help="Where points count from: the bounds of the scanned tissue, as QuPath does, or "
+            "the corner of the slide.",
+        ),
+    ] = "bounds",
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="DIR", help="The bundle, as `atypia train` writes it."),
@@ -75,32 +110,60 @@ def predict(
     code is then 1.
 
     Example: atypia predict crops/ --bundle runs/lite/bundle --mpp 0.25 --out predictions.csv
+
+    Example: atypia predict case.svs --points mitoses.geojson --out classified.geojson
     """
     from atypia.cli.progress import progress_bars
     from atypia.inference.record import record_path
     from atypia.workflows.predict import predict as run
+    from atypia.workflows.predict import predict_slide
 
+    settings: dict[str, Any] = {
+        "bundle": bundle,
+        "mpp": mpp,
+        "batch_size": batch_size,
+        "threads": threads,
+        "members": members,
+        "weights": weights,
+        "device": device,
+        "precision": precision,
+    }
     with progress_bars() as on_progress:
-        record = run(
-            sources,
-            out,
-            bundle=bundle,
-            mpp=mpp,
-            layout=layout,
-            batch_size=batch_size,
-            threads=threads,
-            members=members,
-            weights=weights,
-            device=device,
-            precision=precision,
-            on_progress=on_progress,
-        )
+        if points is None:
+            _refuse_without_points(names, object_type, origin)
+            record = run(sources, out, layout=layout, on_progress=on_progress, **settings)
+        else:
+            if len(sources) != 1:
+                raise AtypiaError(
+                    f"--points {points}: belongs to one slide, but {len(sources)} sources are "
+                    "given; give them one at a time"
+                )
+            record = predict_slide(
+                sources[0],
+                points,
+                out,
+                names=names or (),
+                object_type=object_type,
+                origin=origin,
+                on_progress=on_progress,
+                **settings,
+            )
     for line in _summary(record):
         typer.echo(line)
     typer.echo(f"wrote {out}")
     typer.echo(f"wrote {record_path(out)}")
     if record.failures:
         raise typer.Exit(1)
+
+
+def _refuse_without_points(names: object, object_type: object, origin: str) -> None:
+    for option, given in (
+        ("--class", names),
+        ("--object-type", object_type),
+        ("--origin", origin != "bounds"),
+    ):
+        if given:
+            raise AtypiaError(f"{option}: says something of points on a slide; give --points too")
 
 
 def _summary(record: RunRecord) -> list[str]:

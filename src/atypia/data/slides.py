@@ -34,6 +34,7 @@ class Slide:
         size_px: width and height of level 0.
         origin_px: where x = 0, y = 0 of a point lies in level 0.
         level_mpp: um/px of each level, finest first.
+        level_px: width and height of each level.
     """
 
     path: Path
@@ -42,23 +43,28 @@ class Slide:
     size_px: tuple[int, int]
     origin_px: tuple[int, int]
     level_mpp: tuple[float, ...]
+    level_px: tuple[tuple[int, int], ...]
     _handle: openslide.OpenSlide
 
-    def window(self, x: float, y: float, *, side_um: float, mpp: float) -> tuple[Pixels, float]:
+    def level_for(self, mpp: float) -> int:
+        """Return the coarsest level that is at least as fine as `mpp`, um/px; else the finest."""
+        fine = [n for n, each in enumerate(self.level_mpp) if each <= mpp * _NEARLY]
+        return fine[-1] if fine else 0
+
+    def window(self, x: float, y: float, *, side_um: float, level: int) -> Pixels:
         """Read a square window around a point.
 
-        It is read from the coarsest level that is at least as fine as asked for. Beyond the
-        slide's edge it is mirrored; where the scanner has left tissue out it is white. The point
-        lies at its centre, but for half a pixel of that level.
+        Beyond the slide's edge it is mirrored; where the scanner has left tissue out it is white.
+        The point lies at its centre, but for half a pixel of that level.
 
         Args:
             x: of the point, px of level 0 from the origin.
             y: likewise.
             side_um: least side of the window, um.
-            mpp: um/px wanted.
+            level: to read from.
 
         Returns:
-            uint8 (S, S, 3), and um/px of it.
+            uint8 (S, S, 3), at `level_mpp[level]`.
 
         Raises:
             ImageError: the point does not lie on the slide, or the slide cannot be read there.
@@ -72,11 +78,10 @@ class Slide:
                 f"{self.path}: x {x:g}, y {y:g} does not lie on the slide of {wide} x {high} px; "
                 "are these px of level 0, and of this slide?"
             )
-        level = self._level(mpp)
         scale = self.level_mpp[level] / self.mpp
         side = int(np.ceil(side_um / self.level_mpp[level]))
         first = [round(place / scale - side / 2) for place in at]
-        sizes = self._handle.level_dimensions[level]
+        sizes = self.level_px[level]
         spans = [_span(one, side, size) for one, size in zip(first, sizes, strict=True)]
         try:
             region = self._handle.read_region(
@@ -95,15 +100,11 @@ class Slide:
             _mirrored(np.arange(one, one + side), size) - span.start
             for one, size, span in zip(first, sizes, spans, strict=True)
         )
-        return pixels[np.ix_(rows, columns)], self.level_mpp[level]
+        return pixels[np.ix_(rows, columns)]
 
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
-
-    def _level(self, mpp: float) -> int:
-        fine = [n for n, each in enumerate(self.level_mpp) if each <= mpp * _NEARLY]
-        return fine[-1] if fine else 0
 
 
 def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds") -> Slide:
@@ -142,6 +143,7 @@ def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds
         handle.dimensions,
         (bounds[0], bounds[1]),
         tuple(own * scale for scale in handle.level_downsamples),
+        tuple(handle.level_dimensions),
         handle,
     )
 

@@ -67,6 +67,11 @@ class ReadFigure:
     seconds: float
 
 
+def window_um(crop_um: float, mpp: float) -> float:
+    """Return the side of what a crop is sampled from, um: its outermost px have neighbours."""
+    return 1.1 * crop_um + 4 * mpp
+
+
 def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> torch.Tensor:
     """Return what the network sees of one image.
 
@@ -81,8 +86,7 @@ def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> torch.T
     Raises:
         ImageError: the image covers less than three quarters of the crop.
     """
-    # A rim beyond the crop, so that its outermost pixels are sampled from real neighbours.
-    window = cut_window(image, mpp, spec.crop_um, 1.1 * spec.crop_um + 4 * mpp)
+    window = cut_window(image, mpp, spec.crop_um, window_um(spec.crop_um, mpp))
     pixels = torch.tensor(window).permute(2, 0, 1).unsqueeze(0).to(torch.float32).div_(255)
     size = torch.tensor([window.shape[:2]])
     with torch.inference_mode():

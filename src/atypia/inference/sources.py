@@ -27,7 +27,7 @@ from atypia.errors import AtypiaError, ImageError
 from atypia.files import inside
 
 RGBImage = npt.NDArray[np.uint8]
-MppSource = Literal["table", "layout", "given", "assumed"]
+MppSource = Literal["table", "layout", "slide", "given", "assumed"]
 
 Reader = Callable[[], RGBImage]
 
@@ -69,7 +69,7 @@ class Source:
     """
 
     path: Path
-    kind: Literal["folder of images", "image", "stack of pages", "figure table", "layout"]
+    kind: Literal["folder of images", "image", "stack of pages", "figure table", "layout", "slide"]
     ids: Sequence[str]
     images: Sequence[str]
     mpp: Sequence[float | None]

@@ -6,21 +6,29 @@ import gzip
 import json
 import uuid
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from qupath_parser import qupath_reads
 
+from atypia.data.points import qupath
 from atypia.data.points.qupath import (
     Finding,
+    Objects,
     new_features,
-    read_objects,
+    read_document,
     with_findings,
     write_features,
 )
 from atypia.data.points.table import points_of
 from atypia.errors import TableError
+
+
+def read_objects(path: Path, names: Sequence[str] = ()) -> Objects:
+    return qupath.read_objects(path, read_document(path), names)
+
 
 ID = "0b7b2c1e-2a54-4f0e-9a3b-6f6d5f2f7a10"
 ATYPICAL = Finding("Atypical mitosis", (200, 0, 0), {"P(atypical)": 0.93, "spread": float("nan")})

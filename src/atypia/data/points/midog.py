@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +32,6 @@ def read_midog(path: Path, document: Any, *, mpp: float | None, image: str | Non
     raise TableError(
         f"{path}: is no MIDOG JSON, expected 'annotations' (training set) or 'points' (detector)"
     )
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        TableError: it cannot be read.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as fault:
-        reason = " ".join(str(fault).split())[:100]
-        raise TableError(f"{path}: cannot be read as JSON ({reason}); fetch it again") from fault
 
 
 def _boxes(path: Path, document: dict[str, Any], image: str | None) -> Points:

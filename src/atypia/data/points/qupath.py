@@ -69,20 +69,20 @@ class Objects:
         return features_of(self.document, self.points.path)
 
 
-def read_objects(path: Path, names: Sequence[str] = ()) -> Objects:
+def read_objects(path: Path, document: Any, names: Sequence[str] = ()) -> Objects:
     """Read QuPath objects as points.
 
     A Point is a point, a MultiPoint as many as it holds, anything else its centroid.
 
     Args:
-        path: .geojson or .json, plain, .gz, or .zip with one such file in it.
+        path: file that `document` came from.
+        document: as `read_document` gives it.
         names: read objects of these classes only, e.g. so that an outlined tumour is not taken for
             a figure; none reads all of them.
 
     Raises:
-        TableError: the file cannot be read, is no GeoJSON, or holds no point that can be used.
+        TableError: it is no GeoJSON, or holds no point that can be used.
     """
-    document = _document(path)
     rows: list[Json] = []
     failures: list[str] = []
     for number, feature in enumerate(features_of(document, path)):
@@ -137,7 +137,7 @@ def features_of(document: Any, path: Path) -> list[Any]:
 
 
 def with_findings(
-    objects: Objects, findings: Sequence[Finding], object_type: ObjectType | None = None
+    objects: Objects, findings: Sequence[Finding | None], object_type: ObjectType | None = None
 ) -> list[Json]:
     """Give a file's own objects back with what was found, and everything else as it was.
 
@@ -147,7 +147,7 @@ def with_findings(
 
     Args:
         objects: as read.
-        findings: one a point, in the order of the points.
+        findings: one a point, in the order of the points; none leaves a point as it was.
         object_type: makes annotations or detections of them; none leaves what they are.
 
     Returns:
@@ -164,7 +164,8 @@ def with_findings(
         feature["id"] = own
         properties = feature.get("properties")
         feature["properties"] = properties if isinstance(properties, dict) else {}
-        _set(feature["properties"], finding)
+        if finding is not None:
+            _set(feature["properties"], finding)
         if object_type is not None:
             feature["properties"].pop("object_type", None)
             feature["properties"]["objectType"] = object_type
@@ -177,19 +178,21 @@ def with_findings(
 
 
 def new_features(
-    points: Points, findings: Sequence[Finding], slide: str, object_type: ObjectType
+    points: Points, findings: Sequence[Finding | None], slide: str, object_type: ObjectType
 ) -> list[Json]:
     """Return objects for points that did not come from QuPath.
 
     Args:
         points: from whatever file.
-        findings: one a point, in the order of the points.
+        findings: one a point, in the order of the points; a point without one is left out.
         slide: its name; with the place it decides the ids.
         object_type: annotations can be edited in QuPath, detections are faster.
     """
     features = []
     places = (points.frame[name].tolist() for name in ("x", "y"))
     for x, y, finding in zip(*places, findings, strict=True):
+        if finding is None:
+            continue
         properties: Json = {"objectType": object_type}
         _set(properties, finding)
         features.append(
@@ -282,7 +285,15 @@ def _uuid(given: Any) -> str | None:
         return None
 
 
-def _document(path: Path) -> Any:
+def read_document(path: Path) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: .geojson or .json, plain, .gz, or .zip with one such file in it.
+
+    Raises:
+        TableError: it cannot be read.
+    """
     again = "export it again"
     try:
         text = _bytes(path).decode("utf-8-sig")

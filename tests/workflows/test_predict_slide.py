@@ -1,0 +1,165 @@
+"""Points on a slide are classified as their crops are, and QuPath gets its objects back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from atypia.cli.main import app
+from atypia.data.images import read_image
+from atypia.errors import AtypiaError
+from atypia.workflows.predict import predict, predict_slide
+
+SIDE, ACROSS = 40, 4
+
+
+@pytest.fixture(scope="module")
+def slide(crop_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve crops of 40 px, side by side in rows of four, 0.25 um/px, with a level of 0.5."""
+    crops = [read_image(crop_folder / f"{number}.png") for number in range(1, 13)]
+    rows = [np.hstack(crops[first : first + ACROSS]) for first in range(0, 12, ACROSS)]
+    level0 = np.vstack(rows)
+    high, wide = level0.shape[:2]
+    half = level0.reshape(high // 2, 2, wide // 2, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    path = tmp_path_factory.mktemp("slide") / "case.tif"
+    with tifffile.TiffWriter(path) as file:
+        for number, level in enumerate((level0, half)):
+            per_cm = 1e4 / (0.25 * 2**number)
+            file.write(
+                level,
+                tile=(64, 64),
+                photometric="rgb",
+                subfiletype=int(number > 0),
+                resolution=(per_cm, per_cm),
+                resolutionunit="CENTIMETER",
+            )
+    return path
+
+
+def _centres() -> list[tuple[float, float]]:
+    return [
+        ((number % ACROSS + 0.5) * SIDE, (number // ACROSS + 0.5) * SIDE) for number in range(12)
+    ]
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Path:
+    """The crops' centres as QuPath has them: six points, and six in one object."""
+    places = _centres()
+    features: list[dict] = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": place},
+            "properties": {"objectType": "annotation", "name": f"n{number}"},
+        }
+        for number, place in enumerate(places[:6])
+    ]
+    features.append(
+        {
+            "type": "Feature",
+            "geometry": {"type": "MultiPoint", "coordinates": places[6:]},
+            "properties": {"classification": "Mitosis"},
+        }
+    )
+    path = tmp_path / "points.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def of_crops(
+    crop_folder: Path, small_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> np.ndarray:
+    out = tmp_path_factory.mktemp("crops") / "p.csv"
+    predict([crop_folder], out, bundle=small_bundle, mpp=0.25, precision="fp32", threads=1)
+    return pd.read_csv(out)["p_atypical"].to_numpy()
+
+
+def test_points_get_the_probabilities_of_their_crops(
+    slide: Path, points: Path, small_bundle: Path, of_crops: np.ndarray, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.csv"
+    record = predict_slide(slide, points, out, bundle=small_bundle, precision="fp32", threads=1)
+    found = pd.read_csv(out)["p_atypical"].to_numpy()
+    assert of_crops.std() > 0.02
+    np.testing.assert_allclose(found, of_crops, atol=1e-5)
+    assert record.mpp_from == {"slide": 12}
+
+
+def test_qupath_gets_its_objects_back(
+    slide: Path, points: Path, small_bundle: Path, of_crops: np.ndarray, tmp_path: Path
+) -> None:
+    out = tmp_path / "classified.geojson"
+    done = CliRunner().invoke(
+        app,
+        [
+            *("predict", str(slide), "--points", str(points), "--bundle", str(small_bundle)),
+            *("--out", str(out), "--precision", "fp32", "--threads", "1"),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    features = json.loads(out.read_text())["features"]
+    said = [one["properties"]["measurements"]["P(atypical)"] for one in features]
+    np.testing.assert_allclose(said, of_crops, atol=1e-5)
+    assert [one["properties"].get("name") for one in features[:6]] == [f"n{n}" for n in range(6)]
+    names = {one["properties"]["classification"]["name"] for one in features}
+    assert names <= {"Normal mitosis", "Atypical mitosis", "Refer"}
+
+
+def test_only_points_of_a_class_and_from_a_table(
+    slide: Path, points: Path, small_bundle: Path, of_crops: np.ndarray, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.csv"
+    predict_slide(slide, points, out, names=["Mitosis"], bundle=small_bundle, threads=1)
+    assert len(pd.read_csv(out)) == 6
+    table = tmp_path / "points.csv"
+    lines = [f"case,{x},{y}" for x, y in _centres()] + ["other,5,5"]
+    table.write_text("\n".join(["slide,x,y", *lines]) + "\n")
+    predict_slide(slide, table, out, bundle=small_bundle, precision="fp32", threads=1)
+    np.testing.assert_allclose(pd.read_csv(out)["p_atypical"], of_crops, atol=1e-5)
+
+
+def test_a_point_off_the_slide_is_named_and_the_others_go_on(
+    slide: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "points.csv"
+    table.write_text("point_id,x,y\na,20,20\nb,5000,20\nc,nothing,3\nd,60,20\n")
+    said: list[str] = []
+    record = predict_slide(
+        slide, table, tmp_path / "out.geojson", bundle=small_bundle, threads=1, say=said.append
+    )
+    assert (record.figures, record.predicted) == (4, 2)
+    assert len(said) == 2
+    assert "row 4" in said[0]
+    assert "x 5000, y 20 does not lie on the slide" in said[1]
+    assert len(json.loads((tmp_path / "out.geojson").read_text())["features"]) == 2
+
+
+def test_without_openslide_it_says_what_to_install(
+    slide: Path, points: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "atypia.data.slides")
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    with pytest.raises(AtypiaError, match=r"slides need openslide.*pip install 'atypia\[slides\]'"):
+        predict_slide(slide, points, tmp_path / "out.geojson")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a.png", "--class", "Mitosis"], "--class: says something of points"),
+        (["a.tif", "b.tif", "--points", "p.csv"], "belongs to one slide"),
+        (["a.tif", "--points", "p.csv", "--out", "p.xls"], "the ending .xls"),
+    ],
+)
+def test_wrong_usage_is_refused(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["predict", *arguments])
+    assert isinstance(done.exception, AtypiaError)
+    assert said in str(done.exception)
