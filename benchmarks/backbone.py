@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -34,7 +33,6 @@ from atypia.training.figures import training_figures
 from atypia.training.recipe import read_recipe
 from atypia.training.trainee import Trainee
 
-Kind = Literal["cpu", "cuda"]
 FIGURES = 64
 LORA = AdapterConfig(kind="lora", rank=8)
 
@@ -46,6 +44,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="crops at once [4; a GPU wants 128]")
     parser.add_argument("--crops", type=int, default=12, help="to measure with, after a warm-up")
     parser.add_argument("--checkpointing", action="store_true", help="compute activations again")
+    parser.add_argument("--compile", action="store_true", help="the LoRA step by torch.compile")
     given = parser.parse_args()
     spec, device = backbone_spec(given.key), torch.device(given.device)
     repeats = max(1, given.crops // given.batch)
@@ -59,7 +58,7 @@ def main() -> None:
         flops = flops_of(spec, train=task != "embedding")
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        once = measure(spec, given.device, given.batch, given.checkpointing)
+        once = measure(spec, given)
         took = median_seconds(once, repeats, device)
         print(
             f"{task:<10} {given.batch / took:8.2f} crops/s   {flops / 1e12:.2f} TFLOP a crop   "
@@ -69,17 +68,15 @@ def main() -> None:
         del once
 
 
-def embedding(spec: BackboneSpec, device: Kind, batch: int, _: bool) -> Callable[[], object]:
+def embedding(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], object]:
     """Return what embeds one batch, as prediction does it."""
     member = build_classifier(spec.key, AdapterConfig(kind="linear"), pretrained=False)
-    network = Network([member], spec.input_px, torch.device(device), "bf16")
-    crops = torch.rand(batch, 3, spec.input_px, spec.input_px)
+    network = Network([member], spec.input_px, torch.device(given.device), "bf16")
+    crops = torch.rand(given.batch, 3, spec.input_px, spec.input_px)
     return lambda: network.look_at(crops)
 
 
-def lora_step(
-    spec: BackboneSpec, device: Kind, batch: int, checkpointing: bool
-) -> Callable[[], object]:
+def lora_step(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], object]:
     """Return what takes one training step."""
     recipe = read_recipe(
         "plain",
@@ -89,8 +86,8 @@ def lora_step(
             "backbone.pretrained=false",
             "adapter.kind=lora",
             f"adapter.rank={LORA.rank}",
-            f"schedule.batch_size={batch}",
-            f"schedule.gradient_checkpointing={str(checkpointing).lower()}",
+            f"schedule.batch_size={given.batch}",
+            f"schedule.gradient_checkpointing={str(given.checkpointing).lower()}",
         ),
     )
     with tempfile.TemporaryDirectory() as place:
@@ -98,10 +95,12 @@ def lora_step(
         windows = read_windows(table, recipe)
     figures = training_figures(table, recipe.soft_labels)
     alike = np.full(FIGURES, 1 / FIGURES)
-    fabric = open_fabric(device, recipe.schedule)
+    fabric = open_fabric(given.device, recipe.schedule)
     trainee = Trainee(recipe, 0, fabric, windows, figures, alike, None)
+    if given.compile:
+        trainee.current.backbone.compile()
     rng = np.random.default_rng(0)
-    return lambda: trainee.step(rng.integers(0, FIGURES, batch), 1, 100)
+    return lambda: trainee.step(rng.integers(0, FIGURES, given.batch), 1, 100)
 
 
 def flops_of(spec: BackboneSpec, *, train: bool) -> float:
