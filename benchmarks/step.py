@@ -1,11 +1,12 @@
 """Time of a training step of `lite` on this CPU, as ratios in one run.
 
-python benchmarks/step.py
+python benchmarks/step.py [INPUT_PX BATCH]
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 
 import torch
@@ -14,7 +15,8 @@ from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import Classifier, build_classifier
 from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
 
-BATCH, INPUT_PX, REPEATS = 64, 160, 5
+REPEATS = 5
+INPUT_PX, BATCH = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 2 else (160, 64)
 
 
 def seconds(network: Classifier, bf16: bool) -> float:
