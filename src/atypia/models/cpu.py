@@ -86,4 +86,5 @@ def small_map(layer: nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
         ]
     )
     products = maps.permute(0, 2, 3, 1).unsqueeze(1) * weights
-    return products.sum(dim=(2, 3)).unflatten(1, (high, wide)).permute(0, 3, 1, 2)
+    sums = products.sum(dim=(2, 3)).view(len(maps), high, wide, -1)
+    return sums.permute(0, 3, 1, 2)
