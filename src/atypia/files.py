@@ -21,7 +21,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         AtypiaError: the disk is full or the folder cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial = path.with_name(f"{_partial_prefix(path)}{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -37,6 +37,19 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the fault above is the one to tell
             partial.unlink(missing_ok=True)
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what processes that were killed left of writing `path`; nobody may be writing it."""
+    prefix = _partial_prefix(path)
+    if path.parent.is_dir():
+        for left in path.parent.iterdir():
+            if left.name.startswith(prefix):
+                left.unlink(missing_ok=True)
+
+
+def _partial_prefix(path: Path) -> str:
+    return f".{path.name}.partial-"
 
 
 def _usual_mode() -> int:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from atypia.errors import AtypiaError
 from atypia.evaluation.predictions import read_predictions
+from atypia.inference.predictor import Predictor
 from atypia.inference.record import record_path
-from atypia.workflows import predict as workflow
 from atypia.workflows.predict import predict
 
 NAMES = [f"{number}.png" for number in range(1, 13)]
@@ -164,7 +164,7 @@ def test_mistakes_are_met_before_any_work(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the bundle was loaded")
 
-    monkeypatch.setattr(workflow.Predictor, "load", never)
+    monkeypatch.setattr(Predictor, "load", never)
     with pytest.raises(AtypiaError, match=r"the ending \.xls is not one of"):
         predict([crop_folder], tmp_path / "p.xls", bundle=small_bundle)
     with pytest.raises(AtypiaError, match="there is no such file or folder"):

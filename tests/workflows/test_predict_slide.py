@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +16,14 @@ from typer.testing import CliRunner
 
 from atypia.cli.main import app
 from atypia.data.images import read_image
+from atypia.data.points.opening import open_points
+from atypia.data.points.table import Points
 from atypia.errors import AtypiaError
-from atypia.workflows.predict import predict, predict_slide
+from atypia.evaluation.case_summary import Counts
+from atypia.inference.record import RunRecord
+from atypia.workflows.classify import Running
+from atypia.workflows.predict import predict
+from atypia.workflows.slide import PointsChoice, SlideJob, predict_slide
 
 SIDE, ACROSS = 40, 4
 
@@ -82,11 +90,20 @@ def of_crops(
     return pd.read_csv(out)["p_atypical"].to_numpy()
 
 
+def _predict(
+    slide: Path, points: Path, out: Path, bundle: Path, **given: Any
+) -> tuple[RunRecord, Counts]:
+    job = SlideJob(slide, points, area_mm2=given.pop("area_mm2", None))
+    said = {"say": given.pop("say")} if "say" in given else {}
+    running = Running(bundle=bundle, precision="fp32", threads=1)
+    return predict_slide(job, [out], running=running, choice=PointsChoice(**given), **said)
+
+
 def test_points_get_the_probabilities_of_their_crops(
     slide: Path, points: Path, small_bundle: Path, of_crops: np.ndarray, tmp_path: Path
 ) -> None:
     out = tmp_path / "p.csv"
-    record = predict_slide(slide, points, out, bundle=small_bundle, precision="fp32", threads=1)
+    record, _ = _predict(slide, points, out, small_bundle)
     found = pd.read_csv(out)["p_atypical"].to_numpy()
     assert of_crops.std() > 0.02
     np.testing.assert_allclose(found, of_crops, atol=1e-5)
@@ -117,12 +134,12 @@ def test_only_points_of_a_class_and_from_a_table(
     slide: Path, points: Path, small_bundle: Path, of_crops: np.ndarray, tmp_path: Path
 ) -> None:
     out = tmp_path / "p.csv"
-    predict_slide(slide, points, out, names=["Mitosis"], bundle=small_bundle, threads=1)
+    _predict(slide, points, out, small_bundle, names=("Mitosis",))
     assert len(pd.read_csv(out)) == 6
     table = tmp_path / "points.csv"
     lines = [f"case,{x},{y}" for x, y in _centres()] + ["other,5,5"]
     table.write_text("\n".join(["slide,x,y", *lines]) + "\n")
-    predict_slide(slide, table, out, bundle=small_bundle, precision="fp32", threads=1)
+    _predict(slide, table, out, small_bundle)
     np.testing.assert_allclose(pd.read_csv(out)["p_atypical"], of_crops, atol=1e-5)
 
 
@@ -132,9 +149,7 @@ def test_a_point_off_the_slide_is_named_and_the_others_go_on(
     table = tmp_path / "points.csv"
     table.write_text("point_id,x,y\na,20,20\nb,5000,20\nc,nothing,3\nd,60,20\n")
     said: list[str] = []
-    record = predict_slide(
-        slide, table, tmp_path / "out.geojson", bundle=small_bundle, threads=1, say=said.append
-    )
+    record, _ = _predict(slide, table, tmp_path / "out.geojson", small_bundle, say=said.append)
     assert (record.figures, record.predicted) == (4, 2)
     assert len(said) == 2
     assert "row 4" in said[0]
@@ -142,13 +157,72 @@ def test_a_point_off_the_slide_is_named_and_the_others_go_on(
     assert len(json.loads((tmp_path / "out.geojson").read_text())["features"]) == 2
 
 
-def test_without_openslide_it_says_what_to_install(
-    slide: Path, points: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(sys.modules, "atypia.data.slides")
+def test_without_openslide_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("atypia.data.slides", "atypia.workflows.slide", "atypia.inference.slides"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "openslide", None)
     with pytest.raises(AtypiaError, match=r"slides need openslide.*pip install 'atypia\[slides\]'"):
-        predict_slide(slide, points, tmp_path / "out.geojson")
+        importlib.import_module("atypia.workflows.slide")
+
+
+def test_midog_gets_its_millimetres_back(
+    slide: Path, points: Path, small_bundle: Path, of_crops: np.ndarray, tmp_path: Path
+) -> None:
+    out = tmp_path / "case.midog.json"
+    _predict(slide, points, out, small_bundle)
+    document = json.loads(out.read_text())
+    assert document["type"] == "Multiple points"
+    np.testing.assert_allclose([one["probability"] for one in document["points"]], of_crops, 1e-4)
+    again = open_points(out, slide, mpp=0.25)
+    assert isinstance(again, Points)
+    np.testing.assert_allclose(again.frame[["x", "y"]], _centres())
+    assert set(again.frame["name"]) <= {"normal", "atypical"}
+
+
+def test_the_density_counts_figures_of_the_outlined_area_alone(
+    slide: Path, points: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.csv"
+    _, plain = _predict(slide, points, out, small_bundle, area_mm2=0.5)
+    atypical = pd.read_csv(out)["call"] == "atypical"
+    assert plain == Counts(12, int(atypical.sum()), plain.referred, 0, 0.5, 12, int(atypical.sum()))
+    document = json.loads(points.read_text())
+    # The first row of crops, and twice: what overlaps is one area.
+    corners = [[0, 0], [160, 0], [160, 40], [0, 40], [0, 0]]
+    document["features"] += [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [corners]},
+            "properties": {"classification": {"name": "Tumor", "color": [1, 2, 3]}},
+        }
+    ] * 2
+    outlined = tmp_path / "outlined.geojson"
+    outlined.write_text(json.dumps(document))
+    classes = ("", "Mitosis")
+    _, counts = _predict(slide, outlined, out, small_bundle, names=classes, area_class="Tumor")
+    assert counts.area_mm2 == pytest.approx(160 * 40 * 0.25**2 / 1e6)
+    assert (counts.in_area, counts.atypical_in_area) == (4, int(atypical[:4].sum()))
+    with pytest.raises(AtypiaError, match=r"no area of class Stroma; its areas .* 'Tumor'"):
+        _predict(slide, outlined, out, small_bundle, area_class="Stroma")
+
+
+def test_rows_come_in_the_order_of_the_points(
+    slide: Path,
+    small_bundle: Path,
+    of_crops: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("atypia.inference.slides._BLOCK_PX", 50)  # else one block holds all
+    table, out = tmp_path / "points.csv", tmp_path / "p.csv"
+    order = np.random.default_rng(1).permutation(12)
+    places = _centres()
+    lines = [f"n{number},{places[number][0]},{places[number][1]}" for number in order]
+    table.write_text("\n".join(["point_id,x,y", *lines]) + "\n")
+    _predict(slide, table, out, small_bundle)
+    found = pd.read_csv(out)
+    assert list(found["figure_id"]) == [f"n{number}" for number in order]
+    np.testing.assert_allclose(found["p_atypical"], of_crops[order], atol=1e-5)
 
 
 @pytest.mark.parametrize(

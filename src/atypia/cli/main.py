@@ -20,6 +20,7 @@ from atypia.cli import (
     phantom,
     predict,
     recipes,
+    slides,
     train,
 )
 from atypia.errors import AtypiaError
@@ -40,6 +41,7 @@ app.command()(train.train)
 app.command()(ablate.ablate)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command()(slides.slides)
 app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
 app.command()(doctor.doctor)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from atypia.cli.counts import counts_in_words
 from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def predict(
         typer.Option(
             "--out",
             help="Predictions table: .csv, .parquet or .json; with --points also .geojson or "
-            ".geojson.gz, for QuPath.",
+            ".geojson.gz for QuPath, and .midog.json.",
         ),
     ] = Path("predictions.csv"),
     points: Annotated[
@@ -59,6 +60,19 @@ def predict(
             "the corner of the slide.",
         ),
     ] = "bounds",
+    area_mm2: Annotated[
+        float | None,
+        typer.Option(
+            "--area-mm2", help="Of the tissue that figures were looked for in, for their density."
+        ),
+    ] = None,
+    area_class: Annotated[
+        str | None,
+        typer.Option(
+            "--area-class",
+            help="Class of the QuPath annotations that outline this tissue, in place of its area.",
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="DIR", help="The bundle, as `atypia train` writes it."),
@@ -116,54 +130,59 @@ def predict(
     from atypia.cli.progress import progress_bars
     from atypia.inference.record import record_path
     from atypia.workflows.predict import predict as run
-    from atypia.workflows.predict import predict_slide
 
-    settings: dict[str, Any] = {
-        "bundle": bundle,
-        "mpp": mpp,
-        "batch_size": batch_size,
-        "threads": threads,
-        "members": members,
-        "weights": weights,
-        "device": device,
-        "precision": precision,
+    for_points = {
+        "--class": names,
+        "--object-type": object_type,
+        "--origin": origin != "bounds",
+        "--area-mm2": area_mm2,
+        "--area-class": area_class,
     }
+    density: list[str] = []
     with progress_bars() as on_progress:
         if points is None:
-            _refuse_without_points(names, object_type, origin)
-            record = run(sources, out, layout=layout, on_progress=on_progress, **settings)
+            for option, given in for_points.items():
+                if given:
+                    raise AtypiaError(
+                        f"{option}: says something of points on a slide; give --points too"
+                    )
+            record = run(
+                sources,
+                out,
+                bundle=bundle,
+                mpp=mpp,
+                layout=layout,
+                batch_size=batch_size,
+                threads=threads,
+                members=members,
+                weights=weights,
+                device=device,
+                precision=precision,
+                on_progress=on_progress,
+            )
         else:
+            from atypia.workflows.classify import Running
+            from atypia.workflows.slide import PointsChoice, SlideJob, predict_slide
+
             if len(sources) != 1:
                 raise AtypiaError(
                     f"--points {points}: belongs to one slide, but {len(sources)} sources are "
-                    "given; give them one at a time"
+                    "given; give them one at a time, or a list of them to `atypia slides`"
                 )
-            record = predict_slide(
-                sources[0],
-                points,
-                out,
-                names=names or (),
-                object_type=object_type,
-                origin=origin,
+            record, counts = predict_slide(
+                SlideJob(sources[0], points, mpp, area_mm2),
+                [out],
+                running=Running(bundle, threads, members, weights, device, precision, batch_size),
+                choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
                 on_progress=on_progress,
-                **settings,
             )
-    for line in _summary(record):
+            density = counts_in_words(counts)
+    for line in [*_summary(record), *density]:
         typer.echo(line)
     typer.echo(f"wrote {out}")
     typer.echo(f"wrote {record_path(out)}")
     if record.failures:
         raise typer.Exit(1)
-
-
-def _refuse_without_points(names: object, object_type: object, origin: str) -> None:
-    for option, given in (
-        ("--class", names),
-        ("--object-type", object_type),
-        ("--origin", origin != "bounds"),
-    ):
-        if given:
-            raise AtypiaError(f"{option}: says something of points on a slide; give --points too")
 
 
 def _summary(record: RunRecord) -> list[str]:

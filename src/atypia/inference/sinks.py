@@ -106,3 +106,4 @@ def _json(path: Path) -> Iterator[Write]:
 
 
 _SINKS = {".csv": _csv, ".parquet": _parquet, ".json": _json}
+SINK_SUFFIXES = tuple(_SINKS)

@@ -1,18 +1,21 @@
-"""Points on a slide as figures to classify, and their predictions given back to QuPath."""
+"""Points on a slide as figures to classify, and their predictions given back to who asked."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import shapely
 
+from atypia.data.points.areas import inside_area
+from atypia.data.points.midog import write_midog
 from atypia.data.points.qupath import (
     Finding,
-    Json,
     Objects,
     ObjectType,
     new_features,
@@ -21,23 +24,44 @@ from atypia.data.points.qupath import (
 )
 from atypia.data.points.table import Points
 from atypia.data.slides import Slide
+from atypia.errors import AtypiaError
+from atypia.evaluation.case_summary import Counts
 from atypia.evaluation.predictions import CALLS
 from atypia.inference.reading import window_um
-from atypia.inference.sinks import Write
+from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
 
 NORMAL, ATYPICAL, REFER = "Normal mitosis", "Atypical mitosis", "Refer"
 # Told apart by people who do not tell red from green, as in the report.
 COLOURS = {NORMAL: (0, 114, 178), ATYPICAL: (213, 94, 0), REFER: (230, 159, 0)}
 
+QUPATH_ENDINGS = (".geojson", ".geojson.gz")
+MIDOG_ENDING = ".midog.json"
+#: What the figures of a slide can be written as.
+SLIDE_ENDINGS = (*QUPATH_ENDINGS, MIDOG_ENDING, *SINK_SUFFIXES)
 
-def is_qupath(out: Path) -> bool:
-    """Tell whether a file's name is that of a GeoJSON."""
-    return out.name.lower().endswith((".geojson", ".geojson.gz"))
+# Points are read block by block, so that a tile that several of them need is decoded once.
+_BLOCK_PX = 512
+
+
+def require_slide_ending(out: Path) -> None:
+    """Refuse a file of which the ending tells no format that a slide's figures are written as.
+
+    Raises:
+        AtypiaError: naming the nearest ending.
+    """
+    if not out.name.lower().endswith(SLIDE_ENDINGS):
+        near = difflib.get_close_matches(out.suffix.lower(), SLIDE_ENDINGS, n=1, cutoff=0.0)[0]
+        raise AtypiaError(
+            f"{out}: the ending {out.suffix or '(none)'} is not one of "
+            f"{', '.join(SLIDE_ENDINGS)}; call it {out.with_suffix(near).name}"
+        )
+    if out.is_dir():
+        raise AtypiaError(f"{out}: is a folder; give the name of a file")
 
 
 def slide_source(slide: Slide, points: Points, *, crop_um: float, input_px: int) -> Source:
-    """Make a source of the points of a slide.
+    """Make a source of the points of a slide, in the order in which they are read fastest.
 
     Args:
         slide: is left open while figures are read.
@@ -48,7 +72,9 @@ def slide_source(slide: Slide, points: Points, *, crop_um: float, input_px: int)
     level = slide.level_for(crop_um / input_px)
     mpp = slide.level_mpp[level]
     side_um = window_um(crop_um, mpp)
-    frame = points.frame
+    block = _BLOCK_PX * mpp / slide.mpp
+    columns, rows = (points.frame[axis].to_numpy() // block for axis in ("x", "y"))
+    frame = points.frame.iloc[np.lexsort((columns, rows))]
     places = list(zip(frame["x"].tolist(), frame["y"].tolist(), strict=True))
 
     def readers() -> Iterator[Reader]:
@@ -59,47 +85,95 @@ def slide_source(slide: Slide, points: Points, *, crop_um: float, input_px: int)
         path=slide.path,
         kind="slide",
         ids=frame["point_id"].tolist(),
-        images=[f"{slide.path}@{x:g},{y:g}" for x, y in places],
+        images=[f"{slide.path}@{x:.10g},{y:.10g}" for x, y in places],
         mpp=[mpp] * len(places),
         mpp_sources=[slide.mpp_source] * len(places),
         readers=readers,
     )
 
 
-@contextmanager
-def open_qupath_sink(
-    out: Path, slide: str, points: Points | Objects, object_type: ObjectType | None
-) -> Iterator[Write]:
-    """Yield a function that takes rows of predictions; `out` appears when the block ends well.
-
-    Objects of QuPath come back with all that they had; points of other files become new ones.
+def in_points_order(frame: pd.DataFrame, points: Points) -> pd.DataFrame:
+    """Return rows of predictions in the order of the points, with `x` and `y` of each.
 
     Args:
-        out: a name ending in .geojson or .geojson.gz.
-        slide: name of the slide.
-        points: that predictions are of.
-        object_type: annotation or detection; none leaves objects what they are, and makes new ones
-            annotations.
+        frame: rows of the predictions table, in any order; points may be missing.
+        points: that they are of.
     """
-    found: dict[str, Finding] = {}
+    places = points.frame[["point_id", "x", "y"]].rename(columns={"point_id": "figure_id"})
+    return places.merge(frame, on="figure_id", validate="1:1")
 
-    def write(frame: pd.DataFrame) -> None:
-        found.update(zip(frame["figure_id"], map(_finding, frame.to_dict("records")), strict=True))
 
-    yield write
-    own = points.points if isinstance(points, Objects) else points
-    findings = [found.get(one) for one in own.frame["point_id"]]
-    features: list[Json]
-    if isinstance(points, Objects):
-        features = with_findings(points, findings, object_type)
+def write_figures(
+    out: Path,
+    frame: pd.DataFrame,
+    slide: Slide,
+    points: Points | Objects,
+    object_type: ObjectType | None,
+) -> None:
+    """Write the classified figures of a slide; the ending of `out` decides the format.
+
+    Objects of QuPath go back to it with all that they had; points of other files become new ones.
+
+    Args:
+        out: a name that ends in one of `SLIDE_ENDINGS`.
+        frame: as `in_points_order` gives it.
+        slide: that the figures are on.
+        points: as they were read.
+        object_type: for QuPath: annotation or detection; none leaves objects what they are, and
+            makes new ones annotations.
+    """
+    name = out.name.lower()
+    if name.endswith(QUPATH_ENDINGS):
+        own = points.points if isinstance(points, Objects) else points
+        found = dict(zip(frame["figure_id"], map(_finding, frame.to_dict("records")), strict=True))
+        findings = [found.get(one) for one in own.frame["point_id"]]
+        if isinstance(points, Objects):
+            features = with_findings(points, findings, object_type)
+        else:
+            features = new_features(points, findings, slide.path.name, object_type or "annotation")
+        write_features(out, features)
+    elif name.endswith(MIDOG_ENDING):
+        columns = (frame[one].tolist() for one in ("x", "y", "call", "p_atypical"))
+        write_midog(out, zip(*columns, strict=True), slide.mpp)
     else:
-        features = new_features(points, findings, slide, object_type or "annotation")
-    write_features(out, features)
+        with open_sink(out) as write:
+            write(frame.drop(columns=["x", "y"]))
+
+
+def counts_of(
+    frame: pd.DataFrame,
+    failed: int,
+    *,
+    area_mm2: float | None,
+    area: shapely.Geometry | None,
+) -> Counts:
+    """Count the figures of a slide.
+
+    Args:
+        frame: as `in_points_order` gives it.
+        failed: number of points that could not be classified.
+        area_mm2: of the tissue that figures were looked for in, if it is known.
+        area: its outline, px of level 0: figures outside of it do not count for the density; none
+            counts all of them.
+    """
+    atypical = (frame["call"] == CALLS[1]).to_numpy()
+    plain = (len(frame), int(atypical.sum()), int(frame["refer"].sum()), failed)
+    if area_mm2 is None:
+        return Counts(*plain)
+    inside = np.ones(len(frame), dtype=bool)
+    if area is not None:
+        inside = inside_area(area, frame["x"].to_numpy(), frame["y"].to_numpy())
+    return Counts(*plain, area_mm2, int(inside.sum()), int((inside & atypical).sum()))
+
+
+def class_name(call: str, refer: bool) -> str:
+    """Return the class that QuPath is told: a figure to be looked at is neither of the two."""
+    return REFER if refer else ATYPICAL if call == CALLS[1] else NORMAL
 
 
 def _finding(row: dict[Hashable, Any]) -> Finding:
     """Say a prediction in QuPath's terms."""
-    name = REFER if row["refer"] else ATYPICAL if row["call"] == CALLS[1] else NORMAL
+    name = class_name(row["call"], row["refer"])
     # The spread of a single member is NaN, and left out.
     measurements = {"P(atypical)": row["p_atypical"], "Spread of members": row["spread"]}
-    return Finding(name, COLOURS[name], measurements)
+    return Finding(name, COLOURS[name], measurements, {"Phase": p} if (p := row["phase"]) else {})

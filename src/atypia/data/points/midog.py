@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from atypia.data.points.table import Points, points_of
 from atypia.errors import TableError
+from atypia.files import write_text
 
 # category_id of the training sets' JSON.
 CATEGORIES = {1: "mitotic figure", 2: "hard negative"}
@@ -32,6 +35,26 @@ def read_midog(path: Path, document: Any, *, mpp: float | None, image: str | Non
     raise TableError(
         f"{path}: is no MIDOG JSON, expected 'annotations' (training set) or 'points' (detector)"
     )
+
+
+def write_midog(path: Path, figures: Iterable[tuple[float, float, str, float]], mpp: float) -> None:
+    """Write classified figures as a detector's answer is written.
+
+    Args:
+        path: of the file.
+        figures: of each x and y (px of level 0), its class in words, and P(atypical).
+        mpp: um/px of the slide's level 0; coordinates are written in mm.
+    """
+    points = [
+        {"name": name, "point": [x * mpp / 1000, y * mpp / 1000, 0], "probability": p}
+        for x, y, name, p in figures
+    ]
+    document = {
+        "type": "Multiple points",
+        "points": points,
+        "version": {"major": 1, "minor": 0},
+    }
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def _boxes(path: Path, document: dict[str, Any], image: str | None) -> Points:

@@ -14,7 +14,7 @@ import math
 import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,11 +43,13 @@ class Finding:
         name: class to give it.
         colour: of the class, RGB, 0 to 255.
         measurements: by name; those that are not finite are left out.
+        metadata: by name, words that are no measurement.
     """
 
     name: str
     colour: tuple[int, int, int]
     measurements: Mapping[str, float]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def read_objects(path: Path, document: Any, names: Sequence[str] = ()) -> Object
             failures.append(f"{path}, {place}: is no object but {_short(feature)}; left out")
             continue
         properties = feature.get("properties")
-        name = _class_of(properties if isinstance(properties, dict) else {})
+        name = class_of(properties if isinstance(properties, dict) else {})
         if names and name not in names:
             continue
         try:
@@ -232,8 +234,11 @@ def stable_id(of: str, x: float, y: float) -> str:
 
 
 def _set(properties: Json, finding: Finding) -> None:
-    """Set class and measurements; the latter keep the form that they have."""
+    """Set class, measurements and metadata; measurements keep the form that they have."""
     properties["classification"] = {"name": finding.name, "color": list(finding.colour)}
+    if finding.metadata:
+        words = properties.get("metadata")
+        properties["metadata"] = {**(words if isinstance(words, dict) else {}), **finding.metadata}
     ours = {key: float(of) for key, of in finding.measurements.items() if math.isfinite(of)}
     there = properties.get("measurements")
     if isinstance(there, list):
@@ -264,7 +269,7 @@ def _places(geometry: Any) -> list[tuple[float, float]]:
     return [(centre.x, centre.y)]
 
 
-def _class_of(properties: Json) -> str:
+def class_of(properties: Json) -> str:
     """Return the class's name; QuPath joins several names with ": "."""
     given = properties.get("classification")
     if isinstance(given, str):

@@ -1,0 +1,175 @@
+"""`atypia slides`: a list of slides with points in, classified figures and a table of cases out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from atypia.errors import AtypiaError
+
+if TYPE_CHECKING:
+    from atypia.workflows.slides import SlidesResult
+
+_SHOWN = 20
+
+
+def slides(
+    listed: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LIST",
+            help="Table (.csv, .parquet), one row a slide: slide, points, and if they are known "
+            "name, case, mpp, area_mm2. Files are relative to the list's folder.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Receives the results; gone on with there."),
+    ],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="Of what is written for each slide: geojson, geojson.gz, csv, parquet, json, "
+            "midog.json. May be repeated; without it, geojson and csv.",
+        ),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Classify points of this class only. May be repeated."),
+    ] = None,
+    object_type: Annotated[
+        Literal["annotation", "detection"] | None,
+        typer.Option("--object-type", help="Of the objects for QuPath, as for predict."),
+    ] = None,
+    origin: Annotated[
+        Literal["bounds", "slide"],
+        typer.Option("--origin", help="Where points count from, as for predict."),
+    ] = "bounds",
+    area_class: Annotated[
+        str | None,
+        typer.Option(
+            "--area-class",
+            help="Class of the QuPath annotations that outline where figures were looked for.",
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            "--engine",
+            help="local: one slide after the other, here (the command may be started on several "
+            "machines that see the folder); ray: a Ray cluster.",
+        ),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            help="Of a running cluster, e.g. auto; without it, one on this machine's cores.",
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="DIR", help="The bundle, as `atypia train` writes it."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE_OR_DIR", help="The backbone's, as for predict."),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option("--precision", help="auto: bf16 where the device is fast at it."),
+    ] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", min=1, help="CPU threads a slide; without it, all cores (ray: one)."
+        ),
+    ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option("--members", min=1, help="Use the first so many networks of an ensemble."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Figures at once.")
+    ] = None,
+) -> None:
+    """Classify the points of many slides.
+
+    Stopped at any point, it goes on where it was when the same command is given again. A slide
+    that cannot be used is named at the end, the others are done; the exit code is then 1.
+
+    Example: atypia slides slides.csv --bundle runs/lite/bundle --out results
+    """
+    from atypia.cli.progress import progress_bars
+    from atypia.data.slide_list import read_slide_list
+    from atypia.workflows.classify import Running
+    from atypia.workflows.slide import PointsChoice
+    from atypia.workflows.slides import Engine, predict_slides
+
+    if ray_address is not None and engine != "ray":
+        raise AtypiaError("--ray-address: says where a Ray cluster is; give --engine ray too")
+    work: Engine | None = None
+    if engine == "ray":
+        from atypia.workflows.slides_on_ray import on_ray
+
+        work = on_ray(ray_address)
+    given = read_slide_list(listed)
+    with progress_bars() as on_progress:
+        result = predict_slides(
+            given,
+            out,
+            running=Running(bundle, threads, members, weights, device, precision, batch_size),
+            choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
+            formats=formats or ("geojson", "csv"),
+            engine=work,
+            on_progress=on_progress,
+        )
+    for line in _summary(result, [one.name for one in given]):
+        typer.echo(line)
+    if result.faulty:
+        raise typer.Exit(1)
+
+
+def _summary(result: SlidesResult, names: list[str]) -> list[str]:
+    """Say what came of the slides, what failed, and where results lie."""
+    states = list(zip(names, result.states, strict=True))
+    done = [state for _, state in states if not state.fault]
+    before = f" ({result.before} of them before)" if result.before else ""
+    figures = sum(state.counts.figures for state in done)
+    atypical = sum(state.counts.atypical for state in done)
+    referred = sum(state.counts.referred for state in done)
+    seconds = (sum(getattr(state, one) for state in done) for one in _TIMES)
+    whole, reading, network = seconds
+    lines = [
+        f"{len(done)} of {len(states)} slides done{before}; {figures} figures: {atypical} "
+        f"atypical, {figures - atypical} normal; {referred} to be looked at by a person",
+        f"{whole:.1f} s over all slides; {reading:.1f} s in reading, {network:.1f} s in the "
+        "network, summed over threads",
+    ]
+    failed = [f"  {name}: {state.fault}" for name, state in states if state.fault]
+    if failed:
+        lines += [f"{len(failed)} failed; they are tried again by the same command:"]
+        lines += _first(failed)
+    points = [
+        f"  {name}: {len(state.failures)} points, the first: {state.failures[0]}"
+        for name, state in states
+        if state.failures
+    ]
+    if points:
+        lines += [f"points of {len(points)} slides could not be classified:", *_first(points)]
+    return lines + [f"wrote {file}" for file in result.files]
+
+
+_TIMES = ("seconds", "reading_s", "network_s")
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = len(lines) - _SHOWN
+    return lines[:_SHOWN] + ([f"  ... and {more} more, see slides.csv"] if more > 0 else [])

@@ -1,0 +1,67 @@
+"""The tissue that figures were looked for in, as somebody outlined it in QuPath."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+import shapely.errors
+import shapely.geometry
+
+from atypia.data.points.qupath import Objects, class_of
+from atypia.data.points.table import Points
+from atypia.errors import TableError
+
+
+def outlined(points: Points | Objects, name: str) -> shapely.Geometry:
+    """Return the union of all areas of a class, px of level 0.
+
+    Args:
+        points: as read; areas stand in a GeoJSON of QuPath alone.
+        name: of the class.
+
+    Raises:
+        TableError: there is no area of that class, or one cannot be understood.
+    """
+    if not isinstance(points, Objects):
+        raise TableError(
+            f"{points.path}: outlines no area, as it is no GeoJSON of QuPath; give the area in mm2 "
+            "instead of its class"
+        )
+    path = points.points.path
+    found = []
+    others = set()
+    for number, feature in enumerate(points.features, start=1):
+        if not isinstance(feature, dict):
+            continue
+        properties = feature.get("properties")
+        own = class_of(properties if isinstance(properties, dict) else {})
+        try:
+            shape = shapely.geometry.shape(feature.get("geometry"))
+        except (shapely.errors.ShapelyError, ValueError, TypeError, KeyError, AttributeError):
+            continue  # the reader of points has named it
+        if shape.area == 0:
+            continue
+        if own != name:
+            others.add(own)
+            continue
+        if not shape.is_valid:
+            shape = shapely.make_valid(shape)
+        if not np.isfinite(shape.area):
+            raise TableError(f"{path}, feature {number}: has no finite area; outline it again")
+        found.append(shape)
+    if not found:
+        there = ", ".join(repr(one) for one in sorted(others)[:5]) or "none"
+        raise TableError(
+            f"{path}: outlines no area of class {name}; its areas are of these classes: {there}"
+        )
+    return shapely.union_all(found)
+
+
+def inside_area(
+    area: shapely.Geometry, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Return which points, px of level 0, lie in an area or on its border, bool (N,)."""
+    shapely.prepare(area)
+    found: npt.NDArray[np.bool_] = shapely.intersects_xy(area, x, y)
+    return found

@@ -1,0 +1,85 @@
+"""What the figures of a case come to: how many are atypical, which share, how many a mm2.
+
+Intervals (95 %) say what counting so few figures leaves open. They do not know that figures are
+called wrongly, nor that a slide is a part of the tumour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from scipy.stats import binomtest, chi2
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Figures of a slide, or of all slides of a case.
+
+    Attributes:
+        figures: that were classified.
+        atypical: of these, called atypical, the referred ones among them.
+        referred: of these, for a person to look at.
+        failed: that could not be classified.
+        area_mm2: of the tissue that figures were looked for in; None where it is not known.
+        in_area: classified figures in that area; None where it is not known.
+        atypical_in_area: of these, called atypical; None where the area is not known.
+    """
+
+    figures: int
+    atypical: int
+    referred: int
+    failed: int
+    area_mm2: float | None = None
+    in_area: int | None = None
+    atypical_in_area: int | None = None
+
+    @property
+    def share(self) -> float | None:
+        """Atypical figures as a share of all, in [0, 1]; None without figures."""
+        return self.atypical / self.figures if self.figures else None
+
+    def share_interval(self) -> tuple[float, float] | None:
+        """Return the interval of the share (Wilson 1927); None without figures."""
+        if not self.figures:
+            return None
+        found = binomtest(self.atypical, self.figures).proportion_ci(LEVEL, method="wilson")
+        return float(found.low), float(found.high)
+
+    @property
+    def density(self) -> float | None:
+        """Atypical figures a mm2; None where the area is not known."""
+        if self.area_mm2 is None or self.atypical_in_area is None:
+            return None
+        return self.atypical_in_area / self.area_mm2
+
+    def density_interval(self) -> tuple[float, float] | None:
+        """Return the interval of the density (exact for Poisson counts, Garwood 1936)."""
+        if self.area_mm2 is None or self.atypical_in_area is None:
+            return None
+        count, tail = self.atypical_in_area, (1 - LEVEL) / 2
+        low = float(chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
+        high = float(chi2.ppf(1 - tail, 2 * (count + 1))) / 2
+        return low / self.area_mm2, high / self.area_mm2
+
+
+def added(parts: Iterable[Counts]) -> Counts:
+    """Return the counts of a case of several slides; its area is known if that of each slide is."""
+    parts = list(parts)
+    known = bool(parts) and all(part.area_mm2 is not None for part in parts)
+
+    def total(name: str) -> Any:
+        return sum(getattr(part, name) or 0 for part in parts)
+
+    return Counts(
+        figures=total("figures"),
+        atypical=total("atypical"),
+        referred=total("referred"),
+        failed=total("failed"),
+        area_mm2=total("area_mm2") if known else None,
+        in_area=total("in_area") if known else None,
+        atypical_in_area=total("atypical_in_area") if known else None,
+    )

@@ -1,0 +1,183 @@
+"""Classify: a predictor and the figures of some sources in, rows and the run's record out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from atypia import __version__
+from atypia.errors import AtypiaError
+from atypia.evaluation.predictions import CALLS
+from atypia.inference.predictor import Device, Predictor
+from atypia.inference.reading import Failure
+from atypia.inference.record import RunRecord, SourceRecord
+from atypia.inference.runtime import Precision
+from atypia.inference.sinks import Write
+from atypia.inference.sources import Source
+
+OnProgress = Callable[[str, int, int, str], None]
+Say = Callable[[str], None]
+
+
+def to_stderr(line: str) -> None:
+    """Print a line to standard error."""
+    print(line, file=sys.stderr)
+
+
+def default_bundle() -> Path:
+    """Return the bundle used where none is named.
+
+    Raises:
+        AtypiaError: always, as long as no bundle comes with atypia.
+    """
+    raise AtypiaError(
+        "no bundle is named, and none comes with this version; "
+        "give --bundle DIR, the folder that `atypia train` wrote"
+    )
+
+
+@dataclass(frozen=True)
+class Running:
+    """Which bundle classifies, and how it runs.
+
+    Attributes:
+        bundle: its folder; none takes the one that comes with atypia.
+        threads: of the CPU; none takes as many as torch would.
+        members: use the first so many networks of an ensemble; none takes all.
+        weights: file or folder of the backbone's weights, where the bundle holds an adapter to it;
+            none takes them from the package or the local Hugging Face cache.
+        device: auto, cpu or cuda.
+        precision: auto, fp32 or bf16.
+        batch_size: figures the network sees at once; none takes what suits the device.
+    """
+
+    bundle: Path | None = None
+    threads: int | None = None
+    members: int | None = None
+    weights: Path | None = None
+    device: Device = "auto"
+    precision: Literal["auto"] | Precision = "auto"
+    batch_size: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the bundle."""
+        return default_bundle() if self.bundle is None else self.bundle
+
+    def load(self) -> Predictor:
+        """Load the bundle.
+
+        Raises:
+            AtypiaError: as `Predictor.load`.
+        """
+        return Predictor.load(
+            self.folder,
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+            members=self.members,
+            weights=self.weights,
+        )
+
+
+def classified(
+    predictor: Predictor,
+    running: Running,
+    sources: Sequence[Source],
+    write: Write,
+    out: Path,
+    *,
+    mpp: float | None,
+    say: Say,
+    on_progress: OnProgress | None,
+    unread: Sequence[Failure] = (),
+) -> RunRecord:
+    """Classify all figures of some sources.
+
+    Args:
+        predictor: what `running` loads.
+        running: the bundle, and how it runs.
+        sources: in the order of the output.
+        write: receives the rows.
+        out: where the rows go to; stands in the record.
+        mpp: as given by the user.
+        say: is given a line for each figure that fails, and for an assumed mpp.
+        on_progress: is given how far it is.
+        unread: figures that failed before; they count as figures.
+
+    Returns:
+        The record, which is not written yet.
+    """
+    mpp_from = Counter(chain.from_iterable(source.mpp_sources for source in sources))
+    total = mpp_from.total()
+    assumed = predictor.manifest.assumed_mpp if mpp_from["assumed"] else None
+    if assumed is not None:
+        say(
+            f"warning: the mpp of {mpp_from['assumed']} of {total} figures is not known; "
+            f"{assumed:g} um/px, as the bundle was trained at, is assumed (say it with --mpp)"
+        )
+
+    started, begun = datetime.now(UTC), time.perf_counter()
+    failures = list(unread)
+    done, atypical, referred = len(unread), 0, 0
+    reading_s = network_s = 0.0
+    figures = chain.from_iterable(source.figures() for source in sources)
+    for scored in predictor.stream(figures, batch_size=running.batch_size):
+        write(scored.frame)
+        for failure in scored.failures:
+            say(failure.message)
+        failures.extend(scored.failures)
+        done += scored.figures
+        atypical += int((scored.frame["call"] == CALLS[1]).sum())
+        referred += int(scored.frame["refer"].sum())
+        reading_s += scored.reading_s
+        network_s += scored.network_s
+        if on_progress is not None:
+            on_progress("figures", done, total, "")
+    seconds = time.perf_counter() - begun
+    predicted = done - len(failures)
+    return RunRecord(
+        atypia=__version__,
+        torch=torch.__version__,
+        started=started.isoformat(timespec="seconds"),
+        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+        bundle=str(running.folder),
+        bundle_name=predictor.manifest.name,
+        bundle_sha256=predictor.sha256,
+        members=predictor.members,
+        sources=tuple(_source_record(source) for source in sources),
+        out=str(out),
+        figures=done,
+        predicted=predicted,
+        atypical=atypical,
+        referred=referred,
+        failures=tuple(failures),
+        mpp_from={str(said): count for said, count in mpp_from.items()},
+        mpp_given=mpp,
+        mpp_assumed=assumed,
+        device=_device_name(predictor.device),
+        precision=predictor.precision,
+        threads=predictor.threads,
+        batch_size=running.batch_size or predictor.batch_size,
+        seconds=round(seconds, 3),
+        reading_s=round(reading_s, 3),
+        network_s=round(network_s, 3),
+        crops_per_s=round(predicted / seconds, 1),
+    )
+
+
+def _source_record(source: Source) -> SourceRecord:
+    return SourceRecord(str(source.path), source.kind, len(source))
+
+
+def _device_name(device: torch.device) -> str:
+    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)

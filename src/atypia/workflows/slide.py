@@ -1,0 +1,161 @@
+"""Predict on a slide: points on it in, its figures classified, in the formats asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from atypia.errors import AtypiaError
+from atypia.evaluation.case_summary import Counts
+from atypia.inference.predictor import Predictor, empty_predictions
+from atypia.inference.reading import Failure
+from atypia.inference.record import RunRecord, record_path, write_record
+from atypia.workflows.classify import OnProgress, Running, Say, classified, to_stderr
+
+try:
+    from atypia.data.points.areas import outlined
+    from atypia.data.points.opening import open_points
+    from atypia.data.points.qupath import Objects, ObjectType
+    from atypia.data.slides import Origin, open_slide
+    from atypia.inference.slides import (
+        counts_of,
+        in_points_order,
+        require_slide_ending,
+        slide_source,
+        write_figures,
+    )
+except ImportError as fault:
+    raise AtypiaError(
+        f"slides need {fault.name}, which is not installed; pip install 'atypia[slides]'"
+    ) from fault
+
+
+@dataclass(frozen=True)
+class SlideJob:
+    """A slide and what is known of it.
+
+    Attributes:
+        slide: its file.
+        points: QuPath GeoJSON, MIDOG JSON, or a table.
+        mpp: um/px of level 0; none takes it from the slide's metadata.
+        area_mm2: of the tissue that figures were looked for in, if it is known.
+    """
+
+    slide: Path
+    points: Path
+    mpp: float | None = None
+    area_mm2: float | None = None
+
+
+@dataclass(frozen=True)
+class PointsChoice:
+    """Which points are classified, and what comes of them.
+
+    Attributes:
+        names: classify points of these classes only; none takes all of them.
+        origin: where points count from, see `open_slide`.
+        object_type: annotation or detection; none leaves QuPath's objects what they are.
+        area_class: of the QuPath annotations that outline where figures were looked for.
+    """
+
+    names: tuple[str, ...] = ()
+    origin: Origin = "bounds"
+    object_type: ObjectType | None = None
+    area_class: str | None = None
+
+
+EVERY_POINT = PointsChoice()
+
+
+def predict_slide(
+    job: SlideJob,
+    outs: Sequence[Path],
+    *,
+    running: Running,
+    choice: PointsChoice = EVERY_POINT,
+    say: Say = to_stderr,
+    on_progress: OnProgress | None = None,
+) -> tuple[RunRecord, Counts]:
+    """Classify points on a slide; the record lies beside the first file that is written.
+
+    Args:
+        job: the slide.
+        outs: files to write, at least one; each one's ending decides its format.
+        running: the bundle, and how it runs.
+        choice: which points, and what comes of them.
+        say: is given a line for each point that fails, at once.
+        on_progress: is given the task's name, done, all, and a note, after each batch.
+
+    Returns:
+        The record, which was also written, and the counts.
+
+    Raises:
+        AtypiaError: the slide, the points, the bundle or an argument is faulty, or a file cannot
+            be written.
+    """
+    for out in outs:
+        require_slide_ending(out)
+    record, counts = classify_slide(
+        running.load(), running, job, choice, outs, say=say, on_progress=on_progress
+    )
+    write_record(record, record_path(outs[0]))
+    return record, counts
+
+
+def classify_slide(
+    predictor: Predictor,
+    running: Running,
+    job: SlideJob,
+    choice: PointsChoice,
+    outs: Sequence[Path],
+    *,
+    say: Say,
+    on_progress: OnProgress | None,
+) -> tuple[RunRecord, Counts]:
+    """Classify points on a slide with a bundle that is loaded; the record is not written.
+
+    Args:
+        predictor: what `running` loads.
+        running: the bundle, and how it runs.
+        job: the slide.
+        choice: which points, and what comes of them.
+        outs: files to write.
+        say: is given a line for each point that fails.
+        on_progress: is given how far it is.
+
+    Raises:
+        AtypiaError: as `predict_slide`.
+    """
+    slide = open_slide(job.slide, mpp=job.mpp, origin=choice.origin)
+    try:
+        found = open_points(job.points, slide.path, mpp=slide.mpp, names=choice.names)
+        points = found.points if isinstance(found, Objects) else found
+        area_mm2, area = job.area_mm2, None
+        if choice.area_class is not None:
+            area = outlined(found, choice.area_class)
+            area_mm2 = area.area * slide.mpp**2 / 1e6
+        for line in points.failures:
+            say(line)
+        manifest = predictor.manifest
+        frames: list[pd.DataFrame] = [empty_predictions()]
+        record = classified(
+            predictor,
+            running,
+            [slide_source(slide, points, crop_um=manifest.crop_um, input_px=manifest.input_px)],
+            frames.append,
+            outs[0],
+            mpp=job.mpp,
+            say=say,
+            on_progress=on_progress,
+            unread=[Failure("", str(job.points), line) for line in points.failures],
+        )
+        frame = in_points_order(pd.concat(frames[1:] or frames, ignore_index=True), points)
+        for out in outs:
+            write_figures(out, frame, slide, found, choice.object_type)
+        failed = len(record.failures)
+        return record, counts_of(frame, failed, area_mm2=area_mm2, area=area)
+    finally:
+        slide.close()

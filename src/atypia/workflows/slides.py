@@ -1,0 +1,309 @@
+"""Predict on many slides: each by itself, gone on with after any stop, one bad slide ends nothing.
+
+A slide is done when its state is written, which happens last and whole. A lock that the system
+takes away from a dead process keeps two processes from one slide, so the same command may be
+started on several machines at a time.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from atypia import __version__
+from atypia.bundle.verify import bundle_hash
+from atypia.data.slide_list import ListedSlide
+from atypia.errors import AtypiaError
+from atypia.evaluation.case_summary import Counts, added
+from atypia.files import remove_partials, sha256, written_whole
+from atypia.inference.predictor import Predictor
+from atypia.workflows.classify import OnProgress, Running
+from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide
+from atypia.workflows.slide_state import SlideState, read_state, write_state
+
+FORMATS = ("geojson", "geojson.gz", "csv", "parquet", "json", "midog.json")
+LOOK_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is done with each slide of a list; may be sent to another process.
+
+    Attributes:
+        out: folder of what is written, absolute.
+        formats: of `FORMATS`; one file a slide in each.
+        choice: which points, and what comes of them.
+        running: the bundle, and how it runs.
+        bundle_sha256: identifies the bundle.
+    """
+
+    out: Path
+    formats: tuple[str, ...]
+    choice: PointsChoice
+    running: Running
+    bundle_sha256: str
+
+    def files(self, name: str) -> list[Path]:
+        """Return the tables of a slide."""
+        return [self.out / f"{name}.{ending}" for ending in self.formats]
+
+    def state(self, name: str) -> Path:
+        """Return where the state of a slide lies."""
+        return self.out / "state" / f"{name}.json"
+
+    def inputs(self, listed: ListedSlide) -> dict[str, Any]:
+        """Return all that decides what comes of a slide, as JSON gives it back.
+
+        The slide itself, which may be very large, is told by its size and time.
+        """
+        try:
+            stat = listed.slide.stat()
+            slide = [str(listed.slide), stat.st_size, stat.st_mtime_ns]
+            points = [str(listed.points), sha256(listed.points)]
+        except OSError:
+            slide, points = [str(listed.slide)], [str(listed.points)]
+        running = self.running
+        choice = asdict(self.choice) | {"names": list(self.choice.names)}
+        return {
+            "atypia": __version__,
+            "bundle": self.bundle_sha256,
+            "members": running.members,
+            "precision": running.precision,
+            "device": running.device,
+            "batch_size": running.batch_size,
+            "slide": slide,
+            "points": points,
+            "mpp": listed.mpp,
+            "area_mm2": listed.area_mm2,
+            "case": listed.case,
+            "choice": choice,
+            "formats": list(self.formats),
+        }
+
+    def done(self, listed: ListedSlide) -> SlideState | None:
+        """Return the state of a slide that nothing is left to do of, if it is one."""
+        state = read_state(self.state(listed.name))
+        if state is None or state.fault or state.inputs != self.inputs(listed):
+            return None
+        return state if all((self.out / name).is_file() for name in state.files) else None
+
+
+@dataclass(frozen=True)
+class SlidesResult:
+    """What came of a list.
+
+    Attributes:
+        states: of each slide, in the order of the list.
+        before: number of slides that earlier starts of the command had done.
+        files: tables that were written.
+    """
+
+    states: tuple[SlideState, ...]
+    before: int
+    files: tuple[Path, ...]
+
+    @property
+    def faulty(self) -> bool:
+        """Whether anything could not be classified."""
+        return any(state.fault or state.failures for state in self.states)
+
+
+Engine = Callable[[Order, Sequence[ListedSlide]], Iterator[tuple[ListedSlide, SlideState]]]
+"""Does slides in any order, each as it ends."""
+
+
+def predict_slides(
+    slides: Sequence[ListedSlide],
+    out: Path,
+    *,
+    running: Running,
+    choice: PointsChoice,
+    formats: Sequence[str] = ("geojson", "csv"),
+    engine: Engine | None = None,
+    on_progress: OnProgress | None = None,
+) -> SlidesResult:
+    """Classify the points of many slides.
+
+    Stopped at any point and started again with the same arguments, it goes on with the slides that
+    are not done; slides that failed are tried again.
+
+    Args:
+        slides: as `read_slide_list` gives them.
+        out: folder; receives a file a slide in each format, `slides.csv`, `cases.csv`, and
+            `state/`.
+        running: the bundle, and how it runs.
+        choice: which points, and what comes of them.
+        formats: of `FORMATS`, at least one.
+        engine: where slides are done; none does them here, one after the other.
+        on_progress: called after each slide.
+
+    Raises:
+        AtypiaError: the bundle or an argument is faulty; what is wrong with a slide stands in its
+            state.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise AtypiaError(
+            f"format {', '.join(unknown) or '(none)'}: expected some of {', '.join(FORMATS)}"
+        )
+    folder = running.folder.resolve()
+    order = Order(
+        out=out.resolve(),
+        formats=tuple(dict.fromkeys(formats)),
+        choice=choice,
+        running=replace(running, bundle=folder),
+        bundle_sha256=bundle_hash(folder),
+    )
+    order.state("any").parent.mkdir(parents=True, exist_ok=True)
+    slides = [
+        replace(one, slide=one.slide.resolve(), points=one.points.resolve()) for one in slides
+    ]
+    states = {one.name: state for one in slides if (state := order.done(one)) is not None}
+    before = len(states)
+    pending = [one for one in slides if one.name not in states]
+    if on_progress is not None:
+        on_progress("slides", before, len(slides), "")
+    for listed, state in (engine or here)(order, pending) if pending else ():
+        states[listed.name] = state
+        if on_progress is not None:
+            failed = sum(bool(one.fault) for one in states.values())
+            note = f"{failed} failed" if failed else ""
+            on_progress("slides", len(states), len(slides), note)
+    ordered = tuple(states[one.name] for one in slides)
+    return SlidesResult(ordered, before, _write_tables(order.out, slides, ordered))
+
+
+def here(order: Order, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
+    """Do slides in this process, one after the other; wait for those of other processes."""
+    predictor = order.running.load()
+    left = list(slides)
+    while left:
+        busy = []
+        for listed in left:
+            state = do_slide(order, listed, predictor)
+            if state is None:
+                busy.append(listed)
+            else:
+                yield listed, state
+        left = busy
+        if left:
+            time.sleep(LOOK_AGAIN_S)
+
+
+def do_slide(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideState | None:
+    """Classify one slide and keep its state, unless that is there; None where another is at it."""
+    path = order.state(listed.name)
+    lock = path.with_suffix(".lock")
+    begun = lock.exists()
+    try:
+        with FileLock(lock, blocking=False):
+            state = order.done(listed)
+            if state is None:
+                if begun:  # perhaps by a process that was killed; the lock is ours now
+                    for file in (*order.files(listed.name), path):
+                        remove_partials(file)
+                state = _classified(order, listed, predictor)
+                write_state(path, state)
+            return state
+    except Timeout:
+        return None
+
+
+def _classified(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideState:
+    files = order.files(listed.name)
+    inputs = order.inputs(listed)
+    begun = time.monotonic()
+    job = SlideJob(listed.slide, listed.points, listed.mpp, listed.area_mm2)
+    try:
+        record, counts = classify_slide(
+            predictor,
+            order.running,
+            job,
+            order.choice,
+            files,
+            say=lambda line: None,
+            on_progress=None,
+        )
+    except Exception as fault:  # whatever is wrong with a slide, the others go on
+        for file in files:
+            file.unlink(missing_ok=True)  # of an earlier start, with other inputs
+        expected = isinstance(fault, AtypiaError)
+        said = str(fault) if expected else f"{listed.slide}: {type(fault).__name__}: {fault}"
+        trace = "" if expected else traceback.format_exc()
+        return SlideState(inputs=inputs, fault=" ".join(said.split()), trace=trace)
+    return SlideState(
+        inputs=inputs,
+        files=[file.name for file in files],
+        counts=counts,
+        failures=[failure.message for failure in record.failures],
+        mpp_from=next(iter(record.mpp_from), ""),
+        seconds=round(time.monotonic() - begun, 3),
+        reading_s=record.reading_s,
+        network_s=record.network_s,
+    )
+
+
+def _write_tables(
+    out: Path, slides: Sequence[ListedSlide], states: Sequence[SlideState]
+) -> tuple[Path, ...]:
+    """Write `slides.csv` and `cases.csv`."""
+    rows = [
+        {
+            "name": listed.name,
+            "case": listed.case,
+            "slide": str(listed.slide),
+            "points": str(listed.points),
+            "outcome": "failed" if state.fault else "done",
+            "fault": state.fault,
+            **_numbers(state.counts),
+            "first_failure": state.failures[0] if state.failures else "",
+        }
+        for listed, state in zip(slides, states, strict=True)
+    ]
+    of_case: dict[str, list[tuple[bool, Counts]]] = {}
+    for listed, state in zip(slides, states, strict=True):
+        of_case.setdefault(listed.case, []).append((bool(state.fault), state.counts))
+    cases = [
+        {
+            "case": case,
+            "slides": len(parts),
+            "slides_failed": sum(failed for failed, _ in parts),
+            **_numbers(added([counts for failed, counts in parts if not failed])),
+        }
+        for case, parts in of_case.items()
+    ]
+    files = []
+    with FileLock(out / "state" / ".tables.lock"):
+        for name, table in (("slides.csv", rows), ("cases.csv", cases)):
+            remove_partials(out / name)
+            with written_whole(out / name) as partial:
+                pd.DataFrame(table).to_csv(partial, index=False, lineterminator="\n")
+            files.append(out / name)
+    return tuple(files)
+
+
+def _numbers(counts: Counts) -> dict[str, float | None]:
+    share, density = counts.share_interval(), counts.density_interval()
+    numbers: dict[str, float | None] = {
+        "figures": counts.figures,
+        "atypical": counts.atypical,
+        "referred": counts.referred,
+        "failed": counts.failed,
+        "atypical_share": counts.share,
+        "atypical_share_low": share[0] if share else None,
+        "atypical_share_high": share[1] if share else None,
+        "area_mm2": counts.area_mm2,
+        "atypical_in_area": counts.atypical_in_area,
+        "atypical_per_mm2": counts.density,
+        "atypical_per_mm2_low": density[0] if density else None,
+        "atypical_per_mm2_high": density[1] if density else None,
+    }
+    whole = {"figures", "atypical", "referred", "failed", "atypical_in_area"}
+    return {key: of if of is None or key in whole else round(of, 6) for key, of in numbers.items()}

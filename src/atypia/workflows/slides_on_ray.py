@@ -1,0 +1,110 @@
+"""Slides done by a Ray cluster: one task a slide, on a laptop's cores or on many nodes.
+
+What a task writes is what `here` writes, into the same folder, which all nodes must see. A worker
+that dies costs a retry: Ray gives its slide to another, and its lock died with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+
+from atypia.data.slide_list import ListedSlide
+from atypia.errors import AtypiaError
+from atypia.inference.predictor import Predictor
+from atypia.workflows.classify import Running
+from atypia.workflows.slide_state import SlideState
+from atypia.workflows.slides import LOOK_AGAIN_S, Engine, Order, do_slide
+
+# Before ray is imported: it reports usage over the network unless told not to.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+try:
+    import ray
+    from ray.exceptions import RayError
+except ImportError as fault:
+    raise AtypiaError(
+        "--engine ray needs ray, which is not installed; pip install 'atypia[ray]'"
+    ) from fault
+
+RETRIES = 3
+_IN_FLIGHT_A_CPU = 2
+
+
+def on_ray(address: str | None) -> Engine:
+    """Return an engine that does slides on a Ray cluster.
+
+    Args:
+        address: of a running cluster, such as "auto" or "ray://host:10001"; none starts one on
+            this machine for the time of the run.
+    """
+
+    def engine(
+        order: Order, slides: Sequence[ListedSlide]
+    ) -> Iterator[tuple[ListedSlide, SlideState]]:
+        try:
+            ray.init(
+                address=address,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, RayError, ValueError) as fault:
+            raise AtypiaError(
+                f"ray cluster {address}: cannot be reached ({' '.join(str(fault).split())[:200]}); "
+                "start one with `ray start --head`, or leave the address out"
+            ) from fault
+        try:
+            yield from _done(order, slides)
+        finally:
+            ray.shutdown()
+
+    return engine
+
+
+def _done(order: Order, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    threads = order.running.threads or 1
+    gpus = 0 if order.running.device == "cpu" or not resources.get("GPU") else 1
+    task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(_one)
+    shared = ray.put(order)
+    # As many at a time as keep every worker busy: Ray would hold the rest in memory.
+    most = _IN_FLIGHT_A_CPU * max(1, int(resources.get("CPU", 1)))
+    left = iter(slides)
+    waiting: dict[ray.ObjectRef[SlideState], ListedSlide] = {}
+    while True:
+        for listed in left:
+            waiting[task.remote(shared, listed)] = listed
+            if len(waiting) >= most:
+                break
+        if not waiting:
+            return
+        (ended,), _ = ray.wait(list(waiting), num_returns=1)
+        listed = waiting.pop(ended)
+        try:
+            yield listed, ray.get(ended)
+        except RayError as fault:
+            said = f"{listed.slide}: its worker died {RETRIES + 1} times; is the memory short?"
+            yield listed, SlideState(inputs=order.inputs(listed), fault=said, trace=str(fault))
+
+
+def _one(order: Order, listed: ListedSlide) -> SlideState:
+    """Do one slide in a worker; wait where another process is at it."""
+    running = order.running
+    if running.threads is None:
+        running = replace(running, threads=1)
+    while True:
+        state = do_slide(order, listed, _loaded(running))
+        if state is not None:
+            return state
+        time.sleep(LOOK_AGAIN_S)
+
+
+@cache
+def _loaded(running: Running) -> Predictor:
+    """Load a bundle once in the life of a worker."""
+    return running.load()

@@ -1,0 +1,68 @@
+"""A list of slides is checked as a whole, and no two slides write to one name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atypia.data.slide_list import read_slide_list
+from atypia.errors import TableError
+
+
+def _write(tmp_path: Path, *lines: str) -> Path:
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_what_is_not_said_is_taken_from_the_file_name(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        "slide,points,case,mpp,area_mm2",
+        "a/1.svs,p1.geojson,,,",
+        "b/2.ome.tif,p2.csv,P-7,0.25,1.5",
+    )
+    one, two = read_slide_list(path)
+    assert (one.name, one.case, one.mpp, one.area_mm2) == ("1", "1", None, None)
+    assert (one.slide, one.points) == (tmp_path / "a/1.svs", tmp_path / "p1.geojson")
+    assert (two.name, two.case, two.mpp, two.area_mm2) == ("2", "P-7", 0.25, 1.5)
+
+
+def test_two_slides_that_claim_one_name_are_refused_until_told_apart(tmp_path: Path) -> None:
+    lines = ("a/1.svs,p1.json,{}", "b/1.SVS,p2.json,{}", "c/2.svs,p3.json,")
+    faulty = _write(tmp_path, "slide,points,name", *(line.format("") for line in lines))
+    with pytest.raises(TableError, match=r"name: '1' is claimed by 2 slides \(rows 2-3\)"):
+        read_slide_list(faulty)
+    told = [line.format(name) for line, name in zip(lines, ("a-1", "b-1", ""), strict=True)]
+    named = read_slide_list(_write(tmp_path, "slide,points,name", *told))
+    assert [one.name for one in named] == ["a-1", "b-1", "2"]
+
+
+def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        "slide,points,name,mpp,area_mm2",
+        "1.svs,,,1000,",
+        ",p.json,,0.25,-2",
+        "3.svs,p.json,../x,,inf",
+    )
+    with pytest.raises(TableError) as refused:
+        read_slide_list(path)
+    said = str(refused.value)
+    for part in (
+        "points: expected a file, found nothing (row 2)",
+        "slide: expected a file, found nothing (row 3)",
+        "'../x' is no name of a file (row 4)",
+        "mpp: expected 0.05 to 5 um/px, found '1000' (row 2)",
+        "area_mm2: expected a number above 0, found '-2' (rows 3-4)",
+    ):
+        assert part in said
+
+
+def test_a_misspelt_column_is_guessed(tmp_path: Path) -> None:
+    path = _write(tmp_path, "slides,points", "1.svs,p.json")
+    with pytest.raises(TableError, match=r"column slide is missing \(did you mean slides\?\)"):
+        read_slide_list(path)
+    with pytest.raises(TableError, match="names no slide"):
+        read_slide_list(_write(tmp_path, "slide,points"))

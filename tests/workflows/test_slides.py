@@ -1,0 +1,241 @@
+"""Many slides: what is done stays done after any kill, and a bad slide costs nobody else."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from atypia.cli.main import app
+from atypia.data.slide_list import read_slide_list
+from atypia.workflows.classify import Running
+from atypia.workflows.slide import PointsChoice
+from atypia.workflows.slides import SlidesResult, predict_slides
+
+SIDE, POINTS = 128, 4
+
+
+def _cohort(folder: Path, count: int, broken: tuple[int, ...]) -> Path:
+    """Write small slides, each with four points, two slides a case; some are cut short."""
+    rng = np.random.default_rng(0)
+    lines = ["slide,points,case,area_mm2"]
+    for number in range(count):
+        slide = folder / f"s{number}.tif"
+        coarse = rng.integers(0, 256, (SIDE // 8, SIDE // 8, 3), dtype=np.uint8)
+        pixels = coarse.repeat(8, axis=0).repeat(8, axis=1)
+        resolution = {"resolution": (4e4, 4e4), "resolutionunit": "CENTIMETER"}
+        tifffile.imwrite(slide, pixels, tile=(64, 64), photometric="rgb", **resolution)
+        if number in broken:
+            slide.write_bytes(slide.read_bytes()[:3000])
+        features = [
+            {
+                "type": "Feature",
+                "geometry": {"type": "Point", "coordinates": [float(x), float(y)]},
+                "properties": {"objectType": "annotation"},
+            }
+            for x, y in rng.integers(10, SIDE - 10, (POINTS, 2))
+        ]
+        (folder / f"s{number}.geojson").write_text(json.dumps(features))
+        lines.append(f"s{number}.tif,s{number}.geojson,case{number // 2},0.5")
+    path = folder / "slides.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _do(path: Path, out: Path, bundle: Path, **given: object) -> SlidesResult:
+    running = Running(bundle=bundle, precision="fp32", threads=1)
+    return predict_slides(
+        read_slide_list(path),
+        out,
+        running=running,
+        choice=PointsChoice(),
+        **given,  # type: ignore[arg-type]
+    )
+
+
+def _outputs(out: Path) -> dict[str, bytes]:
+    """Return all that a user finds, but for the folder of states."""
+    return {one.name: one.read_bytes() for one in out.iterdir() if one.name != "state"}
+
+
+def _command(path: Path, out: Path, bundle: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "atypia", "slides", str(path), "--out", str(out)),
+        *("--bundle", str(bundle), "--precision", "fp32", "--threads", "1", *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _cohort(tmp_path_factory.mktemp("few"), 6, broken=(4,))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _cohort(tmp_path_factory.mktemp("many"), 200, broken=(3, 77, 150))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    many: Path, small_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("undisturbed")
+    result = _do(many, out, small_bundle)
+    assert sum(bool(state.fault) for state in result.states) == 3
+    return _outputs(out)
+
+
+def test_a_bad_slide_is_named_and_the_others_are_done(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(app, _command(few, tmp_path / "out", small_bundle)[3:])
+    assert done.exit_code == 1, done.output
+    assert "5 of 6 slides done; 20 figures" in done.output
+    assert "s4.tif" in done.output
+    slides = pd.read_csv(tmp_path / "out" / "slides.csv")
+    assert list(slides["outcome"]) == ["done"] * 4 + ["failed", "done"]
+    written = {one.name for one in (tmp_path / "out").iterdir()}
+    names = [name for name in slides["name"] if name != "s4"]
+    tables = {"slides.csv", "cases.csv", "state"}
+    assert written == tables | {f"{n}.{e}" for n in names for e in ("csv", "geojson")}
+
+
+def test_a_case_is_the_sum_of_its_slides(few: Path, small_bundle: Path, tmp_path: Path) -> None:
+    _do(few, tmp_path, small_bundle)
+    cases = pd.read_csv(tmp_path / "cases.csv").set_index("case")
+    for case, numbers in (("case0", (0, 1)), ("case2", (5,))):
+        calls = pd.concat([pd.read_csv(tmp_path / f"s{n}.csv") for n in numbers])
+        atypical = (calls["call"] == "atypical").sum()
+        row = cases.loc[case]
+        assert (row["figures"], row["atypical"]) == (POINTS * len(numbers), atypical)
+        assert row["atypical_share"] == pytest.approx(atypical / len(calls), abs=1e-6)
+        assert row["atypical_per_mm2"] == pytest.approx(atypical / (0.5 * len(numbers)), abs=1e-6)
+    assert list(cases["slides_failed"]) == [0, 0, 1]
+
+
+def test_what_is_done_is_not_done_again_unless_something_changed(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    first = _do(few, tmp_path, small_bundle)
+    assert first.before == 0
+    times = {one: one.stat().st_mtime_ns for one in tmp_path.glob("s*.csv")}
+    again = _do(few, tmp_path, small_bundle)
+    assert again.before == 5  # the broken one is tried again
+    assert {one: one.stat().st_mtime_ns for one in times if "slides" not in one.name} == {
+        one: time for one, time in times.items() if "slides" not in one.name
+    }
+    (tmp_path / "s0.csv").unlink()
+    other = few.with_name("s1.geojson")
+    before = other.read_text()
+    other.write_text(before.replace("annotation", "detection"))
+    try:
+        changed = _do(few, tmp_path, small_bundle)
+    finally:
+        other.write_text(before)
+    assert changed.before == 3
+    assert (tmp_path / "s0.csv").is_file()
+    assert "detection" in (tmp_path / "s1.geojson").read_text()
+
+
+def test_a_slide_that_another_process_is_at_is_waited_for(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    lock = FileLock(tmp_path / "state" / "s0.lock")
+    lock.acquire()
+    seen: list[int] = []
+
+    def on_progress(task: str, done: int, of: int, note: str) -> None:
+        seen.append(done)
+        if done == of - 1:  # all but that one
+            lock.release()
+
+    result = _do(few, tmp_path, small_bundle, on_progress=on_progress)
+    assert seen == list(range(7))
+    assert not result.states[0].fault
+
+
+def test_killed_ten_times_it_ends_with_the_outputs_of_an_undisturbed_run(
+    many: Path, small_bundle: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    states = tmp_path / "state"
+    # Each process is forked from one that has imported all of it: torch takes seconds.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["atypia.workflows.slides"])
+    running = Running(bundle=small_bundle, precision="fp32", threads=1)
+    given = {"running": running, "choice": PointsChoice()}
+    for _ in range(10):
+        there = len(list(states.glob("*.json"))) if states.is_dir() else 0
+        process = processes.Process(
+            target=predict_slides, args=(read_slide_list(many), tmp_path), kwargs=given
+        )
+        process.start()
+        until = time.monotonic() + 120
+        while process.is_alive() and time.monotonic() < until:
+            if len(list(states.glob("*.json"))) > there + 5:
+                break
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 0.2)))
+        assert process.is_alive(), "it was to be killed while it works"
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    last = subprocess.run(
+        _command(many, tmp_path, small_bundle), capture_output=True, text=True, check=False
+    )
+    assert last.returncode == 1, last.stderr
+    assert "197 of 200 slides done (" in last.stdout
+    assert _outputs(tmp_path) == undisturbed
+
+
+def test_through_ray_it_is_the_same_though_a_worker_is_killed(
+    many: Path, small_bundle: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    process = subprocess.Popen(
+        _command(many, tmp_path, small_bundle, "--engine", "ray"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "RAY_DISABLE_MEMORY_MONITOR": "1"},
+    )
+    states = tmp_path / "state"
+    until = time.monotonic() + 180
+    while len(list(states.glob("*.json"))) < 50 and time.monotonic() < until:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    killed = [one for one in _descendants(process.pid) if "ray::_one" in _command_line(one)]
+    assert killed
+    os.kill(killed[0], signal.SIGKILL)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1, said
+    assert "197 of 200 slides done;" in said
+    assert _outputs(tmp_path) == undisturbed
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *_descendants(int(child))]
+    return found
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
