@@ -60,6 +60,20 @@ def test_a_window_of_level_0_has_the_point_at_its_centre(
     np.testing.assert_array_equal(pixels, level0[300 : 300 + side, 200 : 200 + side])
 
 
+@pytest.mark.parametrize("place", [400.0, 400.5, 400.2, 400.26])
+def test_a_point_lies_at_the_centre_whatever_side_is_asked_for(
+    slide: Slide, level0: np.ndarray, place: float
+) -> None:
+    for side in (31, 32):
+        pixels = slide.window(place, 300, side_um=side * 0.25, level=0)
+        wide = pixels.shape[1]
+        assert wide in (side, side + 1)
+        first = round(place - wide / 2)
+        assert abs(first + wide / 2 - place) <= 0.26
+        assert pixels.shape[0] == 32  # 300 lies between two pixels
+        np.testing.assert_array_equal(pixels, level0[284:316, first : first + wide])
+
+
 @pytest.mark.parametrize(("wanted", "level"), [(0.25, 0), (0.49, 0), (0.497, 1), (0.5, 1), (3, 1)])
 def test_the_coarsest_level_that_is_fine_enough_is_read(
     slide: Slide, level0: np.ndarray, wanted: float, level: int

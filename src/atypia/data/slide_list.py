@@ -71,7 +71,9 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     text["case"] = text["case"].where(text["case"] != "", text["name"])
     faults += _unfit(text)
     mpp, area = (as_numbers(text[name]) for name in ("mpp", "area_mm2"))
-    faults += _outside(text["mpp"], mpp.between(MPP_LOW, MPP_HIGH), f"{MPP_LOW:g} to {MPP_HIGH:g} um/px")
+    faults += _outside(
+        text["mpp"], mpp.between(MPP_LOW, MPP_HIGH), f"{MPP_LOW:g} to {MPP_HIGH:g} um/px"
+    )
     faults += _outside(text["area_mm2"], (area > 0) & (area < math.inf), "a number above 0")
     if faults:
         raise TableError(told(str(path), faults))

@@ -55,7 +55,7 @@ class Slide:
         """Read a square window around a point.
 
         Beyond the slide's edge it is mirrored; where the scanner has left tissue out it is white.
-        The point lies at its centre, but for half a pixel of that level.
+        The point lies at its centre, to a quarter of a pixel of that level.
 
         Args:
             x: of the point, px of level 0 from the origin.
@@ -64,7 +64,7 @@ class Slide:
             level: to read from.
 
         Returns:
-            uint8 (S, S, 3), at `level_mpp[level]`.
+            uint8 (H, W, 3), at `level_mpp[level]`; H and W are the least side, in px, or one more.
 
         Raises:
             ImageError: the point does not lie on the slide, or the slide cannot be read there.
@@ -79,10 +79,10 @@ class Slide:
                 "are these px of level 0, and of this slide?"
             )
         scale = self.level_mpp[level] / self.mpp
-        side = int(np.ceil(side_um / self.level_mpp[level]))
-        first = [round(place / scale - side / 2) for place in at]
+        least = int(np.ceil(side_um / self.level_mpp[level] - 1e-6))
+        windows = [_centred(place / scale, least) for place in at]
         sizes = self.level_px[level]
-        spans = [_span(one, side, size) for one, size in zip(first, sizes, strict=True)]
+        spans = [_span(one, size) for one, size in zip(windows, sizes, strict=True)]
         try:
             region = self._handle.read_region(
                 (round(spans[0].start * scale), round(spans[1].start * scale)),
@@ -97,8 +97,8 @@ class Slide:
         pixels = np.asarray(region)
         pixels = np.where(pixels[..., 3:] == 0, np.uint8(255), pixels[..., :3])
         columns, rows = (
-            _mirrored(np.arange(one, one + side), size) - span.start
-            for one, size, span in zip(first, sizes, spans, strict=True)
+            _mirrored(np.array(one), size) - span.start
+            for one, size, span in zip(windows, sizes, spans, strict=True)
         )
         return pixels[np.ix_(rows, columns)]
 
@@ -179,9 +179,19 @@ def _mirrored(places: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]
     return np.minimum(folded, turn - folded)
 
 
-def _span(first: int, side: int, size: int) -> range:
-    """Return the pixels of a level that a window of `side` px from `first` is made of."""
-    places = _mirrored(np.arange(first, first + side), size)
+def _centred(place: float, least: int) -> range:
+    """Return at least `least` pixels around a place, one more if that centres them better."""
+    windows = [
+        range(first, first + side)
+        for side in (least, least + 1)
+        for first in (round(place - side / 2),)
+    ]
+    return min(windows, key=lambda one: abs(one.start + len(one) / 2 - place))
+
+
+def _span(window: range, size: int) -> range:
+    """Return the pixels of a level that a window is made of."""
+    places = _mirrored(np.array(window), size)
     return range(int(places.min()), int(places.max()) + 1)
 
 
