@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Hashable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from atypia.data.points.table import Points
 from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts
-from atypia.evaluation.predictions import CALLS
+from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.inference.reading import window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
@@ -85,22 +86,54 @@ def slide_source(slide: Slide, points: Points, *, crop_um: float, input_px: int)
         path=slide.path,
         kind="slide",
         ids=frame["point_id"].tolist(),
-        images=[f"{slide.path}@{x:.10g},{y:.10g}" for x, y in places],
+        images=[_image(slide.path, x, y) for x, y in places],
         mpp=[mpp] * len(places),
         mpp_sources=[slide.mpp_source] * len(places),
         readers=readers,
     )
 
 
-def in_points_order(frame: pd.DataFrame, points: Points) -> pd.DataFrame:
-    """Return rows of predictions in the order of the points, with `x` and `y` of each.
+class InPointsOrder:
+    """Takes rows of predictions in any order, and gives them in the order of the points.
 
-    Args:
-        frame: rows of the predictions table, in any order; points may be missing.
-        points: that they are of.
+    What is kept of a batch goes into arrays that are there from the start: small things kept
+    between large ones that are freed would keep the memory of these from being used again.
     """
-    places = points.frame[["point_id", "x", "y"]].rename(columns={"point_id": "figure_id"})
-    return places.merge(frame, on="figure_id", validate="1:1")
+
+    def __init__(self, points: Points, slide: Slide) -> None:
+        self._places = points.frame[["point_id", "x", "y"]].reset_index(drop=True)
+        self._slide = slide.path
+        self._row = {own: row for row, own in enumerate(self._places["point_id"])}
+        count = len(self._places)
+        self._p, self._spread = np.full((2, count), np.nan)
+        self._atypical, self._refer = np.zeros((2, count), dtype=bool)
+        self._phase = np.full(count, "", dtype=object)
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Take rows of the predictions table."""
+        rows = [self._row[own] for own in frame["figure_id"]]
+        self._p[rows] = frame["p_atypical"]
+        self._spread[rows] = frame["spread"]
+        self._atypical[rows] = frame["call"] == CALLS[1]
+        self._refer[rows] = frame["refer"]
+        self._phase[rows] = [sys.intern(phase) for phase in frame["phase"]]
+
+    def frame(self) -> pd.DataFrame:
+        """Return rows of the predictions table, with `x` and `y`, px of level 0, of each point.
+
+        A point that nothing was taken of has no row.
+        """
+        names = self._places.rename(columns={"point_id": "figure_id"})
+        at = zip(names["x"], names["y"], strict=True)
+        whole = names.assign(
+            image=[_image(self._slide, x, y) for x, y in at],
+            p_atypical=self._p,
+            call=np.where(self._atypical, CALLS[1], CALLS[0]),
+            refer=self._refer,
+            spread=self._spread,
+            phase=self._phase,
+        )[["x", "y", *PREDICTION_COLUMNS]]
+        return whole[np.isfinite(self._p)].reset_index(drop=True)
 
 
 def write_figures(
@@ -116,7 +149,7 @@ def write_figures(
 
     Args:
         out: a name that ends in one of `SLIDE_ENDINGS`.
-        frame: as `in_points_order` gives it.
+        frame: as `InPointsOrder` gives it.
         slide: that the figures are on.
         points: as they were read.
         object_type: for QuPath: annotation or detection; none leaves objects what they are, and
@@ -150,7 +183,7 @@ def counts_of(
     """Count the figures of a slide.
 
     Args:
-        frame: as `in_points_order` gives it.
+        frame: as `InPointsOrder` gives it.
         failed: number of points that could not be classified.
         area_mm2: of the tissue that figures were looked for in, if it is known.
         area: its outline, px of level 0: figures outside of it do not count for the density; none
@@ -169,6 +202,10 @@ def counts_of(
 def class_name(call: str, refer: bool) -> str:
     """Return the class that QuPath is told: a figure to be looked at is neither of the two."""
     return REFER if refer else ATYPICAL if call == CALLS[1] else NORMAL
+
+
+def _image(slide: Path, x: float, y: float) -> str:
+    return f"{slide}@{x:.10g},{y:.10g}"
 
 
 def _finding(row: dict[Hashable, Any]) -> Finding:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-import peft
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
@@ -56,6 +55,9 @@ def adapt(backbone: nn.Module, spec: BackboneSpec, config: AdapterConfig) -> nn.
             f"adapter.target {pattern!r} matches no layer of {spec.key}; "
             f"its layers look like {', '.join(names[:3])}, ..., {names[-1]}"
         )
+    # Imported where it is needed: it brings transformers along.
+    import peft
+
     lora = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
@@ -68,9 +70,12 @@ def adapt(backbone: nn.Module, spec: BackboneSpec, config: AdapterConfig) -> nn.
 
 def merge(backbone: nn.Module) -> nn.Module:
     """Fold LoRA's additions into the layers they adapt, in place; the outputs stay the same."""
-    for module in backbone.modules():
-        if isinstance(module, peft.tuners.lora.LoraLayer):
-            module.merge(safe_merge=True)
+    if isinstance(backbone, _FrozenStatistics):
+        from peft.tuners.lora import LoraLayer
+
+        for module in backbone.modules():
+            if isinstance(module, LoraLayer):
+                module.merge(safe_merge=True)
     return backbone
 
 

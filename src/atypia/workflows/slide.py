@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts
-from atypia.inference.predictor import Predictor, empty_predictions
+from atypia.inference.predictor import Predictor
 from atypia.inference.reading import Failure
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.workflows.classify import OnProgress, Running, Say, classified, to_stderr
@@ -21,8 +19,8 @@ try:
     from atypia.data.points.qupath import Objects, ObjectType
     from atypia.data.slides import Origin, open_slide
     from atypia.inference.slides import (
+        InPointsOrder,
         counts_of,
-        in_points_order,
         require_slide_ending,
         slide_source,
         write_figures,
@@ -140,19 +138,19 @@ def classify_slide(
         for line in points.failures:
             say(line)
         manifest = predictor.manifest
-        frames: list[pd.DataFrame] = [empty_predictions()]
+        rows = InPointsOrder(points, slide)
         record = classified(
             predictor,
             running,
             [slide_source(slide, points, crop_um=manifest.crop_um, input_px=manifest.input_px)],
-            frames.append,
+            rows.write,
             outs[0],
             mpp=job.mpp,
             say=say,
             on_progress=on_progress,
             unread=[Failure("", str(job.points), line) for line in points.failures],
         )
-        frame = in_points_order(pd.concat(frames[1:] or frames, ignore_index=True), points)
+        frame = rows.frame()
         for out in outs:
             write_figures(out, frame, slide, found, choice.object_type)
         failed = len(record.failures)
