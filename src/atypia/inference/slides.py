@@ -31,6 +31,11 @@ NORMAL, ATYPICAL, REFER = "Normal mitosis", "Atypical mitosis", "Refer"
 COLOURS = {NORMAL: (0, 114, 178), ATYPICAL: (213, 94, 0), REFER: (230, 159, 0)}
 
 
+def class_name(call: str, refer: bool) -> str:
+    """Return the class that a call and a referral make: a referred figure is neither."""
+    return REFER if refer else ATYPICAL if call == CALLS[1] else NORMAL
+
+
 def is_qupath(out: Path) -> bool:
     """Tell whether a file's name is that of a GeoJSON."""
     return out.name.lower().endswith((".geojson", ".geojson.gz"))
@@ -99,7 +104,7 @@ def open_qupath_sink(
 
 def _finding(row: dict[Hashable, Any]) -> Finding:
     """Say a prediction in QuPath's terms."""
-    name = REFER if row["refer"] else ATYPICAL if row["call"] == CALLS[1] else NORMAL
+    name = class_name(row["call"], row["refer"])
     # The spread of a single member is NaN, and left out.
     measurements = {"P(atypical)": row["p_atypical"], "Spread of members": row["spread"]}
     return Finding(name, COLOURS[name], measurements)
