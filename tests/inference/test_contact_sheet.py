@@ -136,18 +136,23 @@ def test_a_figure_that_cannot_be_read_gets_an_empty_cell(
             np.testing.assert_allclose(found, SHADES[row], atol=4)
 
 
-@pytest.mark.parametrize(("window_um", "share"), [(32, 0.5), (24, 2 / 3), (64, 0.25)])
+@pytest.mark.parametrize(
+    ("mpp", "square_px", "window_um"),
+    # The last is a window of 6.5 px, cut out of 7.
+    [(0.25, 64, 32), (0.25, 64, 24), (0.25, 64, 64), (4.0, 5, 26)],
+)
 def test_a_thumbnail_shows_the_tissue_asked_for(
     write_slide: Callable[..., Path],
     predicted: Predicted,
     tmp_path: Path,
+    mpp: float,
+    square_px: int,
     window_um: float,
-    share: float,
 ) -> None:
     pixels = np.full((400, 500, 3), 250, dtype=np.uint8)
-    pixels[168:232, 218:282] = 20  # 16 um, around x 250, y 200
-    slide = open_slide(write_slide(pixels))
-    xy = np.array([[250.0, 200.0]])
+    pixels[168 : 168 + square_px, 218 : 218 + square_px] = 20
+    slide = open_slide(write_slide(pixels, mpp=mpp))
+    xy = np.array([[218 + square_px / 2, 168 + square_px / 2]])
     drawn = write_contact_sheet(
         tmp_path / "s.jpg", slide, predicted([0.9]), xy, window_um=window_um
     )
@@ -155,7 +160,7 @@ def test_a_thumbnail_shows_the_tissue_asked_for(
     page = np.asarray(Image.open(drawn.paths[0]).convert("L"))
     thumbnail = page[y + 4 : y + 4 + THUMBNAIL_PX, x + 4 : x + 4 + THUMBNAIL_PX]
     dark = np.nonzero(thumbnail[THUMBNAIL_PX // 2] < 128)[0]
-    assert len(dark) == pytest.approx(share * THUMBNAIL_PX, abs=2)
+    assert len(dark) == pytest.approx(square_px * mpp / window_um * THUMBNAIL_PX, abs=3)
     assert (dark[0] + dark[-1]) / 2 == pytest.approx((THUMBNAIL_PX - 1) / 2, abs=1)
 
 
@@ -165,8 +170,9 @@ def test_words_stay_in_their_cell(slide: Slide, predicted: Predicted, tmp_path: 
     page = np.asarray(Image.open(drawn.paths[0]).convert("L"))
     corners = [corner for corner, _ in cells(drawn.paths[0])]
     for y, x in corners[:9]:
-        gap = page[y : y + 210, x + 139 : x + 147]
-        assert gap.min() > 235
+        words = page[y + 160 : y + 210, x : x + 147]
+        assert words.min() < 160
+        assert words[:, 133:].min() > 235
 
 
 def test_the_same_figures_give_the_same_bytes(

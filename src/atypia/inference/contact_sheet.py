@@ -181,7 +181,7 @@ def _cell(thumbnail: Image.Image, name: str, p: float, words: Sequence[str]) -> 
     draw.text((_CELL_PX - 6, line), WORDS[name], ink, letters(13), anchor="rs")
     for number, text in enumerate(words):
         at = (1, bottom + 14 + number * _LINE_PX)
-        cut = shortened(text, letters(12), _CELL_PX - 2)
+        cut = shortened(text, letters(12), _CELL_PX - 4)
         draw.text(at, cut, INK if number == 0 else FAINT, letters(12), anchor="ls")
     return picture
 
