@@ -35,6 +35,7 @@ from atypia.inference.drawing import (
     shortened,
     square,
     stacked,
+    wrapped,
 )
 from atypia.inference.reading import in_order
 from atypia.inference.slides import COLOURS
@@ -50,6 +51,7 @@ _BAND_PX = 20
 _LINE_PX = 16
 _GAP_PX = 14
 _CELL_PX = THUMBNAIL_PX + 2 * _FRAME_PX
+_TEXT_PX = _CELL_PX - 4
 _WIDTH_PX = 2 * MARGIN_PX + COLUMNS * (_CELL_PX + _GAP_PX) - _GAP_PX
 _EMPTY = (238, 239, 241)
 # Figures this near to one another lie on the same tiles of a slide's file.
@@ -142,7 +144,8 @@ def write_contact_sheet(
 
 def _grid(slide: Slide, page: pd.DataFrame, window_um: float) -> tuple[Image.Image, list[str]]:
     """Draw the figures of a page, and say which could not be read."""
-    lines = 3 if (page["phase"] != "").any() else 2
+    phases = [_few_lines(phase) for phase in page["phase"]]
+    lines = 2 + max(map(len, phases), default=0)
     step = _CELL_PX + _BAND_PX + lines * _LINE_PX + _GAP_PX + 4
     rows = max(1, -(-len(page) // COLUMNS))
     picture = Image.new("RGB", (_WIDTH_PX, rows * step), PAPER)
@@ -161,9 +164,10 @@ def _grid(slide: Slide, page: pd.DataFrame, window_um: float) -> tuple[Image.Ima
             one = page.iloc[cell]
             if isinstance(thumbnail, str):
                 failures.append(thumbnail)
-            words = [f"no. {one['number']}", f"x {one['x']:.0f}  y {one['y']:.0f}", one["phase"]]
+            place = f"x {one['x']:.0f}  y {one['y']:.0f}"
+            words = [f"no. {one['number']}", place, *phases[cell]]
             seen = _nothing() if isinstance(thumbnail, str) else thumbnail
-            drawn = _cell(seen, one["name"], one["p"], words[:lines])
+            drawn = _cell(seen, one["name"], one["p"], words)
             x = MARGIN_PX + cell % COLUMNS * (_CELL_PX + _GAP_PX)
             picture.paste(drawn, (x, cell // COLUMNS * step + _GAP_PX))
     return picture, failures
@@ -181,9 +185,17 @@ def _cell(thumbnail: Image.Image, name: str, p: float, words: Sequence[str]) -> 
     draw.text((_CELL_PX - 6, line), WORDS[name], ink, letters(13), anchor="rs")
     for number, text in enumerate(words):
         at = (1, bottom + 14 + number * _LINE_PX)
-        cut = shortened(text, letters(12), _CELL_PX - 4)
+        cut = shortened(text, letters(12), _TEXT_PX)
         draw.text(at, cut, INK if number == 0 else FAINT, letters(12), anchor="ls")
     return picture
+
+
+def _few_lines(phase: str) -> list[str]:
+    """Return a phase in the lines that it needs, two at most."""
+    lines = wrapped(phase, letters(12), _TEXT_PX)
+    return (
+        lines if len(lines) <= 2 else [lines[0], shortened(f"{lines[1]}…", letters(12), _TEXT_PX)]
+    )
 
 
 def _nothing() -> Image.Image:
