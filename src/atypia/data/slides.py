@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import openslide
+from PIL import Image
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW
 from atypia.errors import ImageError
@@ -21,6 +22,10 @@ Origin = Literal["bounds", "slide"]
 _NEARLY = 1.01
 # Pixels of which width and height differ by more than this are not what we are made for.
 _SQUARE = 0.02
+# An overview reads a whole level: so many pixels take 10 to 20 s.
+_MOST_OVERVIEW_PX = 400_000_000
+# It reads bands of about so many pixels, which is what it costs in memory.
+_BAND_PX = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Slide:
         mpp_source: "slide" (its metadata) or "given".
         size_px: width and height of level 0.
         origin_px: where x = 0, y = 0 of a point lies in level 0.
+        extent_px: width and height, from there, of what points count in: the bounds, or the slide.
         level_mpp: um/px of each level, finest first.
         level_px: width and height of each level.
     """
@@ -42,6 +48,7 @@ class Slide:
     mpp_source: Literal["slide", "given"]
     size_px: tuple[int, int]
     origin_px: tuple[int, int]
+    extent_px: tuple[int, int]
     level_mpp: tuple[float, ...]
     level_px: tuple[tuple[int, int], ...]
     _handle: openslide.OpenSlide
@@ -102,6 +109,80 @@ class Slide:
         )
         return pixels[np.ix_(rows, columns)]
 
+    def overview(self, longest_px: int = 2000) -> tuple[Pixels, float]:
+        """Read all of what points count in, small: from the coarsest level that is fine enough.
+
+        Where that level is too large to be read as a whole, a coarser one is taken. Each pixel is
+        the mean of those it covers; the first begins at x = 0, y = 0. Where the scanner has left
+        tissue out it is white.
+
+        Args:
+            longest_px: of width and height, at most; a slide that is smaller keeps its size.
+
+        Returns:
+            uint8 (H, W, 3), and its um/px.
+
+        Raises:
+            ImageError: no level is small enough to be read as a whole, or the slide cannot be read.
+        """
+        level = self.level_for(max(self.extent_px) * self.mpp / longest_px)
+        while self._area(level) > _MOST_OVERVIEW_PX:
+            level += 1
+            if level == len(self.level_px):
+                raise ImageError(
+                    f"{self.path}: has no level small enough for an overview (its coarsest has "
+                    f"{self._area(level - 1) / 1e6:,.0f} million px, at most "
+                    f"{_MOST_OVERVIEW_PX / 1e6:,.0f} are read); save it as a pyramid"
+                )
+        scale = self.level_mpp[level] / self.mpp
+        first = [off / scale for off in self.origin_px]
+        spans = [size / scale for size in self.extent_px]
+        shrink = max(1.0, max(spans) / longest_px)
+        wide, high = (max(1, int(span / shrink + 1e-6)) for span in spans)
+        rows = max(1, int(_BAND_PX / (spans[0] * shrink)))
+        whole = np.empty((high, wide, 3), dtype=np.uint8)
+        for top in range(0, high, rows):
+            below = min(top + rows, high)
+            box = (first[0], first[0] + wide * shrink)
+            band = (first[1] + top * shrink, first[1] + below * shrink)
+            whole[top:below] = self._reduced(level, box, band, (wide, below - top))
+        return whole, self.level_mpp[level] * shrink
+
+    def _area(self, level: int) -> float:
+        """Return how many px of a level an overview is made of."""
+        scale = self.level_mpp[level] / self.mpp
+        return self.extent_px[0] * self.extent_px[1] / scale**2
+
+    def _reduced(
+        self,
+        level: int,
+        columns: tuple[float, float],
+        rows: tuple[float, float],
+        size_px: tuple[int, int],
+    ) -> Pixels:
+        """Read a part of a level (from, to, in its px) and return it at a smaller size."""
+        edges = zip((columns, rows), self.level_px[level], strict=True)
+        spans = [range(int(low), min(size, int(np.ceil(high)))) for (low, high), size in edges]
+        scale = self.level_mpp[level] / self.mpp
+        place = (round(spans[0].start * scale), round(spans[1].start * scale))
+        try:
+            region = self._handle.read_region(place, level, (len(spans[0]), len(spans[1])))
+        except openslide.OpenSlideError as fault:
+            raise ImageError(
+                f"{self.path}: cannot be read as a whole ({_short(fault)}); copy the slide again"
+            ) from fault
+        given = np.asarray(region)
+        pixels = np.ascontiguousarray(given[..., :3])
+        pixels[given[..., 3] == 0] = 255
+        left, upper = spans[0].start, spans[1].start
+        box = (
+            columns[0] - left,
+            rows[0] - upper,
+            min(columns[1] - left, len(spans[0])),
+            min(rows[1] - upper, len(spans[1])),
+        )
+        return np.asarray(Image.fromarray(pixels).resize(size_px, Image.Resampling.BOX, box))
+
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
@@ -129,10 +210,7 @@ def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds
         raise ImageError(f"{path}: cannot be opened ({_short(fault)}); copy it again") from fault
     try:
         own = _checked_mpp(path, mpp if mpp is not None else _metadata_mpp(path, handle), mpp)
-        bounds = tuple(
-            int(handle.properties.get(f"openslide.bounds-{axis}", 0)) if origin == "bounds" else 0
-            for axis in ("x", "y")
-        )
+        bounds = _bounds(handle) if origin == "bounds" else (0, 0, *handle.dimensions)
     except ImageError:
         handle.close()
         raise
@@ -141,10 +219,24 @@ def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds
         own,
         "slide" if mpp is None else "given",
         handle.dimensions,
-        (bounds[0], bounds[1]),
+        bounds[:2],
+        bounds[2:],
         tuple(own * scale for scale in handle.level_downsamples),
         tuple(handle.level_dimensions),
         handle,
+    )
+
+
+def _bounds(handle: openslide.OpenSlide) -> tuple[int, int, int, int]:
+    """Return x, y, width and height of what the scanner found tissue in, px of level 0."""
+    wide, high = handle.dimensions
+    said = handle.properties
+    x, y = (int(said.get(f"openslide.bounds-{axis}", 0)) for axis in ("x", "y"))
+    return (
+        x,
+        y,
+        min(int(said.get("openslide.bounds-width", wide)), wide - x),
+        min(int(said.get("openslide.bounds-height", high)), high - y),
     )
 
 

@@ -133,7 +133,7 @@ class InPointsOrder:
             spread=self._spread,
             phase=self._phase,
         )[["x", "y", *PREDICTION_COLUMNS]]
-        return whole[np.isfinite(self._p)].reset_index(drop=True)
+        return pd.DataFrame(whole[np.isfinite(self._p)].reset_index(drop=True))
 
 
 def write_figures(
