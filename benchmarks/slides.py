@@ -119,8 +119,9 @@ def slide(place: Path, count: int) -> None:
     running = Running(bundle=place / "bundle")
     running.load().predict([np.zeros((SIDE, SIDE, 3), np.uint8)] * 64, mpp=MPP)
     job = SlideJob(place / "case.tif", place / "points.csv")
-    record, counts = predict_slide(job, [place / "out.geojson"], running=running)
-    assert counts.figures == count
+    done = predict_slide(job, [place / "out.geojson"], running=running)
+    record = done.record
+    assert done.counts.figures == count
     tell(
         record.seconds,
         f"{record.reading_s:.1f} s in reading, {record.network_s:.1f} s in the network, over "

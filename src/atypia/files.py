@@ -39,12 +39,15 @@ def written_whole(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def remove_partials(path: Path) -> None:
-    """Remove what processes that were killed left of writing `path`; nobody may be writing it."""
-    prefix = _partial_prefix(path)
-    if path.parent.is_dir():
-        for left in path.parent.iterdir():
-            if left.name.startswith(prefix):
+def remove_partials(*paths: Path) -> None:
+    """Remove what processes that were killed left of writing files of one folder.
+
+    Nobody may be writing these files.
+    """
+    prefixes = tuple(_partial_prefix(path) for path in paths)
+    if paths[0].parent.is_dir():
+        for left in paths[0].parent.iterdir():
+            if left.name.startswith(prefixes):
                 left.unlink(missing_ok=True)
 
 

@@ -96,7 +96,8 @@ def _predict(
     job = SlideJob(slide, points, area_mm2=given.pop("area_mm2", None))
     said = {"say": given.pop("say")} if "say" in given else {}
     running = Running(bundle=bundle, precision="fp32", threads=1)
-    return predict_slide(job, [out], running=running, choice=PointsChoice(**given), **said)
+    done = predict_slide(job, [out], running=running, choice=PointsChoice(**given), **said)
+    return done.record, done.counts
 
 
 def test_points_get_the_probabilities_of_their_crops(

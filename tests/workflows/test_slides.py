@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from atypia.cli.main import app
 from atypia.data.slide_list import read_slide_list
+from atypia.data.slides import open_slide
 from atypia.workflows.classify import Running
 from atypia.workflows.slide import PointsChoice
 from atypia.workflows.slides import SlidesResult, predict_slides
@@ -109,7 +110,8 @@ def test_a_bad_slide_is_named_and_the_others_are_done(
     written = {one.name for one in (tmp_path / "out").iterdir()}
     names = [name for name in slides["name"] if name != "s4"]
     tables = {"slides.csv", "cases.csv", "state"}
-    assert written == tables | {f"{n}.{e}" for n in names for e in ("csv", "geojson")}
+    endings = ("csv", "geojson", "sheet.jpg", "overview.jpg")
+    assert written == tables | {f"{name}.{end}" for name in names for end in endings}
 
 
 def test_a_case_is_the_sum_of_its_slides(few: Path, small_bundle: Path, tmp_path: Path) -> None:
@@ -147,6 +149,37 @@ def test_what_is_done_is_not_done_again_unless_something_changed(
     assert changed.before == 3
     assert (tmp_path / "s0.csv").is_file()
     assert "detection" in (tmp_path / "s1.geojson").read_text()
+
+
+def test_results_of_other_inputs_do_not_stay(few: Path, small_bundle: Path, tmp_path: Path) -> None:
+    _do(few, tmp_path, small_bundle)
+    _do(few, tmp_path, small_bundle, formats=("parquet",), pictures=False)
+    names = {one.name for one in tmp_path.iterdir()} - {"slides.csv", "cases.csv", "state"}
+    assert names == {f"s{number}.parquet" for number in (0, 1, 2, 3, 5)}
+
+
+def test_a_fault_that_nobody_thought_of_costs_one_slide(
+    few: Path, small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_slide
+
+    def faulty(path: Path, **given: object) -> object:
+        if path.name == "s2.tif":
+            raise ZeroDivisionError("nobody thought of it")
+        return opened(path, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("atypia.workflows.slide.open_slide", faulty)
+    result = _do(few, tmp_path, small_bundle)
+    assert [bool(state.fault) for state in result.states] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert "s2.tif: ZeroDivisionError: nobody thought of it" in result.states[2].fault
+    assert "faulty" in result.states[2].trace
 
 
 def test_a_slide_that_another_process_is_at_is_waited_for(

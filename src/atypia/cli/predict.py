@@ -73,6 +73,12 @@ def predict(
             help="Class of the QuPath annotations that outline this tissue, in place of its area.",
         ),
     ] = None,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            help="With --points: draw a contact sheet of the figures, and an overview of the slide."
+        ),
+    ] = True,
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="DIR", help="The bundle, as `atypia train` writes it."),
@@ -139,6 +145,7 @@ def predict(
         "--area-class": area_class,
     }
     density: list[str] = []
+    files: tuple[Path, ...]
     with progress_bars() as on_progress:
         if points is None:
             for option, given in for_points.items():
@@ -160,6 +167,7 @@ def predict(
                 precision=precision,
                 on_progress=on_progress,
             )
+            files = (out, record_path(out))
         else:
             from atypia.workflows.classify import Running
             from atypia.workflows.slide import PointsChoice, SlideJob, predict_slide
@@ -169,20 +177,29 @@ def predict(
                     f"--points {points}: belongs to one slide, but {len(sources)} sources are "
                     "given; give them one at a time, or a list of them to `atypia slides`"
                 )
-            record, counts = predict_slide(
+            done = predict_slide(
                 SlideJob(sources[0], points, mpp, area_mm2),
                 [out],
                 running=Running(bundle, threads, members, weights, device, precision, batch_size),
                 choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
+                pictures=_without_ending(out) if pictures else None,
                 on_progress=on_progress,
             )
-            density = counts_in_words(counts)
-    for line in [*_summary(record), *density]:
+            record, files = done.record, done.files
+            density = counts_in_words(done.counts)
+    for line in [*_summary(record), *density, *(f"wrote {file}" for file in files)]:
         typer.echo(line)
-    typer.echo(f"wrote {out}")
-    typer.echo(f"wrote {record_path(out)}")
     if record.failures:
         raise typer.Exit(1)
+
+
+def _without_ending(out: Path) -> Path:
+    """Return `case` of `case.geojson.gz`, `case.midog.json` or `case.csv`."""
+    from atypia.inference.slides import SLIDE_ENDINGS
+
+    fitting = [end for end in SLIDE_ENDINGS if out.name.lower().endswith(end)]
+    longest = max(fitting, key=len, default="")
+    return out.with_name(out.name[: len(out.name) - len(longest)] or out.name)
 
 
 def _summary(record: RunRecord) -> list[str]:

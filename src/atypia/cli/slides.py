@@ -56,6 +56,10 @@ def slides(
             help="Class of the QuPath annotations that outline where figures were looked for.",
         ),
     ] = None,
+    pictures: Annotated[
+        bool,
+        typer.Option(help="Draw a contact sheet of the figures, and an overview, of each slide."),
+    ] = True,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(
@@ -128,6 +132,7 @@ def slides(
             running=Running(bundle, threads, members, weights, device, precision, batch_size),
             choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
             formats=formats or ("geojson", "csv"),
+            pictures=pictures,
             engine=work,
             on_progress=on_progress,
         )

@@ -44,7 +44,8 @@ THUMBNAIL_PX = 128
 COLUMNS = 10
 PER_PAGE = 20 * COLUMNS
 # Beyond these are the surest normal ones; so many pages nobody turns.
-MOST_FIGURES = 2000
+MOST_PAGES = 10
+MOST_FIGURES = MOST_PAGES * PER_PAGE
 
 _FRAME_PX = 4
 _BAND_PX = 20

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts
@@ -17,7 +20,9 @@ try:
     from atypia.data.points.areas import outlined
     from atypia.data.points.opening import open_points
     from atypia.data.points.qupath import Objects, ObjectType
-    from atypia.data.slides import Origin, open_slide
+    from atypia.data.slides import Origin, Slide, open_slide
+    from atypia.inference.contact_sheet import write_contact_sheet
+    from atypia.inference.overview import write_overview
     from atypia.inference.slides import (
         InPointsOrder,
         counts_of,
@@ -68,15 +73,31 @@ class PointsChoice:
 EVERY_POINT = PointsChoice()
 
 
+@dataclass(frozen=True)
+class ClassifiedSlide:
+    """What came of a slide.
+
+    Attributes:
+        record: of the run; it is not written.
+        counts: of its figures.
+        files: that were written.
+    """
+
+    record: RunRecord
+    counts: Counts
+    files: tuple[Path, ...]
+
+
 def predict_slide(
     job: SlideJob,
     outs: Sequence[Path],
     *,
     running: Running,
     choice: PointsChoice = EVERY_POINT,
+    pictures: Path | None = None,
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
-) -> tuple[RunRecord, Counts]:
+) -> ClassifiedSlide:
     """Classify points on a slide; the record lies beside the first file that is written.
 
     Args:
@@ -84,11 +105,9 @@ def predict_slide(
         outs: files to write, at least one; each one's ending decides its format.
         running: the bundle, and how it runs.
         choice: which points, and what comes of them.
+        pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
         say: is given a line for each point that fails, at once.
         on_progress: is given the task's name, done, all, and a note, after each batch.
-
-    Returns:
-        The record, which was also written, and the counts.
 
     Raises:
         AtypiaError: the slide, the points, the bundle or an argument is faulty, or a file cannot
@@ -96,11 +115,12 @@ def predict_slide(
     """
     for out in outs:
         require_slide_ending(out)
-    record, counts = classify_slide(
-        running.load(), running, job, choice, outs, say=say, on_progress=on_progress
+    done = classify_slide(
+        running.load(), running, job, choice, outs, pictures, say=say, on_progress=on_progress
     )
-    write_record(record, record_path(outs[0]))
-    return record, counts
+    path = record_path(outs[0])
+    write_record(done.record, path)
+    return replace(done, files=(*done.files, path))
 
 
 def classify_slide(
@@ -109,10 +129,11 @@ def classify_slide(
     job: SlideJob,
     choice: PointsChoice,
     outs: Sequence[Path],
+    pictures: Path | None,
     *,
     say: Say,
     on_progress: OnProgress | None,
-) -> tuple[RunRecord, Counts]:
+) -> ClassifiedSlide:
     """Classify points on a slide with a bundle that is loaded; the record is not written.
 
     Args:
@@ -121,6 +142,7 @@ def classify_slide(
         job: the slide.
         choice: which points, and what comes of them.
         outs: files to write.
+        pictures: as for `predict_slide`.
         say: is given a line for each point that fails.
         on_progress: is given how far it is.
 
@@ -153,7 +175,31 @@ def classify_slide(
         frame = rows.frame()
         for out in outs:
             write_figures(out, frame, slide, found, choice.object_type)
-        failed = len(record.failures)
-        return record, counts_of(frame, failed, area_mm2=area_mm2, area=area)
+        drawn = () if pictures is None else _drawn(pictures, slide, frame, predictor, say)
+        counts = counts_of(frame, len(record.failures), area_mm2=area_mm2, area=area)
+        return ClassifiedSlide(record, counts, (*outs, *drawn))
     finally:
         slide.close()
+
+
+def picture_paths(pictures: Path) -> tuple[Path, Path]:
+    """Return the contact sheet's first page and the overview."""
+    names = (f"{pictures.name}.sheet.jpg", f"{pictures.name}.overview.jpg")
+    return pictures.with_name(names[0]), pictures.with_name(names[1])
+
+
+def _drawn(
+    pictures: Path, slide: Slide, frame: pd.DataFrame, predictor: Predictor, say: Say
+) -> tuple[Path, ...]:
+    xy = frame[["x", "y"]].to_numpy()
+    told: dict[str, Any] = {
+        "calibration": predictor.calibration,
+        "bundle_name": predictor.manifest.name,
+    }
+    first, second = picture_paths(pictures)
+    sheet = write_contact_sheet(first, slide, frame, xy, **told)
+    overview = write_overview(second, slide, frame, xy, **told)
+    for path, drawn in ((first, sheet), (second, overview)):
+        for line in drawn.failures:
+            say(f"{path.name}: {line}")
+    return *sheet.paths, *overview.paths

@@ -23,9 +23,10 @@ from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts, added
 from atypia.files import remove_partials, sha256, written_whole
+from atypia.inference.contact_sheet import MOST_PAGES
 from atypia.inference.predictor import Predictor
 from atypia.workflows.classify import OnProgress, Running
-from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide
+from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide, picture_paths
 from atypia.workflows.slide_state import SlideState, read_state, write_state
 
 FORMATS = ("geojson", "geojson.gz", "csv", "parquet", "json", "midog.json")
@@ -39,6 +40,7 @@ class Order:
     Attributes:
         out: folder of what is written, absolute.
         formats: of `FORMATS`; one file a slide in each.
+        pictures: whether a contact sheet and an overview are drawn.
         choice: which points, and what comes of them.
         running: the bundle, and how it runs.
         bundle_sha256: identifies the bundle.
@@ -46,6 +48,7 @@ class Order:
 
     out: Path
     formats: tuple[str, ...]
+    pictures: bool
     choice: PointsChoice
     running: Running
     bundle_sha256: str
@@ -85,6 +88,7 @@ class Order:
             "case": listed.case,
             "choice": choice,
             "formats": list(self.formats),
+            "pictures": self.pictures,
         }
 
     def done(self, listed: ListedSlide) -> SlideState | None:
@@ -126,6 +130,7 @@ def predict_slides(
     running: Running,
     choice: PointsChoice,
     formats: Sequence[str] = ("geojson", "csv"),
+    pictures: bool = True,
     engine: Engine | None = None,
     on_progress: OnProgress | None = None,
 ) -> SlidesResult:
@@ -141,6 +146,7 @@ def predict_slides(
         running: the bundle, and how it runs.
         choice: which points, and what comes of them.
         formats: of `FORMATS`, at least one.
+        pictures: draw a contact sheet and an overview of each slide.
         engine: where slides are done; none does them here, one after the other.
         on_progress: called after each slide.
 
@@ -157,6 +163,7 @@ def predict_slides(
     order = Order(
         out=out.resolve(),
         formats=tuple(dict.fromkeys(formats)),
+        pictures=pictures,
         choice=choice,
         running=replace(running, bundle=folder),
         bundle_sha256=bundle_hash(folder),
@@ -201,19 +208,30 @@ def do_slide(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideSt
     """Classify one slide and keep its state, unless that is there; None where another is at it."""
     path = order.state(listed.name)
     lock = path.with_suffix(".lock")
-    begun = lock.exists()
+    begun = lock.exists() or path.exists()
     try:
         with FileLock(lock, blocking=False):
             state = order.done(listed)
             if state is None:
                 if begun:  # perhaps by a process that was killed; the lock is ours now
-                    for file in (*order.files(listed.name), path):
-                        remove_partials(file)
+                    _clean(order, listed.name)
                 state = _classified(order, listed, predictor)
                 write_state(path, state)
             return state
     except Timeout:
         return None
+
+
+def _clean(order: Order, name: str) -> None:
+    """Remove what was written for a slide, whole or in part: it may be of other inputs."""
+    before = read_state(order.state(name))
+    sheet, overview = picture_paths(order.out / name)
+    pages = [sheet.with_name(f"{name}.sheet-{page}.jpg") for page in range(2, MOST_PAGES + 1)]
+    files = [*order.files(name), sheet, *pages, overview]
+    remove_partials(order.state(name))
+    remove_partials(*files)
+    for file in [*files, *(order.out / one for one in (before.files if before else ()))]:
+        file.unlink(missing_ok=True)
 
 
 def _classified(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideState:
@@ -222,26 +240,27 @@ def _classified(order: Order, listed: ListedSlide, predictor: Predictor) -> Slid
     begun = time.monotonic()
     job = SlideJob(listed.slide, listed.points, listed.mpp, listed.area_mm2)
     try:
-        record, counts = classify_slide(
+        done = classify_slide(
             predictor,
             order.running,
             job,
             order.choice,
             files,
+            order.out / listed.name if order.pictures else None,
             say=lambda line: None,
             on_progress=None,
         )
     except Exception as fault:  # whatever is wrong with a slide, the others go on
-        for file in files:
-            file.unlink(missing_ok=True)  # of an earlier start, with other inputs
+        _clean(order, listed.name)
         expected = isinstance(fault, AtypiaError)
         said = str(fault) if expected else f"{listed.slide}: {type(fault).__name__}: {fault}"
         trace = "" if expected else traceback.format_exc()
         return SlideState(inputs=inputs, fault=" ".join(said.split()), trace=trace)
+    record = done.record
     return SlideState(
         inputs=inputs,
-        files=[file.name for file in files],
-        counts=counts,
+        files=[file.name for file in done.files],
+        counts=done.counts,
         failures=[failure.message for failure in record.failures],
         mpp_from=next(iter(record.mpp_from), ""),
         seconds=round(time.monotonic() - begun, 3),
