@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,7 @@ from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import Classifier, build_classifier
 
 CALIBRATION = Calibration(1.5, 0.1, 0.4, 0.3, 0.6, "a test")
+NEW_IN_CALIBRATION = ("refer_rule", "refer_risk", "prevalence")
 ADAPTER = AdapterConfig(kind="linear")
 
 
@@ -307,6 +309,16 @@ def test_the_hash_tells_bundles_apart(bundle: Path, members: list[Classifier]) -
     assert bundle_hash(bundle) != before
 
 
+def test_a_bundle_from_before_the_refer_rule_still_loads(bundle: Path) -> None:
+    path = bundle / "calibration.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written["refer_risk"] is None
+    older = {name: written[name] for name in written if name not in NEW_IN_CALIBRATION}
+    path.write_text(json.dumps(older), encoding="utf-8")
+    write_sums(bundle)
+    assert load_bundle(bundle).calibration == CALIBRATION
+
+
 def test_the_card_tells_limits_operating_point_and_domains() -> None:
     by_domain = pd.DataFrame(
         {"domain": ["breast | XR", "all"], "auroc": [0.91234, float("nan")], "figures": [3, 9]}
@@ -316,8 +328,13 @@ def test_the_card_tells_limits_operating_point_and_domains() -> None:
     )
     assert "no medical device" in card
     assert "Called atypical above 0.4; referred to a person from 0.3 to 0.6" in card
+    assert "Refer band: not recorded" in card
     assert "| breast \\| XR | 0.912 | 3 |" in card
     assert "| all | - | 9 |" in card
+    known = replace(CALIBRATION, refer_rule="promises nothing", prevalence=0.2239)
+    card = model_card(manifest(2), known, data="x", licence="y", by_domain=by_domain)
+    assert "- Refer band: promises nothing\n" in card
+    assert "holds for: 22.4 %" in card
     empty = model_card(
         manifest(1), CALIBRATION, data="x", licence="y", by_domain=by_domain.iloc[:0]
     )

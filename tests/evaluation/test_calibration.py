@@ -21,7 +21,11 @@ GOOD = {
     "refer_low": 0.25,
     "refer_high": 0.4,
     "fitted_on": "out-of-fold scores",
+    "refer_rule": "by eye",
+    "refer_risk": 0.1,
+    "prevalence": 0.2,
 }
+NEW = ("refer_rule", "refer_risk", "prevalence")
 
 
 def _scores(seed: int, figures: int = 4000):
@@ -62,10 +66,68 @@ def test_calibrated_probabilities_mean_what_they_say_and_the_band_holds_the_poin
     p = calibration.probability(logits)
     assert p.mean() == pytest.approx(truth.mean(), abs=0.01)
     assert calibration.refer_low < calibration.operating_point < calibration.refer_high
-    assert calibration.refer(p).mean() == pytest.approx(0.1, abs=0.01)
+    assert calibration.prevalence == pytest.approx(truth.mean())
     assert calibration.fitted_on == "a test"
     # Well calibrated, so balanced accuracy is greatest near the share of atypical figures.
     assert calibration.operating_point == pytest.approx(truth.mean(), abs=0.06)
+
+
+def test_the_refer_band_keeps_the_risk_of_each_class_or_says_that_it_does_not() -> None:
+    rng = np.random.default_rng(0)
+    truth = (rng.random(3000) < 0.2).astype(float)
+    clusters = rng.integers(0, 100, 3000).astype(object)
+    for apart, promised in ((2.0, 0.1), (1.0, None)):
+        logits = rng.normal(size=3000) + apart * truth
+        calibration = fit_calibration(logits, truth, truth, clusters, fitted_on="a test")
+        p = calibration.probability(logits)
+        unseen = (calibration.call(p) != (truth == 1)) & ~calibration.refer(p)
+        assert calibration.refer_risk == promised
+        if promised:
+            assert calibration.refer(p).mean() < 0.3
+            for kind in (0, 1):
+                assert unseen[truth == kind].mean() == pytest.approx(promised, abs=0.02)
+        else:
+            assert calibration.refer(p).mean() == pytest.approx(0.3, abs=0.01)
+            assert calibration.refer_rule.startswith("no promise")
+
+
+def test_another_prevalence_moves_probabilities_and_neither_calls_nor_referrals() -> None:
+    logits, right, _, _ = _scores(6)
+    rng = np.random.default_rng(6)
+    truth = (rng.random(len(right)) < expit(right)).astype(float)
+    fitted = fit_calibration(logits, truth, truth, np.arange(4000).astype(object), fitted_on="x")
+    # Half of the normal figures are gone, so that atypical ones have become more common.
+    kept = (truth == 1) | (rng.random(len(truth)) < 0.5)
+    moved = fitted.at_prevalence(float(truth[kept].mean()))
+    before, after = fitted.probability(logits[kept]), moved.probability(logits[kept])
+    assert before.mean() < truth[kept].mean() - 0.05
+    assert after.mean() == pytest.approx(truth[kept].mean(), abs=0.015)
+    assert (moved.call(after) == fitted.call(before)).all()
+    assert (moved.refer(after) == fitted.refer(before)).all()
+    assert moved.refer_risk == fitted.refer_risk
+    again = moved.at_prevalence(fitted.prevalence)
+    assert again.bias == pytest.approx(fitted.bias)
+    assert again.refer_high == pytest.approx(fitted.refer_high)
+
+
+def test_a_band_without_an_end_stays_so_at_another_prevalence() -> None:
+    calibration = Calibration.from_dict({**GOOD, "refer_low": 0.0, "refer_high": 1.0})
+    moved = calibration.at_prevalence(0.7)
+    assert (moved.refer_low, moved.refer_high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("prevalence", [0.0, 1.0, -0.1, 22.0, math.nan])
+def test_a_prevalence_out_of_range_is_refused(prevalence: float) -> None:
+    with pytest.raises(AtypiaError, match=r"prevalence .*: expected the share of atypical"):
+        Calibration.from_dict(GOOD).at_prevalence(prevalence)
+
+
+def test_a_calibration_of_an_older_bundle_is_read_and_does_not_pretend_to_know() -> None:
+    older = Calibration.from_dict({name: of for name, of in GOOD.items() if name not in NEW})
+    assert (older.refer_rule, older.refer_risk, older.prevalence) == ("not recorded", None, None)
+    assert Calibration.from_dict(older.to_dict()) == older
+    with pytest.raises(AtypiaError, match=r"does not say what share .* train it again"):
+        older.at_prevalence(0.3)
 
 
 def test_figures_without_truth_or_target_do_not_count() -> None:
@@ -139,6 +201,10 @@ def test_dictionary_and_back() -> None:
         ({"operating_point": 0.5}, "refer_low <= operating_point <= refer_high"),
         ({"refer_low": -0.1}, "0 <= refer_low"),
         ({"fitted_on": 3}, "fitted_on must be text"),
+        ({"refer_rule": None}, "refer_rule must be text"),
+        ({"refer_risk": 1.0}, "refer_risk must lie between 0 and 1"),
+        ({"prevalence": 0}, "prevalence must lie between 0 and 1"),
+        ({"prevalence": "0.2"}, "prevalence must be a finite number"),
         ({"threshold": 0.5}, "threshold is unknown"),
     ],
 )

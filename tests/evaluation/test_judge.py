@@ -12,6 +12,7 @@ from atypia.evaluation.judge import (
     implied_operating_point,
     judge,
 )
+from atypia.evaluation.predictions import CALLS
 
 
 def _changed(cohort: FigureTable, **columns: object) -> FigureTable:
@@ -39,6 +40,9 @@ def test_domains_come_with_intervals_and_experts_with_kappa(cohort, predictions)
     assert list(found.domains.frame["domain"]) == ["breast, Scanner A", "breast, Scanner B"]
     assert found.domains.frame["balanced_accuracy"].iloc[1] == 1.0
     first = found.domains.frame.iloc[0]
+    # A point above 0.05 and below 0.97 cannot call both outliers right; one above 0.97 is worse.
+    assert first["ba_lost"] == pytest.approx(0.0)
+    assert found.domains.summary.loc["ba_lost", "worst"] == pytest.approx(0.0)
     assert first["ba_low"] < first["balanced_accuracy"] < first["ba_high"]
     assert found.experts is not None
     assert found.experts["domain"].tolist()[-1] == "all"
@@ -53,6 +57,20 @@ def test_referral_counts_what_is_left_wrong(cohort, predictions) -> None:
     assert found.error == pytest.approx(2 / 48)
     assert found.error_kept == pytest.approx(1 / 46)
     assert found.kept.figures == 46
+    # The missed figure was referred; the false alarm is one of three normal figures of its case.
+    assert found.missed == 0.0
+    assert found.false_alarms == pytest.approx(1 / 3 / 12)
+
+
+def test_a_domain_called_at_a_point_that_does_not_suit_it_shows_what_that_costs(
+    cohort, predictions
+) -> None:
+    second = np.arange(48) >= 24
+    p = np.where(second, predictions["p_atypical"] / 4, predictions["p_atypical"])
+    found = judge(predictions.assign(p_atypical=p, call=np.where(p > 0.4, *CALLS[::-1])), cohort)
+    lost = found.domains.frame["ba_lost"]
+    assert lost.iloc[1] == pytest.approx(0.5)
+    assert found.domains.summary.loc["ba_lost", "worst"] == lost.iloc[1]
 
 
 def test_figures_without_truth_are_left_out_and_counted(cohort, predictions) -> None:

@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atypia.evaluation.metrics import METRIC_NAMES, binary_metrics, by_domain
+from atypia.evaluation.metrics import (
+    METRIC_NAMES,
+    best_balanced_accuracy,
+    binary_metrics,
+    by_domain,
+)
 
 
 def test_metrics_by_hand() -> None:
@@ -22,6 +27,16 @@ def test_metrics_by_hand() -> None:
 def test_calls_are_judged_as_made_not_by_one_half() -> None:
     truth, p = np.array([1.0, 0.0]), np.array([0.3, 0.2])
     assert binary_metrics(truth, p, np.array([True, False])).balanced_accuracy == 1.0
+
+
+def test_the_best_operating_point_is_looked_for_over_all_of_them() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.array([0.0, 1.0, 0.0, 1.0] * 10)
+    p = np.round(rng.random(40) / 2 + truth / 4, 2)
+    every = [(binary_metrics(truth, p, p > cut)).balanced_accuracy for cut in [-1.0, *p]]
+    assert best_balanced_accuracy(truth, p) == pytest.approx(max(every))
+    assert best_balanced_accuracy(truth, -truth) == 0.5
+    assert best_balanced_accuracy(np.zeros(3), p[:3]) is None
 
 
 def test_one_class_is_none_and_never_one_half() -> None:

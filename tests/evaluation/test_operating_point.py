@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atypia.errors import AtypiaError
-from atypia.evaluation.operating_point import choose_operating_point, choose_refer_band
+from atypia.evaluation.operating_point import choose_operating_point
 
 
 def _scores(seed: int, figures: int = 1500):
@@ -53,15 +53,3 @@ def test_one_score_for_all_still_gives_a_point() -> None:
 def test_one_class_is_refused_in_words() -> None:
     with pytest.raises(AtypiaError, match=r"both classes.*all 3 are normal"):
         choose_operating_point(np.arange(3.0), np.zeros(3), np.arange(3).astype(object))
-
-
-def test_the_refer_band_holds_a_tenth_of_the_figures_around_the_point() -> None:
-    logits, _, _ = _scores(2)
-    low, high = choose_refer_band(logits, -2.0)
-    assert low < -2.0 < high
-    assert ((logits >= low) & (logits <= high)).mean() == pytest.approx(0.10, abs=0.005)
-
-
-def test_the_refer_band_is_never_empty() -> None:
-    low, high = choose_refer_band(np.zeros(5), 0.0)
-    assert low < 0.0 < high

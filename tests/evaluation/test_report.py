@@ -103,6 +103,11 @@ def test_the_numbers_are_there(cohort, predictions) -> None:
     assert "48 figures from 12 cases were judged" in text
     assert "11 of 12 atypical" in text
     assert "Bundle lite 1" in text
+    assert "BA below its own best" in text
+    assert (
+        f"{100 * found.referral.missed:.1f} % of a case's atypical figures were called normal"
+        in text
+    )
     assert "Scanner A" in text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from atypia.bundle.verify import write_sums
 from atypia.data.crops import crop_windows, cut_window, stack_windows
 from atypia.errors import AtypiaError, ImageError
 from atypia.evaluation.predictions import PREDICTION_COLUMNS, check_predictions
@@ -61,6 +64,35 @@ def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
     assert list(frame["call"]) == ["atypical" if p > 0.5 else "normal" for p in expected]
     assert list(frame["refer"]) == [bool(0.4 <= p <= 0.6) for p in expected]
     assert set(frame["call"]) == {"normal", "atypical"}
+
+
+def test_another_prevalence_moves_p_and_neither_calls_nor_referrals(
+    small_bundle: Path, tmp_path: Path, paths: list[Path]
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(small_bundle, folder)
+    calibration = folder / "calibration.json"
+    values = json.loads(calibration.read_text(encoding="utf-8"))
+    calibration.write_text(json.dumps({**values, "prevalence": 0.2}), encoding="utf-8")
+    write_sums(folder)
+    plain, told = (
+        Predictor.load(folder, precision="fp32", threads=1, prevalence=prevalence).predict(
+            paths, mpp=0.25
+        )
+        for prevalence in (None, 0.5)
+    )
+    odds = plain["p_atypical"] / (1 - plain["p_atypical"]) * 4  # of one to one for one to four
+    np.testing.assert_allclose(told["p_atypical"], odds / (1 + odds), atol=1e-6)
+    assert list(told["call"]) == list(plain["call"])
+    assert list(told["refer"]) == list(plain["refer"])
+    assert set(plain["refer"]) == {True, False}
+
+
+def test_a_prevalence_is_refused_by_a_bundle_that_does_not_know_its_own(
+    small_bundle: Path,
+) -> None:
+    with pytest.raises(AtypiaError, match=r"^prevalence 0\.3: the bundle does not say"):
+        Predictor.load(small_bundle, prevalence=0.3)
 
 
 def test_results_depend_on_neither_batch_nor_threads(

@@ -46,6 +46,8 @@ def model_card(
     spec = backbone_spec(manifest.backbone)
     members = len(manifest.members)
     low, high = manifest.training_mpp
+    share = calibration.prevalence
+    prevalence = "not recorded" if share is None else f"{100 * share:.3g} %"
     limits = "\n".join(f"- {line}" for line in (*_LIMITS, *further_limits))
     judged = (
         _markdown(by_domain)
@@ -70,6 +72,8 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 {calibration.bias:+.4g}), fitted on {calibration.fitted_on}
 - Called atypical above {calibration.operating_point:.4g}; referred to a person from \
 {calibration.refer_low:.4g} to {calibration.refer_high:.4g}
+- Refer band: {calibration.refer_rule}
+- Share of atypical figures that P(atypical) holds for: {prevalence}
 
 ## Data
 

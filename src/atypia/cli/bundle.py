@@ -45,6 +45,11 @@ def show(folder: Folder) -> None:
         ("temperature", f"{calibration.temperature:.4g}, bias {calibration.bias:.4g}"),
         ("atypical above", f"{calibration.operating_point:.4g}"),
         ("refer", f"{calibration.refer_low:.4g} to {calibration.refer_high:.4g}"),
+        ("refer rule", calibration.refer_rule),
+        (
+            "prevalence",
+            "not recorded" if calibration.prevalence is None else f"{calibration.prevalence:.4g}",
+        ),
         ("fitted on", calibration.fitted_on),
     ):
         shown.add_row(name, str(value))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from atypia.errors import AtypiaError
-from atypia.evaluation.operating_point import choose_operating_point, choose_refer_band
+from atypia.evaluation.operating_point import choose_operating_point
+from atypia.evaluation.refer_band import choose_refer_band
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 _LOG_TEMPERATURE_BOUND = math.log(50.0)
 _BIAS_BOUND = 20.0
+_TEXTS = ("fitted_on", "refer_rule")
+_SHARES = ("refer_risk", "prevalence")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class Calibration:
         refer_low: lower end of the refer band, a probability <= operating_point.
         refer_high: upper end of the refer band, a probability >= operating_point.
         fitted_on: in words, the figures it was fitted on.
+        refer_rule: in words, how the refer band was chosen and what that promises.
+        refer_risk: what the band keeps to: the expected share of a case's atypical figures that
+            are called normal, and of its normal ones that are called atypical, without a person
+            looking (see `refer_band`), in (0, 1); None where nothing is promised.
+        prevalence: share of atypical figures that the probabilities hold for, in (0, 1); None
+            where not known.
 
     Raises:
         AtypiaError: a value is not finite or out of its range.
@@ -45,19 +54,26 @@ class Calibration:
     refer_low: float
     refer_high: float
     fitted_on: str
+    refer_rule: str = "not recorded"
+    refer_risk: float | None = None
+    prevalence: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "fitted_on":
+            name, value = field.name, getattr(self, field.name)
+            if name in _TEXTS:
                 if not isinstance(value, str):
-                    raise AtypiaError(f"calibration: fitted_on must be text, got {value!r}")
+                    raise AtypiaError(f"calibration: {name} must be text, got {value!r}")
+            elif value is None and name in _SHARES:
+                continue
             elif (
                 isinstance(value, bool)
                 or not isinstance(value, (int, float))
                 or not math.isfinite(value)
             ):
-                raise AtypiaError(f"calibration: {field.name} must be a finite number: {value!r}")
+                raise AtypiaError(f"calibration: {name} must be a finite number: {value!r}")
+            elif name in _SHARES and not 0 < value < 1:
+                raise AtypiaError(f"calibration: {name} must lie between 0 and 1: {value!r}")
         if self.temperature <= 0:
             raise AtypiaError(f"calibration: temperature must be above 0: {self.temperature!r}")
         if not 0 <= self.refer_low <= self.operating_point <= self.refer_high <= 1:
@@ -83,19 +99,58 @@ class Calibration:
         inside: BoolArray = (value >= self.refer_low) & (value <= self.refer_high)
         return inside
 
-    def to_dict(self) -> dict[str, float | str]:
+    def at_prevalence(self, prevalence: float) -> Calibration:
+        """Return the calibration for figures of which another share is atypical.
+
+        All logits of P move by the difference of the logits of both shares (Saerens et al. 2002),
+        with them the operating point and the refer band. So P changes and calls and
+        referrals do not: they compare how likely a score is among atypical figures with how
+        likely it is among normal ones, and that does not depend on how many there are of each.
+
+        Args:
+            prevalence: share of atypical figures, in (0, 1).
+
+        Raises:
+            AtypiaError: it is out of range, or the share in training is not known.
+        """
+        if not 0 < prevalence < 1:
+            raise AtypiaError(
+                f"prevalence {prevalence}: expected the share of atypical figures, above 0 and "
+                "below 1"
+            )
+        if self.prevalence is None:
+            raise AtypiaError(
+                f"prevalence {prevalence}: the bundle does not say what share of its training "
+                "figures was atypical; train it again with this version"
+            )
+        shift = float(logit(prevalence) - logit(self.prevalence))
+
+        def moved(p: float) -> float:
+            return float(expit(logit(p) + shift))
+
+        return replace(
+            self,
+            bias=self.bias + shift,
+            operating_point=moved(self.operating_point),
+            refer_low=moved(self.refer_low),
+            refer_high=moved(self.refer_high),
+            prevalence=prevalence,
+        )
+
+    def to_dict(self) -> dict[str, float | str | None]:
         """Return the fields as plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Calibration:
-        """Build from `to_dict`'s values, strictly.
+        """Build from `to_dict`'s values, strictly; what older bundles lack has its default.
 
         Raises:
             AtypiaError: a key is missing or unknown, or a value is out of range.
         """
         known = {field.name for field in fields(cls)}
-        faults = [f"{name} is missing" for name in sorted(known - set(values))]
+        required = {field.name for field in fields(cls) if field.default is MISSING}
+        faults = [f"{name} is missing" for name in sorted(required - set(values))]
         faults += [f"{name} is unknown" for name in sorted(set(values) - known)]
         if faults:
             raise AtypiaError(f"calibration: {', '.join(faults)}; keys are {sorted(known)}")
@@ -182,7 +237,7 @@ def fit_calibration(
     Args:
         logits: (N,) finite scores of figures that the scoring model did not train on.
         targets: (N,) soft labels in [0, 1]; NaN entries are left out of the temperature.
-        truth: (N,) values in {0, 1}; NaN entries are left out of the operating point.
+        truth: (N,) values in {0, 1}; NaN entries are left out of operating point and refer risk.
         clusters: (N,) case of each figure.
         fitted_on: in words, what these figures are; kept with the result.
         seed: of the resamples behind the operating point.
@@ -203,16 +258,17 @@ def fit_calibration(
     aimed, known = np.isfinite(targets), np.isfinite(truth)
     temperature, bias = fit_temperature(logits[aimed], targets[aimed])
     cut = choose_operating_point(logits[known], truth[known], clusters[known], seed=seed)
-    # The band is measured on the calibrated scale, which is linear in the logit.
-    point = cut / temperature + bias
-    low, high = choose_refer_band(logits / temperature + bias, point)
+    band = choose_refer_band(logits, truth, clusters, cut)
     return Calibration(
         temperature=temperature,
         bias=bias,
-        operating_point=float(expit(point)),
-        refer_low=float(expit(low)),
-        refer_high=float(expit(high)),
+        operating_point=float(expit(cut / temperature + bias)),
+        refer_low=float(expit(band.low / temperature + bias)),
+        refer_high=float(expit(band.high / temperature + bias)),
         fitted_on=fitted_on,
+        refer_rule=band.rule,
+        refer_risk=band.risk if band.met else None,
+        prevalence=float(targets[aimed].mean()),
     )
 
 

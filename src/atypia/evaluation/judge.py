@@ -19,8 +19,15 @@ from atypia.evaluation.intervals import (
     balanced_accuracy_statistic,
     clustered_bootstrap,
 )
-from atypia.evaluation.metrics import DomainMetrics, Metrics, binary_metrics, by_domain
+from atypia.evaluation.metrics import (
+    DomainMetrics,
+    Metrics,
+    best_balanced_accuracy,
+    binary_metrics,
+    by_domain,
+)
 from atypia.evaluation.predictions import join
+from atypia.evaluation.refer_band import case_weights
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -36,6 +43,9 @@ class Referral:
         error: share of wrong calls over all judged figures.
         error_kept: share of wrong calls among the figures not referred; None if all are referred.
         kept: metrics of the figures not referred.
+        missed: share of a case's atypical figures called normal and not referred, mean over cases;
+            None where no figure is atypical.
+        false_alarms: the same of the normal figures called atypical.
     """
 
     referred: int
@@ -43,6 +53,8 @@ class Referral:
     error: float
     error_kept: float | None
     kept: Metrics
+    missed: float | None
+    false_alarms: float | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,8 @@ class Judgement:
         balanced_accuracy_interval: over resampled cases; None where not defined.
         auroc_interval: the same for the AUROC.
         domains: metrics by domain; its frame also has `ba_low` and `ba_high`, the interval of
-            balanced accuracy, NaN where not defined.
+            balanced accuracy, and `ba_lost`, how far it lies below `best_balanced_accuracy`; NaN
+            where not defined. Its summary has a row `ba_lost`, too.
         experts: agreement between the experts by `domain`, the last row "all"; None
             where the table has no votes.
         referral: what the refer band buys.
@@ -103,6 +116,8 @@ class Judgement:
                 "share": self.referral.share,
                 "error": self.referral.error,
                 "error_kept": self.referral.error_kept,
+                "missed": self.referral.missed,
+                "false_alarms": self.referral.false_alarms,
                 "kept": self.referral.kept.to_dict(),
             },
             "notes": list(self.notes),
@@ -165,40 +180,58 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
         experts=(
             agreement(frame).rename_axis("domain").reset_index() if vote_columns(frame) else None
         ),
-        referral=_referral(truth, p, call, refer),
+        referral=_referral(truth, p, call, refer, clusters),
         cases=cases,
         notes=tuple(notes),
     )
 
 
-def _referral(truth: FloatArray, p: FloatArray, call: BoolArray, refer: BoolArray) -> Referral:
+def _referral(
+    truth: FloatArray,
+    p: FloatArray,
+    call: BoolArray,
+    refer: BoolArray,
+    clusters: npt.NDArray[np.object_],
+) -> Referral:
     wrong = call != (truth == 1.0)
     kept = ~refer
+
+    def unseen(of: float) -> float | None:
+        mine = truth == of
+        weights = case_weights(clusters[mine])
+        return float(weights @ (wrong & kept)[mine]) if mine.any() else None
+
     return Referral(
         referred=int(refer.sum()),
         share=float(refer.mean()),
         error=float(wrong.mean()),
         error_kept=float(wrong[kept].mean()) if kept.any() else None,
         kept=binary_metrics(truth[kept], p[kept], call[kept]),
+        missed=unseen(1.0),
+        false_alarms=unseen(0.0),
     )
 
 
 def _with_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetrics:
-    """Return the domains with the interval of balanced accuracy in `ba_low` and `ba_high`."""
-    lows, highs = [], []
+    """Return the domains with `ba_low`, `ba_high` and `ba_lost`, see `Judgement`."""
+    lows, highs, best = [], [], []
     for name in domains.frame["domain"]:
         here = figures[figures["domain"] == name]
+        truth = here["truth"].to_numpy(dtype=np.float64)
         interval = clustered_bootstrap(
-            balanced_accuracy_statistic(
-                here["truth"].to_numpy(dtype=np.float64), here["call"].to_numpy(dtype=bool)
-            ),
+            balanced_accuracy_statistic(truth, here["call"].to_numpy(dtype=bool)),
             here["case"].to_numpy(dtype=object),
         )
         lows.append(interval.low if interval else math.nan)
         highs.append(interval.high if interval else math.nan)
+        best.append(best_balanced_accuracy(truth, here["p_atypical"].to_numpy(dtype=np.float64)))
     frame = domains.frame.assign(ba_low=lows, ba_high=highs)
+    frame["ba_lost"] = np.array(best, dtype=np.float64) - frame["balanced_accuracy"]
     frame = frame.astype({"ba_low": "float64", "ba_high": "float64"})
-    return DomainMetrics(frame, domains.summary, domains.counted, domains.left_out)
+    lost = frame["ba_lost"]
+    summary = domains.summary.copy()
+    summary.loc["ba_lost"] = [lost.mean(), lost.std(ddof=1), lost.max()]
+    return DomainMetrics(frame, summary, domains.counted, domains.left_out)
 
 
 def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, float] | None:

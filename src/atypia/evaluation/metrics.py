@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -133,6 +133,24 @@ def binary_metrics(truth: FloatArray, p: FloatArray, call: BoolArray) -> Metrics
         ece=expected_calibration_error(truth, p) if len(truth) else None,
         brier=float(np.mean((p - truth) ** 2)) if len(truth) else None,
     )
+
+
+def best_balanced_accuracy(truth: FloatArray, p: FloatArray) -> float | None:
+    """Return the balanced accuracy at the operating point that is best for these very figures.
+
+    Args:
+        truth: (N,) values in {0, 1}.
+        p: (N,) scores; only their order matters.
+
+    Returns:
+        A value in [0.5, 1], or None with one class only. It is chosen on what it is measured on, so
+        no operating point known beforehand reaches it but by luck.
+    """
+    truth = np.asarray(truth, dtype=np.float64)
+    if len(np.unique(truth)) < 2:
+        return None
+    false_alarms, hits, _ = roc_curve(truth, p)
+    return float((1 + np.max(hits - false_alarms)) / 2)
 
 
 def by_domain(

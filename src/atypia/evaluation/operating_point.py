@@ -1,11 +1,10 @@
-"""The operating point and the refer band, chosen on out-of-fold scores.
+"""The operating point, chosen on out-of-fold scores.
 
 A single maximiser of balanced accuracy jumps about, because the curve is flat and ragged at its
 top. The rule here has no setting: draw `RESAMPLES` resamples of the clusters (cases), take in each
 the middle of the thresholds that maximise balanced accuracy, and take the median of those middles.
-
-The refer band's rule is as plain: the `REFER_SHARE` of the figures whose scores lie closest to the
-operating point, on the logit scale, mark how far the band reaches to either side.
+Rules that weigh domains equally, or balance sensitivity and specificity, were measured on domains
+left out and do no better (docs/operating-point.md).
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from atypia.evaluation.intervals import cluster_weights
 FloatArray = npt.NDArray[np.float64]
 
 RESAMPLES = 200
-REFER_SHARE = 0.10
-_LEAST_HALF_WIDTH = 1e-3
 
 
 def choose_operating_point(
@@ -83,18 +80,3 @@ def _best_cuts(
     with np.errstate(invalid="ignore", divide="ignore"):
         middle: FloatArray = (best * cuts).sum(axis=1) / best.sum(axis=1)
     return middle
-
-
-def choose_refer_band(logits: FloatArray, operating_point: float) -> tuple[float, float]:
-    """Return the lower and upper logit between which a person should look.
-
-    Args:
-        logits: (N,) out-of-fold scores, N >= 1.
-        operating_point: as chosen by `choose_operating_point`.
-
-    Returns:
-        (low, high), as far below the operating point as above it; low < operating point < high.
-    """
-    distance = np.abs(np.asarray(logits, dtype=np.float64) - operating_point)
-    reach = max(float(np.quantile(distance, REFER_SHARE)), _LEAST_HALF_WIDTH)
-    return operating_point - reach, operating_point + reach

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import textwrap
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -17,13 +18,13 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.special import logit
 from scipy.stats import beta
 from sklearn.metrics import roc_curve
 
 from atypia.data.domains import short_domain_names
 from atypia.evaluation.judge import Judgement, implied_operating_point
 from atypia.evaluation.metrics import ECE_BINS
+from atypia.evaluation.refer_band import case_weights
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -253,56 +254,102 @@ def score_plot(judgement: Judgement) -> Figure:
     return figure
 
 
-def refer_curve(judgement: Judgement) -> tuple[FloatArray, FloatArray]:
-    """Return the share referred and the share of wrong calls among the rest.
+@dataclass(frozen=True)
+class ReferCurve:
+    """What is wrong as more and more figures are referred to a person, each (N,), in [0, 1].
 
-    Figures are referred in the order of their distance from the operating point on the logit
-    scale, closest first.
-
-    Returns:
-        Two arrays (N,): share referred (0 up to, not including, 1) and error among the rest.
+    Attributes:
+        share: of the figures referred, from 0 up to, not including, 1.
+        error: share of wrong calls among the rest.
+        missed: share of a case's atypical figures called normal and not referred, mean over cases.
+        false_alarms: the same of the normal figures called atypical.
     """
+
+    share: FloatArray
+    error: FloatArray
+    missed: FloatArray
+    false_alarms: FloatArray
+
+
+def refer_curve(judgement: Judgement) -> ReferCurve | None:
+    """Return what referring the most doubtful figures first would leave; None with one class.
+
+    Doubt is what `refer_band` widens the band by: of a figure called normal, the share of the
+    atypical figures that score no higher; of one called atypical, the share of the normal figures
+    that score no lower; both are means over cases.
+    """
+    if judgement.overall.auroc is None:
+        return None
     truth, p, call = _scores(judgement.figures)
-    change = implied_operating_point(p, call)
-    middle = 0.5 if change is None else float(np.mean(change))
-    distance = np.abs(_safe_logit(p) - _safe_logit(np.array([middle])))
-    wrong = (call != (truth == 1.0)).astype(np.float64)
-    farthest_first = np.argsort(-distance, kind="stable")
-    kept = np.arange(1, len(p) + 1)
-    error: FloatArray = np.cumsum(wrong[farthest_first]) / kept
-    share: FloatArray = 1.0 - kept / len(p)
-    return share[::-1], error[::-1]
+    case = judgement.figures["case"].to_numpy(dtype=object)
+    order = np.argsort(p, kind="stable")
+    weights = np.zeros((2, len(p)))
+    for of in (0, 1):
+        weights[of, truth == of] = case_weights(case[truth == of])
+    up_to = np.cumsum(np.r_[0.0, weights[1, order]])[np.searchsorted(p[order], p, side="right")]
+    below = np.cumsum(np.r_[0.0, weights[0, order]])[np.searchsorted(p[order], p, side="left")]
+    first = np.argsort(-np.where(call, 1.0 - below, up_to), kind="stable")
+    wrong = call != (truth == 1.0)
+
+    def left(value: npt.NDArray[np.generic]) -> FloatArray:
+        """Return the sum of what is left after the first 0, 1, ... N - 1 have gone."""
+        rest: FloatArray = np.cumsum(value[first][::-1])[::-1].astype(np.float64)
+        return rest
+
+    kept = np.arange(len(p), 0, -1)
+    return ReferCurve(
+        share=1.0 - kept / len(p),
+        error=left(wrong) / kept,
+        missed=left(wrong * weights[1]),
+        false_alarms=left(wrong * weights[0]),
+    )
 
 
-def _safe_logit(p: FloatArray) -> FloatArray:
-    value: FloatArray = logit(np.clip(p, 1e-6, 1 - 1e-6))
-    return value
+def refer_plot(judgement: Judgement) -> Figure | None:
+    """Return what is wrong unseen as more figures are referred; None with one class.
 
-
-def refer_plot(judgement: Judgement) -> Figure:
-    """Return how the error among the rest falls as more figures are referred to a person."""
-    share, error = refer_curve(judgement)
-    enough = share <= 0.8
+    Rings are the referrals as they were made.
+    """
+    curve = refer_curve(judgement)
+    if curve is None:
+        return None
+    referral = judgement.referral
+    enough = curve.share <= 0.8
     with matplotlib.rc_context(STYLE):
-        figure, axes = canvas(5.2, 4.6)
-        axes.plot(100 * share[enough], 100 * error[enough], color=INK, linewidth=1.8)
-        referral = judgement.referral
-        if referral.referred and referral.error_kept is not None:
+        figure, axes = canvas(5.2, 4.9)
+        for values, at, colour, line, label in (
+            (curve.error, referral.error_kept, INK, "-", "wrong among the rest"),
+            (curve.missed, referral.missed, ATYPICAL, "--", "atypical called normal, unseen"),
+            (
+                curve.false_alarms,
+                referral.false_alarms,
+                NORMAL,
+                ":",
+                "normal called atypical, unseen",
+            ),
+        ):
             axes.plot(
-                [100 * referral.share],
-                [100 * referral.error_kept],
-                marker="o",
-                markersize=8,
-                color=INK,
-                markerfacecolor="white",
-                linestyle="none",
-                label="as referred in these predictions",
+                100 * curve.share[enough],
+                100 * values[enough],
+                color=colour,
+                linestyle=line,
+                linewidth=1.8,
+                label=label,
             )
-            axes.legend(fontsize=9)
-        axes.set(
-            xlim=(0, 80),
-            xlabel="referred to a person (%)",
-            ylabel="wrong among the rest (%)",
+            if referral.referred and at is not None:
+                axes.plot(
+                    [100 * referral.share],
+                    [100 * at],
+                    marker="o",
+                    markersize=8,
+                    color=colour,
+                    markerfacecolor="white",
+                    linestyle="none",
+                )
+        highest = max(
+            float(np.max(v)) for v in (curve.error[enough], curve.missed, curve.false_alarms)
         )
-        axes.set_ylim(bottom=0, top=max(1.0, 115 * float(error[enough].max(initial=0.0))))
+        axes.set(xlim=(0, 80), ylim=(0, max(1.0, 110 * highest)))
+        axes.set(xlabel="referred to a person (%)", ylabel="wrong (%)")
+        figure.legend(loc="outside upper center", fontsize=9, ncols=1, alignment="left")
     return figure

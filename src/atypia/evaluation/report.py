@@ -33,6 +33,7 @@ _DOMAIN_METRICS = (
     ("sensitivity", "Sensitivity"),
     ("specificity", "Specificity"),
     ("ece", "ECE"),
+    ("ba_lost", "BA below its own best"),
 )
 _MEANINGS = (
     (
@@ -192,9 +193,11 @@ def render_report(
                 ),
                 _picture(
                     refer_plot(judgement),
-                    "If the most doubtful figures go to a person, how many of the other calls "
-                    "are wrong. Doubt is the distance from the operating point.",
-                    "Share of wrong calls against share of figures referred to a person.",
+                    "If the most doubtful figures go to a person, how much is wrong of what no "
+                    "person sees. Black: of the calls that are left. Colours: of a case's atypical "
+                    "and of its normal figures, on average over cases; what the refer band keeps "
+                    "low. Rings: as these predictions were referred.",
+                    "Shares of wrong calls against share of figures referred to a person.",
                 ),
             )
             if picture is not None

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -67,7 +67,7 @@ class Predictor:
 
     Attributes:
         manifest: of the bundle.
-        calibration: of the bundle.
+        calibration: of the bundle, moved to another prevalence where one was asked for.
         sha256: identifies the bundle.
         device: where the network runs.
         precision: it runs in.
@@ -102,6 +102,7 @@ class Predictor:
         threads: int | None = None,
         members: int | None = None,
         weights: Path | str | None = None,
+        prevalence: float | None = None,
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
 
@@ -114,17 +115,23 @@ class Predictor:
                 all of them.
             weights: file or folder of the backbone's weights, where the bundle holds an adapter
                 to it; none takes them from the package or the local Hugging Face cache.
+            prevalence: share of atypical figures among those to be classified, in (0, 1), for
+                which P(atypical) shall hold; calls and referrals stay the same (see
+                `Calibration.at_prevalence`). None takes the share in training.
 
         Raises:
             BundleError: the bundle is incomplete, changed or not understood, or was trained on
                 other weights of the backbone.
-            AtypiaError: there is no such device, the backbone's weights are not here, or `threads`
-                or `members` is out of range.
+            AtypiaError: there is no such device, the backbone's weights are not here, `threads`,
+                `members` or `prevalence` is out of range, or the bundle does not know the share
+                of atypical figures in its training.
         """
         if threads is not None and threads < 1:
             raise AtypiaError(f"threads {threads}: expected 1 or more")
         where = choose_device(device)
         bundle = load_bundle(Path(folder), None if weights is None else Path(weights), members)
+        if prevalence is not None:
+            bundle = replace(bundle, calibration=bundle.calibration.at_prevalence(prevalence))
         return cls(
             bundle,
             where,

@@ -198,7 +198,10 @@ def train(
             judgement,
             table,
             title=f"{recipe.name}: out-of-fold scores",
-            facts=run_facts(recipe, figures, names, adapt_to),
+            facts={
+                **run_facts(recipe, figures, names, adapt_to),
+                "Refer band of the bundle": calibration.refer_rule,
+            },
             training=story,
         )
     fabric.barrier()

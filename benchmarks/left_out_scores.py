@@ -1,0 +1,135 @@
+"""What the benchmarks of operating points share: the scores of an ablation, and how they judge."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from atypia.data.domains import short_domain_names
+from atypia.data.readers.opening import open_figures
+from atypia.data.votes import votes_of
+from atypia.evaluation.intervals import cluster_weights, percentile_interval
+from atypia.training.figures import training_figures
+from atypia.training.recipe import Recipe
+from atypia.workflows.ablation_bench import Bench
+from atypia.workflows.ablation_runs import RunLine, read_runs
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+ARMS = ("plain", "lite")
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """N figures of D domains, with S sets of scores, one an arm and seed.
+
+    Attributes:
+        truth: float64 (N,), in {0, 1}.
+        case: (N,), the case of each figure.
+        domain: int64 (N,), which is also the run that left the figure's domain out.
+        held_out: int64 (N,), the run that held the figure's case out but knew its domain.
+        votes: float64 (N, E), of the experts, NaN where there is none.
+        names: of the domains, short.
+        arm: (S,), of each set.
+        left: float64 (S, N), logits by the runs that left the figure's domain out.
+        held: float64 (S, N), logits by the runs that held its case out.
+    """
+
+    truth: Floats
+    case: npt.NDArray[np.object_]
+    domain: Ints
+    held_out: Ints
+    votes: Floats
+    names: tuple[str, ...]
+    arm: npt.NDArray[np.object_]
+    left: Floats
+    held: Floats
+
+    def balanced_accuracy(self, calls: Floats, weights: Floats | None = None) -> Floats:
+        """Return balanced accuracy, (R, S, D), of calls (S, N) in [0, 1] and weights (R, N)."""
+        weights = np.ones((1, len(self.truth))) if weights is None else weights
+        found = []
+        for domain in range(len(self.names)):
+            here = self.domain == domain
+            positive, called, weight = self.truth[here], calls[:, here], weights[:, here]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                hits = weight @ (positive * called).T / (weight @ positive)[:, None]
+                spared = weight @ ((1 - positive) * (1 - called)).T
+                spared = spared / (weight @ (1 - positive))[:, None]
+            found.append((hits + spared) / 2)
+        return np.stack(found, axis=-1)
+
+    def difference(self, calls: Floats, others: Floats) -> str:
+        """Return how far the mean over domains is above that of other calls, and its interval.
+
+        Resamples cases and sets; the operating points stay as they are.
+        """
+        value = (self.balanced_accuracy(calls) - self.balanced_accuracy(others)).mean()
+        parts = [
+            (self.balanced_accuracy(calls, w) - self.balanced_accuracy(others, w)).mean(axis=-1)
+            for w in cluster_weights(self.case, RESAMPLES, seed=0)
+        ]
+        resampled = np.concatenate(parts)
+        drawn = np.random.default_rng(0).integers(resampled.shape[1], size=resampled.shape)
+        return shown_difference(value, np.take_along_axis(resampled, drawn, axis=1).mean(axis=1))
+
+
+def read_cohort(usage: str) -> Cohort:
+    """Read what the command line names: FIGURES RUNS [ARM...]."""
+    if len(sys.argv) < 3:
+        raise SystemExit(usage)
+    table = open_figures(Path(sys.argv[1]))
+    bench = Bench.of(table, Path(sys.argv[2]).parent, "cpu", None)
+    figures = training_figures(table, Recipe().soft_labels)
+    arms = sys.argv[3:] or list(ARMS)
+    runs: dict[tuple[str, int], dict[int, RunLine]] = {}
+    for line in read_runs(Path(sys.argv[2])):
+        if line.arm in arms and line.figures == bench.figures:
+            runs.setdefault((line.arm, line.seed), {})[line.fold] = line
+    whole = {key: of for key, of in runs.items() if len(of) == len(bench.domains)}
+    if not whole:
+        raise SystemExit(f"{sys.argv[2]}: no seed of {', '.join(arms)} is whole on these figures")
+    left, held = np.full((2, len(whole), len(table)), np.nan)
+    for place, lines in enumerate(whole.values()):
+        for fold, line in lines.items():
+            left[place, bench.left_out == fold] = line.left_out_logit
+            held[place, bench.held_out == fold] = line.held_out_logit
+    short = short_domain_names(bench.domains)
+    told = ", ".join(f"{arm} seed {seed}" for arm, seed in whole)
+    print(f"{len(table)} figures, {len(bench.domains)} domains; scores of {told}\n", flush=True)
+    return Cohort(
+        truth=figures.truth,
+        case=figures.case,
+        domain=bench.left_out,
+        held_out=bench.held_out,
+        votes=votes_of(table.frame),
+        names=tuple(short[name] for name in bench.domains),
+        arm=np.array([arm for arm, _ in whole], dtype=object),
+        left=left,
+        held=held,
+    )
+
+
+def shown_difference(value: float, resampled: Floats) -> str:
+    """Return a difference with its 95 % interval, as text."""
+    interval = percentile_interval(resampled)
+    if interval is None:
+        return f"{value:+.3f}"
+    low, high = round(interval.low, 3) + 0.0, round(interval.high, 3) + 0.0
+    span = f" [{low:+.3f}, {high:+.3f}]"
+    return f"{round(value, 3) + 0.0:+.3f}{span}"
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a Markdown table."""
+    for row in (head, ["---"] * len(head), *rows):
+        print(f"| {' | '.join(row)} |", flush=True)
+    print(flush=True)
