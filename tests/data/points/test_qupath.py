@@ -14,11 +14,11 @@ import pytest
 from qupath_parser import qupath_reads
 
 from atypia.data.points import qupath
+from atypia.data.points.document import read_document
 from atypia.data.points.qupath import (
     Finding,
     Objects,
     new_features,
-    read_document,
     with_findings,
     write_features,
 )
@@ -159,7 +159,7 @@ def test_an_object_comes_back_with_all_that_it_had(tmp_path: Path) -> None:
         tmp_path / "a.geojson", _collection({**given, "id": ID, "foreign": 1}, _feature(None))
     )
     objects = read_objects(path)
-    features = with_findings(objects, [ATYPICAL])
+    features = list(with_findings(objects, [ATYPICAL]))
     assert features[1] == objects.features[1]
     assert features[0]["foreign"] == 1
     assert features[0]["id"] == ID
@@ -209,7 +209,7 @@ def test_points_from_elsewhere_become_objects_of_the_same_ids_every_time(tmp_pat
         {"point_id": str(n), "x": 10.0 * n, "y": 5.0, "name": "", "place": "row"} for n in range(3)
     ]
     points = points_of(Path("points.csv"), rows, [])
-    once = new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation")
+    once = list(new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation"))
     write_features(tmp_path / "out.geojson.gz", once)
     (tmp_path / "out.geojson").write_bytes(
         gzip.decompress((tmp_path / "out.geojson.gz").read_bytes())
@@ -218,8 +218,8 @@ def test_points_from_elsewhere_become_objects_of_the_same_ids_every_time(tmp_pat
     assert [one["type"] for one in found] == ["annotation"] * 3
     assert [one["measurements"] for one in found] == [{"P(atypical)": 0.93}] * 3
     assert [uuid.UUID(one["id"]).version for one in once] == [5] * 3
-    assert new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation") == once
-    other = new_features(points, [ATYPICAL] * 3, "other.svs", "annotation")
+    assert list(new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation")) == once
+    other = list(new_features(points, [ATYPICAL] * 3, "other.svs", "annotation"))
     assert {one["id"] for one in other}.isdisjoint(one["id"] for one in once)
 
 
