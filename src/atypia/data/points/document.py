@@ -75,8 +75,10 @@ def read_document(path: Path) -> Any:
         ) from fault
     except RecursionError as fault:
         raise TableError(f"{path}: is nested too deeply; {again}") from fault
-    except (RuntimeError, NotImplementedError) as fault:
-        raise TableError(f"{path}: cannot be unpacked ({short(fault)}); unpack it") from fault
+    except RuntimeError as fault:  # of zipfile
+        raise TableError(
+            f"{path}: is packed with a password or in a rare way; unpack it and give the file"
+        ) from fault
 
 
 def short(of: object) -> str:

@@ -56,7 +56,8 @@ class TiffHandle:
                 RGB (a fourth sample must be alpha).
         """
         try:
-            file = tifffile.TiffFile(path)
+            with np.errstate(all="ignore"):
+                file = tifffile.TiffFile(path)
         except _DAMAGE as fault:
             raise ImageError(_damaged(path, fault)) from fault
         try:
