@@ -286,8 +286,11 @@ def test_qupath_reads_what_is_written_and_again_the_same(tmp_path: Path) -> None
         for n in range(4)
     ]
     out = tmp_path / "out.geojson"
-    write_features(out, with_findings(objects, findings, "detection"))
+    write_features(out, list(with_findings(objects, findings, "detection")))
     found = qupath_reads(out)
+    assert [one["measurements"]["P(atypical)"] for one in found] == pytest.approx(
+        [0, 0.1, 0.2, 0.3]
+    )
     assert [one["class"] for one in found] == ["Normal mitosis"] * 4
     assert [one["type"] for one in found] == ["detection"] * 4
     assert [one["name"] for one in found] == [None, "two", "two", None]

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import openslide
 import pytest
 import tifffile
 from slide_files import TILE, pixels, write_aperio
@@ -49,6 +50,17 @@ def test_what_lies_beside_a_damaged_tile_is_read(holed: Slide) -> None:
     assert [_reads(holed, x) for x in (good, bad, good, bad, bad, good)] == [
         *(True, False, True, False, False, True)
     ]
+
+
+def test_a_slide_is_opened_again_once_a_fault(
+    holed: Slide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    real = openslide.OpenSlide
+    monkeypatch.setattr(openslide, "OpenSlide", lambda path: opened.append(path) or real(path))
+    assert not _reads(holed, TILE + 64)
+    assert all(_reads(holed, 64) for _ in range(5))
+    assert len(opened) == 2  # to ask once more where the fault was, and to go on
 
 
 def test_one_threads_fault_is_not_anothers(holed: Slide) -> None:
