@@ -175,7 +175,7 @@ def test_points_of_another_slide_are_refused_and_doubled_ids_are_told(
     record, _ = _predict(slide, twice, tmp_path / "p.csv", small_bundle, say=said.append)
     assert (record.predicted, len(record.failures)) == (2, 0)
     assert len(said) == 1
-    assert "1 objects have the id of another" in said[0]
+    assert "ids that stand before already: 1 (the first: feature 2" in said[0]
 
 
 def test_without_openslide_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,7 +233,7 @@ def test_two_objects_of_one_id_are_told_apart_and_told(tmp_path: Path) -> None:
     assert points.frame["point_id"][0] == ID
     assert points.failures == ()
     (line,) = points.warnings
-    assert f"2 objects have the id of another (the first: feature 2, {ID})" in line
+    assert f"ids that stand before already: 2 (the first: feature 2, {ID})" in line
     assert read_objects(path).points.frame.equals(points.frame)
     write_features(tmp_path / "out.geojson", with_findings(objects, [ATYPICAL] * 5))
     assert len(qupath_reads(tmp_path / "out.geojson")) == 5

@@ -19,6 +19,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import shapely
 import shapely.errors
 import shapely.geometry
@@ -33,6 +34,7 @@ Json = dict[str, Any]
 
 # Ids must be the same whenever the same point is written, or QuPath asks what to do with doubles.
 _NAMESPACE = uuid.UUID("6f0c8f0e-3f1c-5d0e-9a59-61747970696f")
+_COLUMNS = ["point_id", "x", "y", "name", "place", "feature", "part"]
 _CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What is raised on a geometry that is none, by shapely or by us.
 _NO_GEOMETRY = (
@@ -92,9 +94,7 @@ def read_objects(path: Path, document: Any, names: Sequence[str] = ()) -> Object
             f"{path}: is no GeoJSON of QuPath, expected a FeatureCollection or a list of features "
             f"but found {short(document)}; in QuPath, File > Export objects as GeoJSON"
         )
-    rows: dict[str, list[Any]] = {
-        column: [] for column in ("point_id", "x", "y", "name", "place", "feature", "part")
-    }
+    rows: list[tuple[object, ...]] = []
     failures: list[str] = []
     ids: set[str] = set()
     again: list[str] = []
@@ -114,10 +114,8 @@ def read_objects(path: Path, document: Any, names: Sequence[str] = ()) -> Object
             if point_id in ids:
                 point_id = stable_id(f"{point_id} {number} {part}", x, y)
             ids.add(point_id)
-            row = (point_id, x, y, name, place, number, part)
-            for values, value in zip(rows.values(), row, strict=True):
-                values.append(value)
-    points = points_of(path, rows, failures)
+            rows.append((point_id, x, y, name, place, number, part))
+    points = points_of(path, pd.DataFrame(rows, columns=_COLUMNS), failures)
     if again:
         points = replace(points, warnings=(_told_again(path, again),))
     return Objects(document, points)
@@ -125,8 +123,8 @@ def read_objects(path: Path, document: Any, names: Sequence[str] = ()) -> Object
 
 def _told_again(path: Path, again: list[str]) -> str:
     return (
-        f"warning: {path}: {len(again)} objects have the id of another (the first: {again[0]}); "
-        "each gets an id of its own. Has the file objects twice?"
+        f"warning: {path}: ids that stand before already: {len(again)} (the first: {again[0]}); "
+        "each such object gets an id of its own. Does the file hold objects twice?"
     )
 
 

@@ -36,7 +36,7 @@ class Points:
 
 def points_of(
     path: Path,
-    rows: Sequence[Mapping[str, object]] | Mapping[str, Sequence[object]] | pd.DataFrame,
+    rows: Sequence[Mapping[str, object]] | pd.DataFrame,
     failures: list[str],
 ) -> Points:
     """Make points of rows, and leave out those that cannot be used.
