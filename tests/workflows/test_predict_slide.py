@@ -158,9 +158,30 @@ def test_a_point_off_the_slide_is_named_and_the_others_go_on(
     assert len(json.loads((tmp_path / "out.geojson").read_text())["features"]) == 2
 
 
+def test_points_of_another_slide_are_refused_and_doubled_ids_are_told(
+    slide: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "points.csv"
+    table.write_text("x,y\n5000,20\n7000,20\n")
+    with pytest.raises(AtypiaError, match="2 of 2 points do not lie on the slide of 160 x 120 px"):
+        _predict(slide, table, tmp_path / "p.csv", small_bundle)
+    one = {
+        "id": "0b7b2c1e-2a54-4f0e-9a3b-6f6d5f2f7a10",
+        "geometry": {"type": "Point", "coordinates": [20, 20]},
+    }
+    twice = tmp_path / "twice.geojson"
+    twice.write_text(json.dumps([one, one]))
+    said: list[str] = []
+    record, _ = _predict(slide, twice, tmp_path / "p.csv", small_bundle, say=said.append)
+    assert (record.predicted, len(record.failures)) == (2, 0)
+    assert len(said) == 1
+    assert "ids that stand before already: 1 (the first: feature 2" in said[0]
+
+
 def test_without_openslide_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("atypia.data.slides", "atypia.workflows.slide", "atypia.inference.slides"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
+    ours = ("atypia.data.slides", "atypia.workflows.slide", "atypia.inference.slides")
+    for module in [name for name in sys.modules if name.startswith(ours)]:
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "openslide", None)
     with pytest.raises(AtypiaError, match=r"slides need openslide.*pip install 'atypia\[slides\]'"):
         importlib.import_module("atypia.workflows.slide")

@@ -18,6 +18,7 @@ from atypia.workflows.classify import OnProgress, Running, Say, classified, to_s
 
 try:
     from atypia.data.points.areas import outlined
+    from atypia.data.points.on_slide import require_on_slide
     from atypia.data.points.opening import open_points
     from atypia.data.points.qupath import Objects, ObjectType
     from atypia.data.slides import Origin, Slide, open_slide
@@ -153,11 +154,12 @@ def classify_slide(
     try:
         found = open_points(job.points, slide.path, mpp=slide.mpp, names=choice.names)
         points = found.points if isinstance(found, Objects) else found
+        require_on_slide(points, slide)
         area_mm2, area = job.area_mm2, None
         if choice.area_class is not None:
             area = outlined(found, choice.area_class)
             area_mm2 = area.area * slide.mpp**2 / 1e6
-        for line in points.failures:
+        for line in (*points.warnings, *points.failures):
             say(line)
         manifest = predictor.manifest
         rows = InPointsOrder(points, slide)

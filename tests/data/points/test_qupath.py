@@ -14,11 +14,11 @@ import pytest
 from qupath_parser import qupath_reads
 
 from atypia.data.points import qupath
+from atypia.data.points.document import read_document
 from atypia.data.points.qupath import (
     Finding,
     Objects,
     new_features,
-    read_document,
     with_findings,
     write_features,
 )
@@ -144,6 +144,101 @@ def test_a_broken_archive_is_refused(tmp_path: Path, name: str) -> None:
         read_objects(path)
 
 
+@pytest.mark.parametrize(
+    ("geometry", "said"),
+    [
+        ({"type": "Circle", "coordinates": [1, 2]}, "geometry Circle cannot be read"),
+        ({"coordinates": [1, 2]}, "geometry None cannot be read"),
+        ({"type": "Point"}, "geometry Point cannot be read"),
+        ({"type": "Point", "coordinates": []}, "geometry Point cannot be read"),
+        ({"type": "Point", "coordinates": ["1", 2]}, "expected two numbers, found ['1', 2]"),
+        ({"type": "Point", "coordinates": "12"}, "expected two numbers"),
+        ({"type": "Point", "coordinates": [True, 2]}, "expected two numbers"),
+        ({"type": "Point", "coordinates": [10**400, 2]}, "geometry Point cannot be read"),
+        ({"type": "MultiPoint", "coordinates": []}, "geometry MultiPoint is empty"),
+        ({"type": "MultiPoint", "coordinates": [1, 2]}, "geometry MultiPoint cannot be read"),
+        ({"type": "GeometryCollection", "geometries": []}, "GeometryCollection is empty"),
+        ([1, 2], "has no geometry but [1, 2]"),
+    ],
+)
+def test_a_geometry_that_is_none_is_named(geometry: object, said: str, tmp_path: Path) -> None:
+    path = _saved(tmp_path / "a.geojson", _collection(_point(1, 2), _feature(geometry)))
+    points = read_objects(path).points
+    assert len(points) == 1
+    (line,) = points.failures
+    assert line.startswith(f"{path}, feature 2: ")
+    assert said in line
+    assert line.endswith("; left out")
+    assert "\n" not in line
+
+
+def test_a_point_may_have_a_height_and_no_place_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text(
+        """[{"geometry": {"type": "Point", "coordinates": [1, 2, 3]}},
+            {"geometry": {"type": "Point", "coordinates": [NaN, 2]}},
+            {"geometry": {"type": "Point", "coordinates": [1e999, 2]}}]"""
+    )
+    points = read_objects(path).points
+    assert points.frame[["x", "y"]].to_numpy().tolist() == [[1.0, 2.0]]
+    assert [line.split(": ")[1] for line in points.failures] == [
+        "x nan, y 2.0 is no place on a slide; give finite numbers",
+        "x inf, y 2.0 is no place on a slide; give finite numbers",
+    ]
+
+
+def test_nested_geometries_are_one_place_and_nested_collections_are_named(tmp_path: Path) -> None:
+    inner = {"type": "GeometryCollection", "geometries": [SQUARE]}
+    nested = {"type": "GeometryCollection", "geometries": [inner, SQUARE]}
+    path = _saved(tmp_path / "a.geojson", _collection(_feature(nested), _collection(_point(1, 2))))
+    points = read_objects(path).points
+    np.testing.assert_allclose(points.frame[["x", "y"]], [[5, 10]])
+    (line,) = points.failures
+    assert "feature 2: is a FeatureCollection within another, expected a Feature; left" in line
+
+
+@pytest.mark.parametrize("depth", [100, 300, 900])
+@pytest.mark.parametrize("where", ["geometry", "coordinates", "feature", "properties"])
+def test_no_depth_of_nesting_ends_the_others(where: str, depth: int, tmp_path: Path) -> None:
+    deep = "[" * depth + "1" + "]" * depth
+    collection = '{"type": "GeometryCollection", "geometries": ['
+    feature = {
+        "geometry": f'{{"geometry": {collection * depth}{"]}" * depth}}}',
+        "coordinates": f'{{"geometry": {{"type": "Polygon", "coordinates": {deep}}}}}',
+        "feature": deep,
+        "properties": f'{{"geometry": {json.dumps(SQUARE)}, "properties": {{"a": {deep}}}}}',
+    }[where]
+    path = tmp_path / "a.geojson"
+    path.write_text(f"[{json.dumps(_point(1, 2))}, {feature}]")
+    try:
+        objects = read_objects(path)
+    except TableError as fault:
+        assert depth > 300
+        assert "nested too deeply" in str(fault)
+        return
+    assert len(objects.points) + len(objects.points.failures) == 2
+    assert all("\n" not in line for line in objects.points.failures)
+    write_features(
+        tmp_path / "out.geojson", with_findings(objects, [ATYPICAL] * len(objects.points))
+    )
+
+
+def test_two_objects_of_one_id_are_told_apart_and_told(tmp_path: Path) -> None:
+    twice = [{**_point(1, 2), "id": ID}, {**_point(3, 4), "id": ID}, {**_point(1, 2), "id": ID}]
+    many = _feature({"type": "MultiPoint", "coordinates": [[5, 6], [5, 6]]})
+    path = _saved(tmp_path / "a.geojson", _collection(*twice, many))
+    objects = read_objects(path)
+    points = objects.points
+    assert len(points) == 5
+    assert points.frame["point_id"][0] == ID
+    assert points.failures == ()
+    (line,) = points.warnings
+    assert f"ids that stand before already: 2 (the first: feature 2, {ID})" in line
+    assert read_objects(path).points.frame.equals(points.frame)
+    write_features(tmp_path / "out.geojson", with_findings(objects, [ATYPICAL] * 5))
+    assert len(qupath_reads(tmp_path / "out.geojson")) == 5
+
+
 def test_an_object_comes_back_with_all_that_it_had(tmp_path: Path) -> None:
     given = _point(
         1.5,
@@ -159,7 +254,7 @@ def test_an_object_comes_back_with_all_that_it_had(tmp_path: Path) -> None:
         tmp_path / "a.geojson", _collection({**given, "id": ID, "foreign": 1}, _feature(None))
     )
     objects = read_objects(path)
-    features = with_findings(objects, [ATYPICAL])
+    features = list(with_findings(objects, [ATYPICAL]))
     assert features[1] == objects.features[1]
     assert features[0]["foreign"] == 1
     assert features[0]["id"] == ID
@@ -191,8 +286,11 @@ def test_qupath_reads_what_is_written_and_again_the_same(tmp_path: Path) -> None
         for n in range(4)
     ]
     out = tmp_path / "out.geojson"
-    write_features(out, with_findings(objects, findings, "detection"))
+    write_features(out, list(with_findings(objects, findings, "detection")))
     found = qupath_reads(out)
+    assert [one["measurements"]["P(atypical)"] for one in found] == pytest.approx(
+        [0, 0.1, 0.2, 0.3]
+    )
     assert [one["class"] for one in found] == ["Normal mitosis"] * 4
     assert [one["type"] for one in found] == ["detection"] * 4
     assert [one["name"] for one in found] == [None, "two", "two", None]
@@ -209,7 +307,7 @@ def test_points_from_elsewhere_become_objects_of_the_same_ids_every_time(tmp_pat
         {"point_id": str(n), "x": 10.0 * n, "y": 5.0, "name": "", "place": "row"} for n in range(3)
     ]
     points = points_of(Path("points.csv"), rows, [])
-    once = new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation")
+    once = list(new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation"))
     write_features(tmp_path / "out.geojson.gz", once)
     (tmp_path / "out.geojson").write_bytes(
         gzip.decompress((tmp_path / "out.geojson.gz").read_bytes())
@@ -218,8 +316,8 @@ def test_points_from_elsewhere_become_objects_of_the_same_ids_every_time(tmp_pat
     assert [one["type"] for one in found] == ["annotation"] * 3
     assert [one["measurements"] for one in found] == [{"P(atypical)": 0.93}] * 3
     assert [uuid.UUID(one["id"]).version for one in once] == [5] * 3
-    assert new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation") == once
-    other = new_features(points, [ATYPICAL] * 3, "other.svs", "annotation")
+    assert list(new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation")) == once
+    other = list(new_features(points, [ATYPICAL] * 3, "other.svs", "annotation"))
     assert {one["id"] for one in other}.isdisjoint(one["id"] for one in once)
 
 

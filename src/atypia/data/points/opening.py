@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from atypia.data.points.document import read_document
 from atypia.data.points.midog import read_midog
-from atypia.data.points.qupath import Objects, read_document, read_objects
+from atypia.data.points.qupath import Objects, read_objects
 from atypia.data.points.table import Points, points_of
 from atypia.data.raw import TABLE_SUFFIXES, read_raw
 from atypia.errors import TableError
@@ -68,7 +70,7 @@ def _named(points: Points, names: Sequence[str]) -> Points:
             f"{points.path}: has no point of class {', '.join(names)}; its classes are "
             f"{', '.join(repr(one) for one in there[:5])}"
         )
-    return Points(points.path, frame, points.failures)
+    return replace(points, frame=frame)
 
 
 def _from_table(path: Path, slide: Path) -> Points:
@@ -88,4 +90,4 @@ def _from_table(path: Path, slide: Path) -> Points:
     ids = raw["point_id"] if "point_id" in raw.columns else [str(n + 1) for n in range(count)]
     name = raw["name"] if "name" in raw.columns else np.full(count, "")
     frame = places.assign(point_id=ids, name=name, place=[f"row {n}" for n in raw.index])
-    return points_of(path, frame.astype({"point_id": str}).to_dict("records"), [])
+    return points_of(path, frame.astype({"point_id": str}), [])

@@ -7,21 +7,24 @@ px of level 0.
 
 from __future__ import annotations
 
-import copy
 import gzip
 import json
 import math
+import re
 import uuid
-import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import shapely
 import shapely.errors
 import shapely.geometry
 
+from atypia.data.points.document import GEOJSON_SUFFIXES, Features, short
 from atypia.data.points.table import Points, points_of
 from atypia.errors import TableError
 from atypia.files import written_whole
@@ -31,8 +34,13 @@ Json = dict[str, Any]
 
 # Ids must be the same whenever the same point is written, or QuPath asks what to do with doubles.
 _NAMESPACE = uuid.UUID("6f0c8f0e-3f1c-5d0e-9a59-61747970696f")
-_SUFFIXES = (".geojson", ".json")
-_MOST_BYTES = 2**32  # of an archive's content: a small file can hold a very large one
+_COLUMNS = ["point_id", "x", "y", "name", "place", "feature", "part"]
+_CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What is raised on a geometry that is none, by shapely or by us.
+_NO_GEOMETRY = (
+    *(shapely.errors.ShapelyError, ValueError, TypeError, LookupError, AttributeError),
+    ArithmeticError,
+)
 
 
 @dataclass(frozen=True)
@@ -57,24 +65,20 @@ class Objects:
     """A file of QuPath objects.
 
     Attributes:
-        document: as it was read, a FeatureCollection or a list of features.
+        features: of the file, in its order.
         points: its objects as points; the columns `feature` and `part` (int64) say which feature,
             and which of its points, each one is.
     """
 
-    document: Json | list[Any]
+    features: Features
     points: Points
-
-    @property
-    def features(self) -> list[Any]:
-        """The features of the document."""
-        return features_of(self.document, self.points.path)
 
 
 def read_objects(path: Path, document: Any, names: Sequence[str] = ()) -> Objects:
     """Read QuPath objects as points.
 
-    A Point is a point, a MultiPoint as many as it holds, anything else its centroid.
+    A Point is a point, a MultiPoint as many as it holds, anything else its centroid. A point has
+    its object's id; where an id stands twice, the later object gets another, and a warning says so.
 
     Args:
         path: file that `document` came from.
@@ -85,62 +89,65 @@ def read_objects(path: Path, document: Any, names: Sequence[str] = ()) -> Object
     Raises:
         TableError: it is no GeoJSON, or holds no point that can be used.
     """
-    rows: list[Json] = []
+    if not isinstance(document, Features):
+        raise TableError(
+            f"{path}: is no GeoJSON of QuPath, expected a FeatureCollection or a list of features "
+            f"but found {short(document)}; in QuPath, File > Export objects as GeoJSON"
+        )
+    rows: list[tuple[object, ...]] = []
     failures: list[str] = []
-    for number, feature in enumerate(features_of(document, path)):
+    ids: set[str] = set()
+    again: list[str] = []
+    for number, feature in enumerate(document):
         place = f"feature {number + 1}"
-        if not isinstance(feature, dict):
-            failures.append(f"{path}, {place}: is no object but {_short(feature)}; left out")
-            continue
-        properties = feature.get("properties")
-        name = class_of(properties if isinstance(properties, dict) else {})
-        if names and name not in names:
-            continue
         try:
-            places = _places(feature.get("geometry"))
+            name, places = _read(feature, names)
         except ValueError as fault:
             failures.append(f"{path}, {place}: {fault}; left out")
             continue
-        own = _uuid(feature.get("id"))
+        own = _uuid(feature.get("id")) if places else None
         for part, (x, y) in enumerate(places):
             known = own if len(places) == 1 else None
-            rows.append(
-                {
-                    "point_id": known or stable_id(own or path.name, x, y),
-                    "x": x,
-                    "y": y,
-                    "name": name,
-                    "place": place,
-                    "feature": number,
-                    "part": part,
-                }
-            )
-    return Objects(document, points_of(path, rows, failures))
+            point_id = known or stable_id(own or path.name, x, y)
+            if known in ids:
+                again.append(f"{place}, {known}")
+            if point_id in ids:
+                point_id = stable_id(f"{point_id} {number} {part}", x, y)
+            ids.add(point_id)
+            rows.append((point_id, x, y, name, place, number, part))
+    points = points_of(path, pd.DataFrame(rows, columns=_COLUMNS), failures)
+    if again:
+        points = replace(points, warnings=(_told_again(path, again),))
+    return Objects(document, points)
 
 
-def features_of(document: Any, path: Path) -> list[Any]:
-    """Return the features of a document.
+def _told_again(path: Path, again: list[str]) -> str:
+    return (
+        f"warning: {path}: ids that stand before already: {len(again)} (the first: {again[0]}); "
+        "each such object gets an id of its own. Does the file hold objects twice?"
+    )
+
+
+def _read(feature: Any, names: Sequence[str]) -> tuple[str, list[tuple[float, float]]]:
+    """Return the class and the points of a feature; no points if its class is not in `names`.
 
     Raises:
-        TableError: it is neither a FeatureCollection, a Feature nor a list of features.
+        ValueError: says what is wrong with it.
     """
-    if isinstance(document, list):
-        return document
-    if isinstance(document, dict):
-        if isinstance(document.get("features"), list):
-            found: list[Any] = document["features"]
-            return found
-        if document.get("type") == "Feature":
-            return [document]
-    raise TableError(
-        f"{path}: is no GeoJSON of QuPath, expected a FeatureCollection or a list of features but "
-        f"found {_short(document)}; in QuPath, File > Export objects as GeoJSON"
-    )
+    if not isinstance(feature, dict):
+        raise ValueError(f"is no object but {short(feature)}")
+    if feature.get("type") == "FeatureCollection":
+        raise ValueError("is a FeatureCollection within another, expected a Feature")
+    properties = feature.get("properties")
+    name = class_of(properties if isinstance(properties, dict) else {})
+    if names and name not in names:
+        return name, []
+    return name, _places(feature.get("geometry"))
 
 
 def with_findings(
     objects: Objects, findings: Sequence[Finding | None], object_type: ObjectType | None = None
-) -> list[Json]:
+) -> Iterator[Json]:
     """Give a file's own objects back with what was found, and everything else as it was.
 
     An object of one point keeps its id, shape, name, measurements and whatever else it has; class
@@ -152,70 +159,67 @@ def with_findings(
         findings: one a point, in the order of the points; none leaves a point as it was.
         object_type: makes annotations or detections of them; none leaves what they are.
 
-    Returns:
+    Yields:
         Features, in the order of the file.
     """
-    frame = objects.points.frame
-    found: dict[int, list[Json]] = {}
-    of_feature = frame.groupby("feature")["part"].transform("size")
-    columns = (frame[name].tolist() for name in ("feature", "point_id", "x", "y"))
-    for number, own, x, y, finding, count in zip(*columns, findings, of_feature, strict=True):
-        feature = copy.deepcopy(objects.features[number])
-        if count > 1 or feature["geometry"]["type"] == "MultiPoint":
-            feature["geometry"] = {"type": "Point", "coordinates": [x, y]}
-        feature["id"] = own
-        properties = feature.get("properties")
-        feature["properties"] = properties if isinstance(properties, dict) else {}
-        if finding is not None:
-            _set(feature["properties"], finding)
-        if object_type is not None:
-            feature["properties"].pop("object_type", None)
-            feature["properties"]["objectType"] = object_type
-        found.setdefault(number, []).append(feature)
-    return [
-        one
-        for number, feature in enumerate(objects.features)
-        for one in found.get(number, [copy.deepcopy(feature)])
-    ]
+    columns = (objects.points.frame[name].tolist() for name in ("feature", "point_id", "x", "y"))
+    of_feature = groupby(zip(*columns, findings, strict=True), key=itemgetter(0))
+    coming = next(of_feature, None)
+    for number, feature in enumerate(objects.features):
+        if coming is None or coming[0] != number:
+            yield feature
+            continue
+        points = list(coming[1])
+        coming = next(of_feature, None)
+        apart = len(points) > 1 or feature["geometry"]["type"] == "MultiPoint"
+        for _, own, x, y, finding in points:
+            given = feature.get("properties")
+            properties: Json = dict(given) if isinstance(given, dict) else {}
+            if finding is not None:
+                _set(properties, finding)
+            if object_type is not None:
+                properties.pop("object_type", None)
+                properties["objectType"] = object_type
+            one = {**feature, "id": own, "properties": properties}
+            yield {**one, "geometry": _point(x, y)} if apart else one
 
 
 def new_features(
     points: Points, findings: Sequence[Finding | None], slide: str, object_type: ObjectType
-) -> list[Json]:
-    """Return objects for points that did not come from QuPath.
+) -> Iterator[Json]:
+    """Give objects for points that did not come from QuPath.
 
     Args:
         points: from whatever file.
         findings: one a point, in the order of the points; a point without one is left out.
         slide: its name; with the place it decides the ids.
         object_type: annotations can be edited in QuPath, detections are faster.
+
+    Yields:
+        Features, in the order of the points.
     """
-    features = []
     places = (points.frame[name].tolist() for name in ("x", "y"))
     for x, y, finding in zip(*places, findings, strict=True):
         if finding is None:
             continue
         properties: Json = {"objectType": object_type}
         _set(properties, finding)
-        features.append(
-            {
-                "type": "Feature",
-                "id": stable_id(slide, x, y),
-                "geometry": {"type": "Point", "coordinates": [x, y]},
-                "properties": properties,
-            }
-        )
-    return features
+        yield {
+            "type": "Feature",
+            "id": stable_id(slide, x, y),
+            "geometry": _point(x, y),
+            "properties": properties,
+        }
 
 
-def write_features(path: Path, features: Sequence[Json]) -> None:
+def write_features(path: Path, features: Iterable[Json]) -> None:
     """Write a FeatureCollection that QuPath reads; .gz is compressed.
 
     Raises:
         TableError: another ending.
     """
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    if plain.suffix.lower() not in _SUFFIXES:
+    if plain.suffix.lower() not in GEOJSON_SUFFIXES:
         raise TableError(f"{path}: expected a name that ends in .geojson or .geojson.gz")
     with written_whole(path) as partial:
         opened = gzip.open if plain != path else open
@@ -248,6 +252,10 @@ def _set(properties: Json, finding: Finding) -> None:
         properties["measurements"] = {**(there if isinstance(there, dict) else {}), **ours}
 
 
+def _point(x: float, y: float) -> Json:
+    return {"type": "Point", "coordinates": [x, y]}
+
+
 def _places(geometry: Any) -> list[tuple[float, float]]:
     """Return the points of a geometry.
 
@@ -255,18 +263,33 @@ def _places(geometry: Any) -> list[tuple[float, float]]:
         ValueError: says what is wrong with it.
     """
     if not isinstance(geometry, dict):
-        raise ValueError(f"has no geometry but {_short(geometry)}")
+        raise ValueError(f"has no geometry but {short(geometry)}")
     kind = geometry.get("type")
     try:
-        shape = shapely.geometry.shape(geometry)
-    except (shapely.errors.ShapelyError, ValueError, TypeError, KeyError, AttributeError) as fault:
-        raise ValueError(f"geometry {_short(kind)} cannot be read ({_short(fault)})") from fault
-    if shape.is_empty:
-        raise ValueError(f"geometry {_short(kind)} is empty")
-    if isinstance(shape, shapely.MultiPoint):
-        return [(point.x, point.y) for point in shape.geoms]
-    centre = shape if isinstance(shape, shapely.Point) else shape.centroid
-    return [(centre.x, centre.y)]
+        if kind == "Point":
+            return [_pair(geometry["coordinates"])]
+        if kind == "MultiPoint":
+            places = [_pair(each) for each in geometry["coordinates"]]
+        else:
+            centre = shapely.geometry.shape(geometry).centroid
+            places = [] if centre.is_empty else [(centre.x, centre.y)]
+    except (*_NO_GEOMETRY, RecursionError) as fault:
+        raise ValueError(f"geometry {short(kind)} cannot be read ({short(fault)})") from fault
+    if not places:
+        raise ValueError(f"geometry {short(kind)} is empty")
+    return places
+
+
+def _pair(given: Any) -> tuple[float, float]:
+    """Return x and y of a position; a third number, its height, is left out.
+
+    Raises:
+        ValueError: it is no position.
+    """
+    x, y = given[:2]
+    if type(x) not in (int, float) or type(y) not in (int, float):
+        raise ValueError(f"expected two numbers, found {short(given)}")
+    return float(x), float(y)
 
 
 def class_of(properties: Json) -> str:
@@ -284,60 +307,9 @@ def class_of(properties: Json) -> str:
 
 def _uuid(given: Any) -> str | None:
     """Return an id that QuPath takes; others (names of types, in old files) it replaces itself."""
+    if isinstance(given, str) and _CANONICAL.fullmatch(given):
+        return given
     try:
         return str(uuid.UUID(given))
     except (ValueError, TypeError, AttributeError):
         return None
-
-
-def read_document(path: Path) -> Any:
-    """Read a JSON file.
-
-    Args:
-        path: .geojson or .json, plain, .gz, or .zip with one such file in it.
-
-    Raises:
-        TableError: it cannot be read.
-    """
-    again = "export it again"
-    try:
-        text = _bytes(path).decode("utf-8-sig")
-        return json.loads(text)
-    except (OSError, EOFError, zipfile.BadZipFile) as fault:
-        raise TableError(f"{path}: cannot be read ({_short(fault)}); {again}") from fault
-    except UnicodeDecodeError as fault:
-        raise TableError(f"{path}: is no text in UTF-8; {again}") from fault
-    except json.JSONDecodeError as fault:
-        raise TableError(
-            f"{path}: is no JSON from line {fault.lineno}, column {fault.colno} on "
-            f"({fault.msg}); {again}"
-        ) from fault
-    except RecursionError as fault:
-        raise TableError(f"{path}: is nested too deeply; {again}") from fault
-
-
-def _bytes(path: Path) -> bytes:
-    suffix = path.suffix.lower()
-    if suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            inside = [one for one in archive.infolist() if one.filename.endswith(_SUFFIXES)]
-            if len(inside) != 1:
-                raise TableError(
-                    f"{path}: holds {len(inside)} files that end in .geojson or .json, expected "
-                    "one; unpack it and give the file"
-                )
-            if inside[0].file_size > _MOST_BYTES:
-                raise TableError(f"{path}: unpacks to more than 4 GiB; unpack it and divide it")
-            return archive.read(inside[0])
-    if suffix == ".gz":
-        with gzip.open(path) as file:
-            text = file.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
-            raise TableError(f"{path}: unpacks to more than 4 GiB; unpack it and divide it")
-        return text
-    return path.read_bytes()
-
-
-def _short(of: object) -> str:
-    text = " ".join(str(of).split())
-    return f"{text[:60]}..." if len(text) > 60 else text

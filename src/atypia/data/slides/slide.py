@@ -1,17 +1,15 @@
-"""Slides: windows around points, read at the resolution that a classifier wants, by OpenSlide."""
+"""A slide as the rest of the code sees it, whatever reads its file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import openslide
 from PIL import Image
 
-from atypia.data.columns import MPP_HIGH, MPP_LOW
 from atypia.errors import ImageError
 
 Pixels = npt.NDArray[np.uint8]
@@ -20,12 +18,44 @@ Origin = Literal["bounds", "slide"]
 
 # A level counts as fine enough if its pixels are at most this much larger than wanted.
 _NEARLY = 1.01
-# Pixels of which width and height differ by more than this are not what we are made for.
-_SQUARE = 0.02
 # An overview reads a whole level: so many pixels take 10 to 20 s.
 _MOST_OVERVIEW_PX = 400_000_000
 # It reads bands of about so many pixels, which is what it costs in memory.
 _BAND_PX = 8_000_000
+
+
+class Handle(Protocol):
+    """An open file, one class for each library that reads files. Threads may share it.
+
+    Attributes:
+        level_px: width and height of each level, finest first.
+        level_scales: how many px of level 0 lie along one px of each level.
+        bounds_px: x, y, width and height of what the scanner found tissue in, px of level 0.
+        mpp_xy: um/px of level 0 in x and y as the file says it, not checked; none if it does not.
+    """
+
+    level_px: tuple[tuple[int, int], ...]
+    level_scales: tuple[float, ...]
+    bounds_px: tuple[int, int, int, int]
+    mpp_xy: tuple[float, float] | None
+
+    def read_region(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> Pixels:
+        """Read pixels of one level.
+
+        Args:
+            place: x and y of the corner, px of level 0.
+            level: to read from.
+            size: width and height, px of that level; all of it lies on the slide.
+
+        Returns:
+            uint8 (height, width, 3), or 4 where the last says which pixels there are (not 0).
+
+        Raises:
+            OSError: it cannot be read there; other places may.
+        """
+
+    def close(self) -> None:
+        """Close the file."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +63,7 @@ class Slide:
     """An open slide; it may be read from several threads.
 
     Attributes:
-        path: of the file.
+        path: of the file, or of the folder with a DICOM slide's files.
         mpp: um/px of level 0.
         mpp_source: "slide" (its metadata) or "given".
         size_px: width and height of level 0.
@@ -51,7 +81,16 @@ class Slide:
     extent_px: tuple[int, int]
     level_mpp: tuple[float, ...]
     level_px: tuple[tuple[int, int], ...]
-    _handle: openslide.OpenSlide
+    _handle: Handle
+
+    @property
+    def reach_px(self) -> tuple[int, int]:
+        """Width and height of the slide from the origin on: the most that x and y can be.
+
+        It is more than the extent where the bounds end before the slide does.
+        """
+        (wide, high), (left, top) = self.size_px, self.origin_px
+        return (wide - left, high - top)
 
     def level_for(self, mpp: float) -> int:
         """Return the coarsest level that is at least as fine as `mpp`, um/px; else the finest."""
@@ -78,9 +117,7 @@ class Slide:
         """
         at = (x + self.origin_px[0], y + self.origin_px[1])
         if not all(0 <= place <= size for place, size in zip(at, self.size_px, strict=True)):
-            wide, high = (
-                size - off for size, off in zip(self.size_px, self.origin_px, strict=True)
-            )
+            wide, high = self.reach_px
             raise ImageError(
                 f"{self.path}: x {x:g}, y {y:g} does not lie on the slide of {wide} x {high} px; "
                 "are these px of level 0, and of this slide?"
@@ -91,18 +128,12 @@ class Slide:
         sizes = self.level_px[level]
         spans = [_span(one, size) for one, size in zip(windows, sizes, strict=True)]
         try:
-            region = self._handle.read_region(
-                (round(spans[0].start * scale), round(spans[1].start * scale)),
-                level,
-                (len(spans[0]), len(spans[1])),
-            )
-        except openslide.OpenSlideError as fault:
+            pixels = self._read(level, *spans)
+        except OSError as fault:
             raise ImageError(
-                f"{self.path}: cannot be read at x {x:g}, y {y:g} ({_short(fault)}); copy the "
+                f"{self.path}: cannot be read at x {x:g}, y {y:g} ({short(fault)}); copy the "
                 "slide again"
             ) from fault
-        pixels = np.asarray(region)
-        pixels = np.where(pixels[..., 3:] == 0, np.uint8(255), pixels[..., :3])
         columns, rows = (
             _mirrored(np.array(one), size) - span.start
             for one, size, span in zip(windows, sizes, spans, strict=True)
@@ -163,17 +194,12 @@ class Slide:
         """Read a part of a level (from, to, in its px) and return it at a smaller size."""
         edges = zip((columns, rows), self.level_px[level], strict=True)
         spans = [range(int(low), min(size, int(np.ceil(high)))) for (low, high), size in edges]
-        scale = self.level_mpp[level] / self.mpp
-        place = (round(spans[0].start * scale), round(spans[1].start * scale))
         try:
-            region = self._handle.read_region(place, level, (len(spans[0]), len(spans[1])))
-        except openslide.OpenSlideError as fault:
+            pixels = self._read(level, *spans)
+        except OSError as fault:
             raise ImageError(
-                f"{self.path}: cannot be read as a whole ({_short(fault)}); copy the slide again"
+                f"{self.path}: cannot be read as a whole ({short(fault)}); copy the slide again"
             ) from fault
-        given = np.asarray(region)
-        pixels = np.ascontiguousarray(given[..., :3])
-        pixels[given[..., 3] == 0] = 255
         left, upper = spans[0].start, spans[1].start
         box = (
             columns[0] - left,
@@ -181,87 +207,30 @@ class Slide:
             min(columns[1] - left, len(spans[0])),
             min(rows[1] - upper, len(spans[1])),
         )
-        return np.asarray(Image.fromarray(pixels).resize(size_px, Image.Resampling.BOX, box))
+        part = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.asarray(part.resize(size_px, Image.Resampling.BOX, box))
+
+    def _read(self, level: int, columns: range, rows: range) -> Pixels:
+        """Read a part of a level, uint8 (rows, columns, 3); what was left out is white.
+
+        Raises:
+            OSError: it cannot be read there.
+        """
+        scale = self.level_mpp[level] / self.mpp
+        place = (round(columns.start * scale), round(rows.start * scale))
+        pixels = self._handle.read_region(place, level, (len(columns), len(rows)))
+        if pixels.shape[-1] == 3:
+            return pixels
+        return np.where(pixels[..., 3:] == 0, np.uint8(255), pixels[..., :3])
 
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
 
 
-def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds") -> Slide:
-    """Open a slide.
-
-    Args:
-        path: of a file that OpenSlide reads.
-        mpp: um/px of level 0, in 0.05 to 5; none takes it from the slide's metadata.
-        origin: where points count from: the bounds that the scanner found tissue in, as QuPath
-            does, or the corner of level 0.
-
-    Raises:
-        ImageError: it cannot be opened, or nobody says how large a pixel is.
-    """
-    try:
-        handle = openslide.OpenSlide(path)
-    except openslide.OpenSlideUnsupportedFormatError as fault:
-        raise ImageError(
-            f"{path}: is no slide that OpenSlide reads; give the slide file"
-        ) from fault
-    except (openslide.OpenSlideError, OSError) as fault:
-        raise ImageError(f"{path}: cannot be opened ({_short(fault)}); copy it again") from fault
-    try:
-        own = _checked_mpp(path, mpp if mpp is not None else _metadata_mpp(path, handle), mpp)
-        bounds = _bounds(handle) if origin == "bounds" else (0, 0, *handle.dimensions)
-    except ImageError:
-        handle.close()
-        raise
-    return Slide(
-        path,
-        own,
-        "slide" if mpp is None else "given",
-        handle.dimensions,
-        bounds[:2],
-        bounds[2:],
-        tuple(own * scale for scale in handle.level_downsamples),
-        tuple(handle.level_dimensions),
-        handle,
-    )
-
-
-def _bounds(handle: openslide.OpenSlide) -> tuple[int, int, int, int]:
-    """Return x, y, width and height of what the scanner found tissue in, px of level 0."""
-    wide, high = handle.dimensions
-    said = handle.properties
-    x, y = (int(said.get(f"openslide.bounds-{axis}", 0)) for axis in ("x", "y"))
-    return (
-        x,
-        y,
-        min(int(said.get("openslide.bounds-width", wide)), wide - x),
-        min(int(said.get("openslide.bounds-height", high)), high - y),
-    )
-
-
-def _metadata_mpp(path: Path, handle: openslide.OpenSlide) -> float:
-    """Return um/px of level 0 as the slide says it."""
-    said = [handle.properties.get(f"openslide.mpp-{axis}") for axis in ("x", "y")]
-    try:
-        wide, high = (float(one) for one in said if one is not None)
-    except ValueError:
-        raise ImageError(f"{path}: does not say how large a pixel is; give --mpp") from None
-    if not abs(wide - high) <= _SQUARE * max(wide, high):
-        raise ImageError(
-            f"{path}: pixels of {wide:g} x {high:g} um are not square; give --mpp if that is wrong"
-        )
-    return (wide + high) / 2
-
-
-def _checked_mpp(path: Path, mpp: float, given: float | None) -> float:
-    if not MPP_LOW <= mpp <= MPP_HIGH:
-        who = "--mpp" if given is not None else "the slide says that a pixel"
-        raise ImageError(
-            f"{path}: {who} is {mpp:g} um, expected {MPP_LOW:g} to {MPP_HIGH:g}; give the right "
-            "--mpp (a 40x scan is about 0.25)"
-        )
-    return mpp
+def short(fault: object) -> str:
+    """Return what a library said, on one line of at most 100 characters."""
+    return " ".join(str(fault).split())[:100]
 
 
 def _mirrored(places: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
@@ -285,7 +254,3 @@ def _span(window: range, size: int) -> range:
     """Return the pixels of a level that a window is made of."""
     places = _mirrored(np.array(window), size)
     return range(int(places.min()), int(places.max()) + 1)
-
-
-def _short(fault: object) -> str:
-    return " ".join(str(fault).split())[:100]

@@ -1,0 +1,189 @@
+"""JSON files with points: a million features are held as their text, not as objects."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zipfile
+import zlib
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from atypia.errors import TableError
+
+GEOJSON_SUFFIXES = (".geojson", ".json")
+_MOST_BYTES = 2**32  # of an archive's content: a small file can hold a very large one
+
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
+_COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
+_COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
+
+
+class Features:
+    """Features of a document, each decoded whenever it is asked for, and then the asker's own.
+
+    Decoded, a million of QuPath's objects need 1.5 GB; their text needs 0.2.
+    """
+
+    def __init__(self, text: str, starts: array[int]) -> None:
+        """Hold a text, and where in it each feature starts."""
+        self._text = text
+        self._starts = starts
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in self._starts:
+            yield _value(self._text, start)[0]
+
+    def __getitem__(self, number: int) -> Any:
+        return _value(self._text, self._starts[number])[0]
+
+
+def read_document(path: Path) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: .geojson or .json, plain, .gz, or .zip with one such file in it.
+
+    Returns:
+        Features of a GeoJSON (a FeatureCollection, a list, or a Feature alone); what else it is.
+
+    Raises:
+        TableError: it cannot be read.
+    """
+    again = "export it again"
+    try:
+        return _document(_bytes(path).decode("utf-8-sig"))
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
+        raise TableError(f"{path}: cannot be read ({short(fault)}); {again}") from fault
+    except UnicodeDecodeError as fault:
+        raise TableError(f"{path}: is no text in UTF-8; {again}") from fault
+    except json.JSONDecodeError as fault:
+        raise TableError(
+            f"{path}: is no JSON from line {fault.lineno}, column {fault.colno} on "
+            f"({fault.msg}); {again}"
+        ) from fault
+    except ValueError as fault:
+        raise TableError(
+            f"{path}: holds a number that is none ({short(fault)}); {again}"
+        ) from fault
+    except RecursionError as fault:
+        raise TableError(f"{path}: is nested too deeply; {again}") from fault
+    except RuntimeError as fault:  # of zipfile
+        raise TableError(
+            f"{path}: is packed with a password or in a rare way; unpack it and give the file"
+        ) from fault
+
+
+def short(of: object) -> str:
+    """Return something as one line of at most 60 characters."""
+    try:
+        text = " ".join(str(of).split())
+    except RecursionError:
+        text = "something nested too deeply"
+    return f"{text[:60]}..." if len(text) > 60 else text
+
+
+def _bytes(path: Path) -> bytes:
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            inside = [one for one in archive.infolist() if one.filename.endswith(GEOJSON_SUFFIXES)]
+            if len(inside) != 1:
+                raise TableError(
+                    f"{path}: holds {len(inside)} files that end in .geojson or .json, expected "
+                    "one; unpack it and give the file"
+                )
+            if inside[0].file_size > _MOST_BYTES:
+                raise TableError(f"{path}: unpacks to more than 4 GiB; unpack it and divide it")
+            return archive.read(inside[0])
+    if suffix == ".gz":
+        with gzip.open(path) as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise TableError(f"{path}: unpacks to more than 4 GiB; unpack it and divide it")
+        return text
+    return path.read_bytes()
+
+
+def _document(text: str) -> Any:
+    """Decode a text but for its features, of which only the places are noted.
+
+    Raises:
+        json.JSONDecodeError: it is no JSON.
+    """
+    start = _after(_SPACE, text, 0)
+    document: Any
+    if text.startswith("[", start):
+        document, end = _features(text, start)
+    elif text.startswith("{", start):
+        document, end = _members(text, start)
+        if isinstance(document.get("features"), Features):
+            document = document["features"]
+        elif document.get("type") == "Feature":
+            document = Features(text, array("q", [start]))
+    else:
+        document, end = _value(text, start)
+    end = _after(_SPACE, text, end)
+    if end != len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return document
+
+
+def _features(text: str, start: int) -> tuple[Features, int]:
+    """Go over an array, and return where it ends."""
+    starts = array("q")
+    at = _after(_SPACE, text, start + 1)
+    if text.startswith("]", at):
+        return Features(text, starts), at + 1
+    while True:
+        starts.append(at)
+        _, end = _value(text, at)
+        comma = _COMMA.match(text, end)
+        if comma is None:
+            return Features(text, starts), _closed(text, end, "]")
+        at = comma.end()
+
+
+def _members(text: str, start: int) -> tuple[dict[str, Any], int]:
+    """Decode an object, but for an array named `features`, and return where it ends."""
+    members: dict[str, Any] = {}
+    at = _after(_SPACE, text, start + 1)
+    if text.startswith("}", at):
+        return members, at + 1
+    while True:
+        if not text.startswith('"', at):
+            raise json.JSONDecodeError("Expecting property name in double quotes", text, at)
+        name, end = _value(text, at)
+        colon = _COLON.match(text, end)
+        if colon is None:
+            raise json.JSONDecodeError("Expecting ':' delimiter", text, end)
+        array_here = name == "features" and text.startswith("[", colon.end())
+        members[name], end = (_features if array_here else _value)(text, colon.end())
+        comma = _COMMA.match(text, end)
+        if comma is None:
+            return members, _closed(text, end, "}")
+        at = comma.end()
+
+
+def _value(text: str, start: int) -> tuple[Any, int]:
+    return _DECODER.raw_decode(text, start)
+
+
+def _after(pattern: re.Pattern[str], text: str, start: int) -> int:
+    found = pattern.match(text, start)
+    return start if found is None else found.end()
+
+
+def _closed(text: str, end: int, bracket: str) -> int:
+    """Return where an array or object ends that has no further part."""
+    end = _after(_SPACE, text, end)
+    if not text.startswith(bracket, end):
+        raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
+    return end + 1

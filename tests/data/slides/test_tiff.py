@@ -1,0 +1,251 @@
+"""Plain TIFF and OME-TIFF: what is read, what is refused, and how much is decoded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from slide_files import (
+    HIGH,
+    TILE,
+    WIDE,
+    halved,
+    pixels,
+    resolution,
+    write_flat,
+    write_ome,
+    write_plain,
+)
+
+from atypia.data.slides import open_slide
+from atypia.errors import ImageError
+
+LEVEL0 = pixels()
+SMOOTH = np.kron(LEVEL0[:96, :128], np.ones((8, 8, 1), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "compression", ["lzw", "deflate", "zstd", "packbits", "jpeg", "jpeg2000", "webp", "jpegxl"]
+)
+@pytest.mark.parametrize("tiled", [True, False])
+def test_common_compressions(compression: str, tiled: bool, tmp_path: Path) -> None:
+    parts: dict[str, Any] = {"tile": (TILE, TILE)} if tiled else {"rowsperstrip": 32}
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(
+        path, SMOOTH, photometric="rgb", compression=compression, **parts, **resolution(0.25)
+    )
+    window = open_slide(path).window(500, 300, side_um=25, level=0)
+    off = np.abs(window.astype(int) - SMOOTH[250:350, 450:550])
+    if compression in ("jpeg", "webp", "jpegxl"):
+        assert np.median(off) <= 8
+    else:
+        assert off.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("unit", "size", "mpp"),
+    [
+        ("µm", 0.25, 0.25),
+        ("\u03bcm", 0.25, 0.25),
+        ("nm", 250, 0.25),
+        ("mm", 0.00025, 0.25),
+        ("Å", 2500, 0.25),
+        ("pixel", 0.25, None),
+        ("reference frame", 0.25, None),
+    ],
+)
+def test_ome_says_mpp_in_many_units(
+    unit: str, size: float, mpp: float | None, tmp_path: Path
+) -> None:
+    path = write_ome(tmp_path / "s.ome.tif", LEVEL0, size, unit)
+    if mpp is None:
+        with pytest.raises(ImageError, match="does not say how large"):
+            open_slide(path)
+    else:
+        assert open_slide(path).mpp == pytest.approx(mpp)
+
+
+def test_ome_goes_before_the_tags_which_count_without_it(tmp_path: Path) -> None:
+    both = write_ome(tmp_path / "both.ome.tif", LEVEL0, 0.25, **resolution(0.5))
+    assert open_slide(both).mpp == 0.25
+    tags = write_ome(tmp_path / "tags.ome.tif", LEVEL0, None, **resolution(0.5))
+    assert open_slide(tags).mpp == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("unit", "per", "mpp"), [("INCH", 50800, 0.5), ("NONE", 40000, None)])
+def test_tags_count_in_cm_and_inch_only(
+    unit: str, per: float, mpp: float | None, tmp_path: Path
+) -> None:
+    said = {"resolution": (per, per), "resolutionunit": unit}
+    path = write_plain(tmp_path / "s.tif", LEVEL0, None, **said)
+    if mpp is None:
+        with pytest.raises(ImageError, match="does not say how large"):
+            open_slide(path)
+    else:
+        assert open_slide(path).mpp == pytest.approx(mpp)
+
+
+def test_the_slide_is_found_beside_label_and_overview(tmp_path: Path) -> None:
+    path = tmp_path / "s.ome.tif"
+    tiles: dict[str, Any] = {"tile": (TILE, TILE), "photometric": "rgb"}
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for small in (LEVEL0[:200, :160], LEVEL0[:300, :400]):
+            file.write(
+                small, metadata={"axes": "YXS", "PhysicalSizeX": 9, "PhysicalSizeY": 9}, **tiles
+            )
+        said = {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+        file.write(LEVEL0, subifds=1, metadata=said, **tiles)
+        file.write(halved(LEVEL0), subfiletype=1, **tiles)
+    slide = open_slide(path)
+    assert slide.level_px == ((WIDE, HIGH), (WIDE // 2, HIGH // 2))
+    assert slide.mpp == 0.25
+
+
+def test_a_thumbnail_of_another_shape_is_no_level(tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(LEVEL0, photometric="rgb", tile=(TILE, TILE), **resolution(0.25))
+        file.write(LEVEL0[:200, :200], photometric="rgb", subfiletype=1)
+        file.write(LEVEL0[: HIGH // 2, : WIDE // 2, 0], subfiletype=1)
+    assert open_slide(path).level_px == ((WIDE, HIGH),)
+
+
+@pytest.mark.parametrize(
+    ("values", "more", "said"),
+    [
+        (LEVEL0[..., 0], {"photometric": "minisblack"}, "its pixels are grey, 1 x 8 bits"),
+        (LEVEL0.astype(np.uint16), {"photometric": "rgb"}, "its pixels are RGB, 3 x 16 bits"),
+        (LEVEL0.astype(np.float32), {"photometric": "rgb"}, "its pixels are RGB, 3 x 32 bits"),
+        (LEVEL0, {"photometric": "cielab"}, "its pixels are Lab, 3 x 8 bits"),
+        (
+            np.dstack([LEVEL0, LEVEL0[..., :1]]),
+            {"photometric": "separated"},
+            "its pixels are CMYK, 4 x 8 bits",
+        ),
+        (
+            np.dstack([LEVEL0, LEVEL0[..., :1]]),
+            {"photometric": "rgb", "extrasamples": ["UNSPECIFIED"]},
+            "its pixels are RGB, 4 x 8 bits",
+        ),
+        (
+            np.stack([LEVEL0[:256, :256]] * 3),
+            {"photometric": "rgb"},
+            "holds 3 images of 256 x 256 px, expected one slide",
+        ),
+    ],
+)
+@pytest.mark.parametrize("tiled", [True, False])
+def test_what_is_not_one_image_of_8_bit_rgb_is_refused(
+    values: np.ndarray, more: dict[str, Any], said: str, tiled: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.tif"
+    parts: dict[str, Any] = {"tile": (TILE, TILE)} if tiled else {}
+    tifffile.imwrite(path, values, **more, **parts, **resolution(0.25))
+    with pytest.raises(ImageError) as refused:
+        open_slide(path)
+    assert str(refused.value).startswith(f"{path}: {said}")
+    assert "expected" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("parts", [{"tile": (TILE, TILE)}, {"rowsperstrip": 16}])
+def test_only_what_lies_under_a_window_is_decoded(parts: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(
+        path, LEVEL0, photometric="rgb", compression="deflate", **parts, **resolution(0.25)
+    )
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        across = WIDE // TILE if "tile" in parts else 1
+        row = 4 if "tile" in parts else 32  # 512 px down
+        under = range(row * across, (row + 1) * across)
+        spans = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    data = bytearray(path.read_bytes())
+    for number, (start, length) in enumerate(spans):
+        if number not in under:
+            data[start : start + length] = b"\xa5" * length
+    path.write_bytes(data)
+    slide = open_slide(path)
+    window = slide.window(300, 520, side_um=3, level=0)
+    np.testing.assert_array_equal(window, LEVEL0[514:526, 294:306])
+    with pytest.raises(ImageError, match=r"cannot be read at x 300, y 100 \(.+\); copy the slide"):
+        slide.window(300, 100, side_um=3, level=0)
+
+
+def test_one_strip_that_is_not_compressed_is_not_read_whole(tmp_path: Path) -> None:
+    slide = open_slide(write_flat(tmp_path / "s.tif", LEVEL0))
+    slide.window(400, 300, side_um=8, level=0)
+    tracemalloc.start()
+    slide.window(500, 300, side_um=8, level=0)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < LEVEL0.nbytes / 20
+
+
+def test_a_strip_too_large_to_decode_for_each_window_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atypia.data.slides.tiff._MOST_AT_ONCE", 10**6)
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(
+        path, LEVEL0, photometric="rgb", compression="lzw", rowsperstrip=HIGH, **resolution(0.25)
+    )
+    with pytest.raises(ImageError, match=r"each strip has 2,359,296 bytes, .* in tiles of 512 px"):
+        open_slide(path)
+
+
+def test_tiles_that_were_never_scanned_are_white(tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    tiles = [
+        None if column == 1 else LEVEL0[row : row + TILE, left : left + TILE]
+        for row in range(0, HIGH, TILE)
+        for column, left in enumerate(range(0, WIDE, TILE))
+    ]
+    tifffile.imwrite(
+        path,
+        iter(tiles),
+        shape=LEVEL0.shape,
+        dtype=np.uint8,
+        photometric="rgb",
+        tile=(TILE, TILE),
+        compression="deflate",
+        **resolution(0.25),
+    )
+    window = open_slide(path).window(TILE, 64, side_um=8, level=0)
+    np.testing.assert_array_equal(window[:, :16], LEVEL0[48:80, TILE - 16 : TILE])
+    assert (window[:, 16:] == 255).all()
+
+
+def test_tifffile_says_nothing_to_the_user(tmp_path: Path) -> None:
+    data = bytearray(write_ome(tmp_path / "s.ome.tif", LEVEL0).read_bytes())
+    rng = np.random.default_rng(0)
+    for number in range(50):
+        damaged = data.copy()
+        for place in rng.integers(4, 400, 4):
+            damaged[place] = rng.integers(256)
+        (tmp_path / f"{number}.tif").write_bytes(damaged)
+    program = """
+import sys
+from pathlib import Path
+from atypia.data.slides import open_slide
+from atypia.errors import ImageError
+refused = 0
+for path in Path(sys.argv[1]).glob("?*.tif"):
+    try:
+        open_slide(path, mpp=0.25).close()
+    except ImageError as fault:
+        refused += 1
+        assert "\\n" not in str(fault)
+print(refused)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) > 10
+    assert done.stderr == ""
