@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import openslide
 import pandas as pd
 import pytest
 from PIL import Image
 
-from atypia.data import slides
 from atypia.data.slides import open_slide
 from atypia.errors import AtypiaError
 from atypia.inference import overview
@@ -96,13 +95,7 @@ def test_thousands_leave_the_tissue_to_be_seen(
 def test_points_count_from_the_bounds(
     path: Path, predicted: Predicted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    properties = openslide.OpenSlide.properties.fget  # type: ignore[attr-defined]
-    bounds = {"x": "400", "y": "200", "width": "1200", "height": "1000"}
-    said = {f"openslide.bounds-{name}": value for name, value in bounds.items()}
-    monkeypatch.setattr(
-        openslide.OpenSlide, "properties", property(lambda self: {**properties(self), **said})
-    )
-    slide = open_slide(path)
+    slide = replace(open_slide(path), origin_px=(400, 200), extent_px=(1200, 1000))
     xy = np.array([[300.0, 500.0], [1500.0, 100.0]])
     remarks = []
     draw = overview.header
@@ -130,11 +123,11 @@ def test_a_slide_that_cannot_be_read_is_an_outline(
 ) -> None:
     slide = open_slide(path)
     if why == "too large":
-        monkeypatch.setattr(slides, "_MOST_OVERVIEW_PX", 1000)
+        monkeypatch.setattr("atypia.data.slides.slide._MOST_OVERVIEW_PX", 1000)
     else:
 
         def broken(*_: object) -> None:
-            raise openslide.OpenSlideError("cannot decode")
+            raise OSError("cannot decode")
 
         monkeypatch.setattr(slide._handle, "read_region", broken)
     remarks: list[str] = []

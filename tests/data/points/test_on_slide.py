@@ -19,7 +19,7 @@ WIDE, HIGH = 100_000, 80_000
 def _slide(
     mpp: float = 0.25, size: tuple[int, int] = (WIDE, HIGH), origin: tuple[int, int] = (0, 0)
 ) -> Slide:
-    return Slide(Path("s.svs"), mpp, "slide", size, origin, (mpp,), (size,), None)  # type: ignore[arg-type]
+    return Slide(Path("s.svs"), mpp, "slide", size, origin, size, (mpp,), (size,), None)  # type: ignore[arg-type]
 
 
 def _points(*places: tuple[float, float]) -> Points:
