@@ -122,6 +122,14 @@ def predict(
             "--batch-size", min=1, help="Figures at once; without it, 32 on a CPU, 256 on a GPU."
         ),
     ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(
+            "--prevalence",
+            help="Share of atypical figures where you work, above 0 and below 1: P(atypical) is "
+            "moved to it. Calls and referrals do not depend on it and stay the same.",
+        ),
+    ] = None,
 ) -> None:
     """Classify figures: P(atypical), the call, and whether a person should look.
 
@@ -165,6 +173,7 @@ def predict(
                 weights=weights,
                 device=device,
                 precision=precision,
+                prevalence=prevalence,
                 on_progress=on_progress,
             )
             files = (out, record_path(out))
@@ -180,7 +189,16 @@ def predict(
             done = predict_slide(
                 SlideJob(sources[0], points, mpp, area_mm2),
                 [out],
-                running=Running(bundle, threads, members, weights, device, precision, batch_size),
+                running=Running(
+                    bundle=bundle,
+                    threads=threads,
+                    members=members,
+                    weights=weights,
+                    device=device,
+                    precision=precision,
+                    batch_size=batch_size,
+                    prevalence=prevalence,
+                ),
                 choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
                 pictures=_without_ending(out) if pictures else None,
                 on_progress=on_progress,

@@ -103,6 +103,13 @@ def slides(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, help="Figures at once.")
     ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(
+            "--prevalence",
+            help="Share of atypical figures where you work, as for predict.",
+        ),
+    ] = None,
 ) -> None:
     """Classify the points of many slides.
 
@@ -129,7 +136,16 @@ def slides(
         result = predict_slides(
             given,
             out,
-            running=Running(bundle, threads, members, weights, device, precision, batch_size),
+            running=Running(
+                bundle=bundle,
+                threads=threads,
+                members=members,
+                weights=weights,
+                device=device,
+                precision=precision,
+                batch_size=batch_size,
+                prevalence=prevalence,
+            ),
             choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
             formats=formats or ("geojson", "csv"),
             pictures=pictures,

@@ -42,6 +42,7 @@ class RunRecord:
         mpp_from: number of figures for each origin of mpp: table, layout, given, assumed.
         mpp_given: um/px given for all figures, if any.
         mpp_assumed: um/px taken where none was known, if that happened.
+        prevalence: share of atypical figures that P(atypical) was moved to, if that was asked for.
         device: cpu or the GPU's name.
         precision: of the network.
         threads: CPU threads.
@@ -70,6 +71,7 @@ class RunRecord:
     mpp_from: dict[str, int]
     mpp_given: float | None
     mpp_assumed: float | None
+    prevalence: float | None
     device: str
     precision: str
     threads: int

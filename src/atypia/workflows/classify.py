@@ -58,6 +58,7 @@ class Running:
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         batch_size: figures the network sees at once; none takes what suits the device.
+        prevalence: share of atypical figures for which P shall hold; none takes that of training.
     """
 
     bundle: Path | None = None
@@ -67,6 +68,7 @@ class Running:
     device: Device = "auto"
     precision: Literal["auto"] | Precision = "auto"
     batch_size: int | None = None
+    prevalence: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -86,6 +88,7 @@ class Running:
             threads=self.threads,
             members=self.members,
             weights=self.weights,
+            prevalence=self.prevalence,
         )
 
 
@@ -164,6 +167,7 @@ def classified(
         mpp_from={str(said): count for said, count in mpp_from.items()},
         mpp_given=mpp,
         mpp_assumed=assumed,
+        prevalence=running.prevalence,
         device=_device_name(predictor.device),
         precision=predictor.precision,
         threads=predictor.threads,

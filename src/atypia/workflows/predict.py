@@ -27,6 +27,7 @@ def predict(
     weights: Path | str | None = None,
     device: Device = "auto",
     precision: Literal["auto"] | Precision = "auto",
+    prevalence: float | None = None,
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
 ) -> RunRecord:
@@ -47,6 +48,7 @@ def predict(
             none takes them from the package or the local Hugging Face cache.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
+        prevalence: share of atypical figures for which P shall hold; none takes that of training.
         say: is given a line for each figure that fails and for an assumed mpp, at once.
         on_progress: is given the task's name, done, all, and a note, after each batch.
 
@@ -67,6 +69,7 @@ def predict(
         device=device,
         precision=precision,
         batch_size=batch_size,
+        prevalence=prevalence,
     )
     predictor = running.load()
     with open_sink(out) as write:

@@ -134,6 +134,8 @@ class Slide:
                 f"{self.path}: cannot be read at x {x:g}, y {y:g} ({short(fault)}); copy the "
                 "slide again"
             ) from fault
+        if spans == windows:  # nothing of it lies beyond the edge
+            return pixels
         columns, rows = (
             _mirrored(np.array(one), size) - span.start
             for one, size, span in zip(windows, sizes, spans, strict=True)
@@ -221,7 +223,11 @@ class Slide:
         pixels = self._handle.read_region(place, level, (len(columns), len(rows)))
         if pixels.shape[-1] == 3:
             return pixels
-        return np.where(pixels[..., 3:] == 0, np.uint8(255), pixels[..., :3])
+        absent = pixels[..., 3] == 0
+        pixels = pixels[..., :3]
+        if absent.any():
+            pixels = np.where(absent[..., None], np.uint8(255), pixels)
+        return pixels
 
     def close(self) -> None:
         """Close the file."""
@@ -252,5 +258,7 @@ def _centred(place: float, least: int) -> range:
 
 def _span(window: range, size: int) -> range:
     """Return the pixels of a level that a window is made of."""
+    if window.start >= 0 and window.stop <= size:
+        return window
     places = _mirrored(np.array(window), size)
     return range(int(places.min()), int(places.max()) + 1)
