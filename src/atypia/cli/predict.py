@@ -119,7 +119,7 @@ def predict(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            "--batch-size", min=1, help="Figures at once; without it, 32 on a CPU, 256 on a GPU."
+            "--batch-size", min=1, help="Figures at once; without it, 24 on a CPU, 256 on a GPU."
         ),
     ] = None,
     prevalence: Annotated[

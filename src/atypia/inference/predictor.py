@@ -33,8 +33,8 @@ from atypia.models.cpu import keep_freed_memory
 
 Device = Literal["auto", "cpu", "cuda"]
 
-# Measured: larger batches of 128 px leave the CPU's cache, smaller ones leave a GPU idle.
-CPU_BATCH = 32
+# Measured: larger batches leave the CPU's cache and cost memory, smaller ones leave a GPU idle.
+CPU_BATCH = 24
 GPU_BATCH = 256
 # Beyond this many Python is the bottleneck, so each network thread gets several cores.
 _MOST_NETWORK_THREADS = 4
