@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 from atypia.cli.main import app
 from atypia.data.slide_list import read_slide_list
 from atypia.data.slides import open_slide
+from atypia.errors import AtypiaError
 from atypia.workflows.classify import Running
 from atypia.workflows.slide import PointsChoice
 from atypia.workflows.slides import SlidesResult, predict_slides
@@ -257,6 +259,28 @@ def test_through_ray_it_is_the_same_though_a_worker_is_killed(
     assert process.returncode == 1, said
     assert "197 of 200 slides done;" in said
     assert _outputs(tmp_path) == undisturbed
+
+
+def test_a_ray_cluster_that_is_not_there_is_told_at_once(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    there = ("--engine", "ray", "--ray-address", "127.0.0.1:9")
+    done = CliRunner().invoke(app, _command(few, tmp_path / "out", small_bundle, *there)[3:])
+    assert isinstance(done.exception, AtypiaError)
+    assert str(done.exception).startswith("ray cluster 127.0.0.1:9: nobody answers there")
+
+
+def test_wrong_usage_is_told_in_one_line(few: Path, small_bundle: Path, tmp_path: Path) -> None:
+    for bundle, more, said in (
+        (tmp_path / "none", (), "none: is not a bundle"),
+        (small_bundle, ("--format", "xls"), "format xls: expected some of geojson"),
+        (small_bundle, ("--ray-address", "auto"), "--ray-address: .* give --engine ray too"),
+    ):
+        done = CliRunner().invoke(app, _command(few, tmp_path / "out", bundle, *more)[3:])
+        assert isinstance(done.exception, AtypiaError)
+        assert re.search(said, str(done.exception))
+        assert "\n" not in str(done.exception)
 
 
 def _descendants(pid: int) -> list[int]:

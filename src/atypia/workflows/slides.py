@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from atypia import __version__
-from atypia.bundle.verify import bundle_hash
+from atypia.bundle.verify import bundle_hash, require_intact
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts, added
@@ -86,7 +86,6 @@ class Order:
             "points": points,
             "mpp": listed.mpp,
             "area_mm2": listed.area_mm2,
-            "case": listed.case,
             "choice": choice,
             "formats": list(self.formats),
             "pictures": self.pictures,
@@ -161,6 +160,7 @@ def predict_slides(
             f"format {', '.join(unknown) or '(none)'}: expected some of {', '.join(FORMATS)}"
         )
     folder = running.folder.resolve()
+    require_intact(folder)
     order = Order(
         out=out.resolve(),
         formats=tuple(dict.fromkeys(formats)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ except ImportError as fault:
     ) from fault
 
 RETRIES = 3
+ANSWER_S = 10.0
 _IN_FLIGHT_A_CPU = 2
 
 
@@ -46,6 +48,7 @@ def on_ray(address: str | None) -> Engine:
     def engine(
         order: Order, slides: Sequence[ListedSlide]
     ) -> Iterator[tuple[ListedSlide, SlideState]]:
+        _require_answer(address)
         try:
             ray.init(
                 address=address,
@@ -64,6 +67,20 @@ def on_ray(address: str | None) -> Engine:
             ray.shutdown()
 
     return engine
+
+
+def _require_answer(address: str | None) -> None:
+    """Refuse an address where nobody answers: Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as fault:
+        raise AtypiaError(
+            f"ray cluster {address}: nobody answers there ({fault}); start one with "
+            "`ray start --head`, or leave the address out"
+        ) from fault
 
 
 def _done(order: Order, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
