@@ -24,7 +24,8 @@ from PIL import Image
 
 from atypia.bundle.verify import bundle_hash
 from atypia.errors import AtypiaError
-from atypia.evaluation.challenge import ANSWERS_NAME
+from atypia.evaluation.challenge_answers import ANSWERS_NAME
+from atypia.files import sha256
 from atypia.inference.challenge_stack import STACK_SLUG
 from atypia.inference.predictor import Predictor
 from atypia.workflows import challenge
@@ -52,7 +53,7 @@ NO_NETWORK = ["unshare", "--net"] if _runs("unshare", "--net") else []
 def _pages(count: int) -> np.ndarray:
     """Pages of blots, no two alike: uint8 (count, 128, 128, 3)."""
     rng = np.random.default_rng(0)
-    coarse = [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(count)]
+    coarse = [rng.integers(0, 256, (5, 5, 3), dtype=np.uint8) for _ in range(count)]
     fine = [Image.fromarray(one).resize((128, 128), Image.Resampling.BICUBIC) for one in coarse]
     return np.stack([np.asarray(one) for one in fine])
 
@@ -67,6 +68,17 @@ def _write_input(folder: Path, pages: list[np.ndarray]) -> Path:
     with tifffile.TiffWriter(images / "stack.tif") as file:
         for page in pages:
             file.write(page, photometric="rgb" if page.ndim == 3 else "minisblack")
+    return folder
+
+
+def _calibrated(bundle: Path, folder: Path, **facts: float) -> Path:
+    """Return a copy of a bundle with some facts of its calibration changed."""
+    shutil.copytree(bundle, folder)
+    path = folder / "calibration.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    names = [line.split(maxsplit=1)[1] for line in (folder / "sha256sums").read_text().splitlines()]
+    sums = [f"{sha256(folder / name)}  {name}\n" for name in names]
+    (folder / "sha256sums").write_text("".join(sums))
     return folder
 
 
@@ -154,12 +166,13 @@ def test_the_entry_point_answers_without_rights_or_network(container: Container)
 
 def test_confidence_is_p_atypical_whatever_the_class(small_bundle: Path, tmp_path: Path) -> None:
     folder = _write_input(tmp_path / "input", list(PAGES))
-    done = answer_stack(folder, tmp_path, bundle=small_bundle)
-    expected = Predictor.load(small_bundle).predict(list(PAGES), mpp=0.25)
+    bundle = _calibrated(small_bundle, tmp_path / "bundle", temperature=0.1, bias=0.0)
+    done = answer_stack(folder, tmp_path, bundle=bundle)
+    expected = Predictor.load(bundle).predict(list(PAGES), mpp=0.25)
     answers = json.loads(done.path.read_text())
     assert [answer["class"] for answer in answers] == list(expected["call"])
     confidence = [answer["confidence"] for answer in answers]
-    np.testing.assert_allclose(confidence, expected["p_atypical"], atol=0.01)
+    np.testing.assert_allclose(confidence, expected["p_atypical"], atol=0.02)
     # Both classes are there, and what is surely normal has a low confidence, not a high one.
     assert {answer["class"] for answer in answers} == {"normal", "atypical"}
     normal = [answer["confidence"] for answer in answers if answer["class"] == "normal"]
@@ -176,7 +189,7 @@ def test_mpp_is_the_challenges_unless_said(small_bundle: Path, tmp_path: Path) -
         done = answer_stack(folder, tmp_path / name, bundle=small_bundle, **more)
         texts.append(done.path.read_text())
     assert texts[0] == texts[1] != texts[2]
-    with pytest.raises(AtypiaError, match="expected 0.05 to 5"):
+    with pytest.raises(AtypiaError, match="mpp 250"):
         answer_stack(folder, tmp_path / "d", bundle=small_bundle, mpp=250.0)
 
 
@@ -185,7 +198,8 @@ def test_a_bad_page_is_named_and_has_an_entry_in_its_place(container: Container)
     assert good.returncode == 0, good.stderr
     whole = container.answers()
     stack = container.root / "input" / "images" / STACK_SLUG / "stack.tif"
-    with tifffile.TiffWriter(stack) if os.access(stack, os.W_OK) else _writable(stack) as file:
+    stack.chmod(0o644)
+    with tifffile.TiffWriter(stack) as file:
         file.write(PAGES[0], photometric="rgb")
         file.write(PAGES[1][..., 0], photometric="minisblack")
         file.write(PAGES[2], photometric="rgb")
@@ -198,37 +212,16 @@ def test_a_bad_page_is_named_and_has_an_entry_in_its_place(container: Container)
     assert second == {"class": "normal", "confidence": 0.5}  # the bundle's operating point
     for found, expected in ((first, whole[0]), (third, whole[2])):
         assert found["class"] == expected["class"]
-        assert found["confidence"] == pytest.approx(expected["confidence"], abs=0.01)
+        assert found["confidence"] == pytest.approx(expected["confidence"], abs=0.02)
 
 
-def _writable(path: Path) -> tifffile.TiffWriter:
-    path.chmod(0o644)
-    return tifffile.TiffWriter(path)
-
-
-def test_an_unread_page_has_the_prevalence_of_training(
-    small_bundle: Path, tmp_path: Path
-) -> None:
-    bundle = tmp_path / "bundle"
-    shutil.copytree(small_bundle, bundle)
-    facts = json.loads((bundle / "calibration.json").read_text()) | {"prevalence": 0.15}
-    (bundle / "calibration.json").write_text(json.dumps(facts))
-    _sum_again(bundle)
+def test_an_unread_page_has_the_prevalence_of_training(small_bundle: Path, tmp_path: Path) -> None:
+    bundle = _calibrated(small_bundle, tmp_path / "bundle", prevalence=0.15)
     folder = _write_input(tmp_path / "input", [PAGES[0], PAGES[1][:64]])
     said: list[str] = []
     done = answer_stack(folder, tmp_path, bundle=bundle, say=said.append)
     assert done.unread == len(said) == 1
     assert json.loads(done.path.read_text())[1] == {"class": "normal", "confidence": 0.15}
-
-
-def _sum_again(bundle: Path) -> None:
-    from atypia.files import sha256
-
-    lines = (bundle / "sha256sums").read_text().splitlines()
-    names = [line.split(maxsplit=1)[1] for line in lines]
-    (bundle / "sha256sums").write_text(
-        "".join(f"{sha256(bundle / name)}  {name}\n" for name in names)
-    )
 
 
 def test_an_uploaded_bundle_goes_before_the_containers(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from atypia.bundle.manifest import MANIFEST_NAME
 from atypia.evaluation.calibration import Calibration
-from atypia.evaluation.challenge import ANSWERS_NAME, write_answers
+from atypia.evaluation.challenge_answers import ANSWERS_NAME, write_answers
 from atypia.evaluation.predictions import CALLS
 from atypia.inference.challenge_stack import find_stack, stack_figures
 from atypia.inference.sources import require_mpp

@@ -12,7 +12,7 @@ from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
 from atypia.data.readers.opening import open_figures
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
-from atypia.evaluation.challenge import predictions_of_answers
+from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
