@@ -90,10 +90,11 @@ class Container:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run Python in it."""
-        kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
-        paths = [str(self.root / "site"), *kept.pop("PYTHONPATH", "").split(os.pathsep)]
-        environment = kept | {
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        paths = [str(Path(path).resolve()) for path in given if path]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join([str(self.root / "site"), *paths]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "HF_HUB_OFFLINE": "1",
             "HOME": str(self.root / "tmp"),
