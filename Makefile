@@ -1,8 +1,15 @@
-# Both commands do all the set-up on a machine that has python3 with venv, and nothing else.
+# `demo` and `test` do all the set-up on a machine that has python3 with venv, and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint
+# The challenge's container (docs/challenge.md): a bundle, an index of CPU-only torch wheels if no
+# GPU is there, and a Hugging Face cache (its folder `hub`) if the bundle needs weights of one.
+BUNDLE ?=
+TORCH_INDEX ?=
+HUB ?= container/no-weights
+IMAGE ?= atypia-midog25-t2:$(if $(TORCH_INDEX),cpu,cuda)
+
+.PHONY: demo test lint container
 
 demo: .venv/installed
 	$(BIN)/atypia demo demo
@@ -15,6 +22,13 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+container: .venv/installed
+	$(if $(BUNDLE),,$(error name the bundle to put into the container: BUNDLE=runs/first/bundle))
+	$(BIN)/atypia bundle verify "$(BUNDLE)"
+	docker build --platform linux/amd64 --file container/Dockerfile \
+	  --build-context bundle="$(BUNDLE)" --build-context hub="$(HUB)" \
+	  --build-arg TORCH_INDEX="$(TORCH_INDEX)" --tag "$(IMAGE)" .
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -37,3 +37,19 @@ def test_the_summary_is_printed_and_says_where_the_report_lies(tmp_path: Path) -
     assert "1 figures predicted but not in the figure table" in result.output
     assert f"wrote {out}" in result.output
     assert (tmp_path / "metrics.json").is_file()
+
+
+def test_a_challenges_answers_are_judged_by_its_protocol(tmp_path: Path) -> None:
+    (tmp_path / "figures.csv").write_text(
+        "figure_id,image,slide,tumour,label\na,a.png,s1,lung,1\nb,b.png,s2,lung,0\n"
+    )
+    answers = tmp_path / "answers.json"
+    answers.write_text(
+        '[{"class": "atypical", "confidence": 0.9}, {"class": "normal", "confidence": 0.2}]'
+    )
+    options = ["--protocol", "midog25-t2", "--table", tmp_path / "figures.csv"]
+    command = [answers, *options, "--out", tmp_path / "report.html"]
+    result = CliRunner().invoke(app, [str(word) for word in command])
+    assert result.exit_code == 0, result.output
+    assert "lung" in result.output
+    assert "1.000" in result.output

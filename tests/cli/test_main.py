@@ -25,7 +25,7 @@ def _atypia(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_verbs_of_this_version() -> None:
     assert {verb[0] for verb in VERBS} == {
-        "ablate", "bundle", "data", "demo", "doctor",
+        "ablate", "bundle", "challenge", "data", "demo", "doctor",
         "evaluate", "models", "predict", "recipes", "slides", "train",
     }  # fmt: skip
 

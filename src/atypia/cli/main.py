@@ -12,6 +12,7 @@ from atypia import __version__
 from atypia.cli import (
     ablate,
     bundle,
+    challenge,
     data,
     demo,
     doctor,
@@ -44,6 +45,7 @@ app.command()(predict.predict)
 app.command()(slides.slides)
 app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(challenge.app, name="challenge")
 app.command()(doctor.doctor)
 
 

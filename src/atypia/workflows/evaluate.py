@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
 from atypia.data.readers.opening import open_figures
+from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
+from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
@@ -44,14 +48,74 @@ def evaluate(
         AtypiaError: `out` does not end in .html, or cannot be written.
     """
     predictions, source, out = Path(predictions), Path(source), Path(out)
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise AtypiaError(f"{out}: a report is one HTML file; give a name ending in .html")
+    _require_html(out)
     predicted = read_predictions(predictions)
     table = open_figures(source, layout=layout, mapping=mapping)
     judgement = judge(predicted, table)
     facts = {
         "Predictions": predictions.name,
         "SHA-256 of the predictions": sha256(predictions)[:16],
+    }
+    _write(judgement, table, source, out, title=title, facts=facts)
+    return judgement
+
+
+def evaluate_challenge(
+    answers: Path | str, source: Path | str, out: Path | str, *, layout: str | None = None
+) -> Judgement:
+    """Judge answers as MIDOG 2025, track 2, does; write a report, and `metrics.json` beside it.
+
+    The calls are the answers' classes, the scores their confidences, the domains the tumours.
+
+    Args:
+        answers: a file of answers, or a folder of them (see `predictions_of_answers`).
+        source: the figures on the pages, with labels or votes; `stack` and `page` say where each
+            is.
+        out: the report to write, ending in .html.
+        layout: the layout of `source`, where it is not to be found out.
+
+    Returns:
+        The judgement that both files hold.
+
+    Raises:
+        TableError: the table or a file of answers is faulty, or they do not fit together.
+        AtypiaError: `out` does not end in .html, or cannot be written.
+    """
+    answers, source, out = Path(answers), Path(source), Path(out)
+    _require_html(out)
+    table = open_figures(source, layout=layout)
+    others = [name for name in DOMAIN_COLUMNS if name != "tumour"]
+    by_tumour = FigureTable(table.frame.assign(**dict.fromkeys(others, UNKNOWN)), table.root)
+    predicted, notes = predictions_of_answers(answers, by_tumour)
+    judgement = judge(predicted, by_tumour)
+    balanced, auroc = judgement.overall.balanced_accuracy, judgement.overall.auroc
+    if balanced is not None and auroc is not None and auroc < 0.5 < balanced:
+        notes.append(
+            "the AUROC is below 0.5 though the balanced accuracy is above: is the confidence that "
+            "of the class? It must be P(atypical)"
+        )
+    judgement = replace(judgement, notes=(*judgement.notes, *notes))
+    facts = {"Answers": answers.name or str(answers), "Protocol": "MIDOG 2025, track 2"}
+    title = "MIDOG 2025, track 2: atypical mitotic figures"
+    _write(judgement, by_tumour, source, out, title=title, facts=facts)
+    return judgement
+
+
+def _require_html(out: Path) -> None:
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise AtypiaError(f"{out}: a report is one HTML file; give a name ending in .html")
+
+
+def _write(
+    judgement: Judgement,
+    table: FigureTable,
+    source: Path,
+    out: Path,
+    *,
+    title: str,
+    facts: dict[str, str],
+) -> None:
+    facts = facts | {
         "Figures": source.name or str(source),
         "Judged on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -60,4 +124,3 @@ def evaluate(
         out.with_name(METRICS_NAME),
         json.dumps({"facts": facts, **judgement.to_dict()}, indent=2, ensure_ascii=False) + "\n",
     )
-    return judgement
