@@ -26,7 +26,7 @@ from atypia.bundle.load import Bundle, load_bundle
 from atypia.data.images import read_image
 from atypia.errors import AtypiaError, ImageError
 from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
-from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead
+from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
 from atypia.inference.runtime import Answers, Network, Precision, choose_device, fast_precision
 from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
 from atypia.models.cpu import keep_freed_memory
@@ -213,12 +213,12 @@ class Predictor:
 
     def _score(self, batch: Sequence[ReadFigure]) -> Scored:
         begun = time.perf_counter()
-        good = [one for one in batch if isinstance(one.crop, torch.Tensor)]
+        good = [one.figure for one in batch if not isinstance(one.crop, Failure)]
         failures = tuple(one.crop for one in batch if isinstance(one.crop, Failure))
         frame = empty_predictions()
         if good:
-            crops = torch.stack([one.crop for one in good if isinstance(one.crop, torch.Tensor)])
-            frame = self._table([one.figure for one in good], self._network.look_at(crops))
+            crops = stacked([one.crop for one in batch if not isinstance(one.crop, Failure)])
+            frame = self._table(good, self._network.look_at(torch.from_numpy(crops)))
         reading_s = sum(one.seconds for one in batch)
         return Scored(frame, failures, reading_s, time.perf_counter() - begun)
 
