@@ -56,7 +56,7 @@ def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
 ) -> None:
     spec = CropSpec(8.0, 32, 0.25)
     crops = stacked([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
-    logits = predictor._network.look_at(torch.from_numpy(crops)).logits.numpy().astype(np.float64)
+    logits = predictor.network.look_at(crops).logits.astype(np.float64)
     expected = 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1)))
     each = 1 / (1 + np.exp(-(logits / 1.5 + 0.1)))
     frame = predictor.predict(paths, mpp=0.25)
