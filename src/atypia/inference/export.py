@@ -22,12 +22,14 @@ from atypia.inference.exported import (
     EXPORTED,
     FORMAT,
     FORMAT_KEY,
+    GRAPH_KEY,
     INPUT,
     LOGITS,
     PHASE,
     SHA256_KEY,
     P,
     exported_path,
+    graph_hash,
 )
 from atypia.inference.runtime import Network
 
@@ -145,6 +147,7 @@ def _model_of(bundle: Bundle) -> onnx.ModelProto:
         FORMAT_KEY: FORMAT,
         BUNDLE_KEY: manifest.name,
         SHA256_KEY: bundle.sha256,
+        GRAPH_KEY: graph_hash(model),
         "atypia.version": __version__,
         "atypia.crop_um": f"{manifest.crop_um:g}",
         "atypia.input_px": str(manifest.input_px),

@@ -6,6 +6,7 @@ another bundle is not used. All its tensors lie in it: one that points to other 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = "1"
 FORMAT_KEY, BUNDLE_KEY, SHA256_KEY = "atypia.format", "atypia.bundle", "atypia.bundle_sha256"
+GRAPH_KEY = "atypia.graph_sha256"
 INPUT = "crops"
 LOGITS, P, PHASE = "logits", "p_atypical", "phase"
 
@@ -29,6 +31,11 @@ def exported_path(folder: Path) -> Path:
     """Return where the exported file of a bundle lies: `bundle.onnx` beside `bundle`."""
     whole = folder.resolve()
     return whole.with_name(f"{whole.name}.onnx")
+
+
+def graph_hash(model: onnx.ModelProto) -> str:
+    """Return the SHA-256 of a model's graph with its tensors, 64 hexadecimal digits."""
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def read_exported(path: Path, sha256: str) -> bytes:
@@ -40,7 +47,7 @@ def read_exported(path: Path, sha256: str) -> bytes:
 
     Raises:
         BundleError: it cannot be read, was exported from another bundle, in another format, or
-            points to other files.
+            points to other files; or it has changed since.
     """
     import onnx
 
@@ -57,6 +64,8 @@ def read_exported(path: Path, sha256: str) -> bytes:
         raise BundleError(f"{path}: was exported from another bundle than lies here; {again}")
     if any(onnx.external_data_helper.uses_external_data(one) for one in _tensors(model)):
         raise BundleError(f"{path}: points to other files, which are not read; {again}")
+    if said.get(GRAPH_KEY) != graph_hash(model):
+        raise BundleError(f"{path}: has changed since it was exported; {again}")
     return content
 
 
