@@ -13,7 +13,6 @@ import onnx
 import torch
 from torch import nn
 
-from atypia import __version__
 from atypia.bundle.load import Bundle, load_bundle
 from atypia.errors import AtypiaError
 from atypia.files import written_whole
@@ -148,7 +147,6 @@ def _model_of(bundle: Bundle) -> onnx.ModelProto:
         BUNDLE_KEY: manifest.name,
         SHA256_KEY: bundle.sha256,
         GRAPH_KEY: graph_hash(model),
-        "atypia.version": __version__,
         "atypia.crop_um": f"{manifest.crop_um:g}",
         "atypia.input_px": str(manifest.input_px),
         "atypia.members": str(len(manifest.members)),
