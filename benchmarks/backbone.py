@@ -72,7 +72,7 @@ def embedding(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], obj
     """Return what embeds one batch, as prediction does it."""
     member = build_classifier(spec.key, AdapterConfig(kind="linear"), pretrained=False)
     network = Network([member], spec.input_px, torch.device(given.device), "bf16")
-    crops = torch.rand(given.batch, 3, spec.input_px, spec.input_px)
+    crops = torch.rand(given.batch, 3, spec.input_px, spec.input_px).numpy()
     return lambda: network.look_at(crops)
 
 

@@ -30,7 +30,7 @@ def plain_loop(bundle: Path, paths: list[Path], mpp: float) -> float:
     begun = time.perf_counter()
     with torch.inference_mode():
         for path in paths:
-            member(crop_of(read_image(path), mpp, spec).unsqueeze(0))
+            member(torch.from_numpy(crop_of(read_image(path), mpp, spec)).unsqueeze(0))
     return len(paths) / (time.perf_counter() - begun)
 
 

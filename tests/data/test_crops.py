@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from atypia.data.crops import crop_windows, cut_window, decode_windows, stack_windows
+from atypia.data.crops import crop_windows
+from atypia.data.windows import cut_window, decode_windows, stack_windows
 from atypia.errors import ImageError, TableError
 
 

@@ -15,11 +15,12 @@ import torch
 from PIL import Image
 
 from atypia.bundle.verify import write_sums
-from atypia.data.crops import crop_windows, cut_window, stack_windows
+from atypia.data.crops import crop_windows
+from atypia.data.windows import cut_window, stack_windows
 from atypia.errors import AtypiaError, ImageError
 from atypia.evaluation.predictions import PREDICTION_COLUMNS, check_predictions
 from atypia.inference.predictor import Predictor
-from atypia.inference.reading import CropSpec, crop_of, read_ahead
+from atypia.inference.reading import CropSpec, crop_of, read_ahead, stacked
 from atypia.inference.sources import Figure
 
 
@@ -54,8 +55,8 @@ def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
     predictor: Predictor, paths: list[Path]
 ) -> None:
     spec = CropSpec(8.0, 32, 0.25)
-    crops = torch.stack([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
-    logits = predictor._network.look_at(crops).logits.numpy().astype(np.float64)
+    crops = stacked([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
+    logits = predictor.network.look_at(crops).logits.astype(np.float64)
     expected = 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1)))
     each = 1 / (1 + np.exp(-(logits / 1.5 + 0.1)))
     frame = predictor.predict(paths, mpp=0.25)
@@ -118,15 +119,21 @@ def test_a_crop_does_not_depend_on_its_neighbours_resolution(
     assert beside[0] == pytest.approx(alone[0], abs=1e-5)
 
 
-def test_the_crop_is_that_of_training(paths: list[Path]) -> None:
-    image = np.asarray(Image.open(paths[0]))
-    windows = stack_windows([cut_window(image, 0.25, 8.0, 9.9)], np.array([0.25]))
+@pytest.mark.parametrize("mpp", [0.05, 0.12, 0.16, 0.23, 0.25, 0.5])
+@pytest.mark.parametrize("shape", [(40, 40), (40, 41), (41, 40), (63, 37), (200, 201)])
+def test_the_crop_is_that_of_training(shape: tuple[int, int], mpp: float) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    crop_um = min(8.0, min(shape) * mpp / 0.8)  # an image may be somewhat smaller than the crop
+    wide = cut_window(image, mpp, crop_um, 1.6 * crop_um)  # room for moves
+    windows = stack_windows([wide, np.zeros_like(wide)], np.array([mpp, mpp]))
     pixels = torch.from_numpy(windows.pixels).permute(0, 3, 1, 2).float() / 255
-    size, mpp = torch.from_numpy(windows.size_px), torch.from_numpy(windows.mpp)
-    trained = crop_windows(pixels, size, mpp, crop_um=8.0, input_px=32)[0]
-    torch.testing.assert_close(
-        crop_of(image, 0.25, CropSpec(8.0, 32, 0.25)), trained, atol=1e-4, rtol=0
-    )
+    size, mpps = torch.from_numpy(windows.size_px), torch.from_numpy(windows.mpp)
+    trained = crop_windows(pixels, size, mpps, crop_um=crop_um, input_px=32)[0].numpy()
+    found = crop_of(image, mpp, CropSpec(crop_um, 32, 0.25))
+    assert found.shape == (3, 32, 32)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, trained, rtol=0, atol=2e-4)
 
 
 def test_arrays_and_files_are_one_thing(predictor: Predictor, paths: list[Path]) -> None:

@@ -12,9 +12,9 @@ import torch
 from lightning_fabric import Fabric
 from sklearn.metrics import roc_auc_score
 
-from atypia.data.crops import Windows
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
+from atypia.data.windows import Windows
 from atypia.training.batches import read_windows
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import Member, train_member

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from atypia.bundle.manifest import CALIBRATION_NAME, BundleManifest, read_manifest
+from atypia.bundle.calibration import read_calibration
+from atypia.bundle.manifest import BundleManifest, read_manifest
 from atypia.bundle.verify import bundle_hash, require_intact
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
@@ -72,27 +72,6 @@ def load_bundle(folder: Path, weights: Path | None = None, members: int | None =
         shared = loaded[0].backbone if loaded and manifest.adapter.kind == "linear" else None
         loaded.append(_load_member(folder / name, manifest, file, shared))
     return Bundle(manifest, read_calibration(folder), tuple(loaded), bundle_hash(folder))
-
-
-def read_calibration(folder: Path) -> Calibration:
-    """Read a bundle's calibration; its hash is not looked at.
-
-    Raises:
-        BundleError: the file is missing, is no JSON, or a value in it is faulty.
-    """
-    path = folder / CALIBRATION_NAME
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise BundleError(
-            f"{path}: cannot be read as JSON; fetch or train the bundle again"
-        ) from fault
-    if not isinstance(found, dict):
-        raise BundleError(f"{path}: must hold one JSON object; fetch or train the bundle again")
-    try:
-        return Calibration.from_dict(found)
-    except AtypiaError as fault:
-        raise BundleError(f"{path}: {fault}; fetch or train the bundle again") from fault
 
 
 def _backbone_weights(

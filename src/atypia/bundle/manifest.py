@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from atypia.errors import BundleError
-from atypia.models.adapters import AdapterConfig
+from atypia.models.adapter_config import AdapterConfig
 
 FORMAT_VERSION: Literal[1] = 1
 MANIFEST_NAME = "bundle.json"

@@ -1,13 +1,13 @@
-"""`atypia bundle`: show, verify."""
+"""`atypia bundle`: show, verify, export."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Look at a bundle: show, verify.")
+app = typer.Typer(no_args_is_help=True, help="Look at a bundle, export it: show, verify, export.")
 
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder of the bundle.", show_default=False)
@@ -24,7 +24,7 @@ def show(folder: Folder) -> None:
     from rich.markdown import Markdown
     from rich.table import Table
 
-    from atypia.bundle.load import read_calibration
+    from atypia.bundle.calibration import read_calibration
     from atypia.bundle.manifest import CARD_NAME, read_manifest
     from atypia.bundle.verify import bundle_hash, require_intact
 
@@ -75,3 +75,39 @@ def verify(folder: Folder) -> None:
         raise typer.Exit(1)
     name = read_manifest(folder).name
     typer.echo(f"{folder}: {name}, every file is as it was saved (sha256 {bundle_hash(folder)})")
+
+
+@app.command()
+def export(
+    folder: Folder,
+    to: Annotated[Literal["onnx"], typer.Option("--to", help="Format of the file.")] = "onnx",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Without it, DIR.onnx beside the bundle, where `atypia predict` finds it.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights", metavar="FILE_OR_DIR", help="The backbone's weights, as for `predict`."
+        ),
+    ] = None,
+) -> None:
+    """Write all members, normalisation and calibration as one ONNX file, for a faster runtime.
+
+    It is compared with torch before it is kept. Export again when the bundle has changed.
+
+    Example: atypia bundle export runs/lite/bundle --to onnx
+    """
+    from importlib.util import find_spec
+
+    from atypia.errors import AtypiaError
+
+    if find_spec("onnx") is None:
+        raise AtypiaError(f"export to {to}: onnx is not installed; pip install 'atypia[onnx]'")
+    from atypia.inference.export import export_onnx
+
+    typer.echo(f"wrote {export_onnx(folder, out, weights)}")

@@ -105,7 +105,15 @@ def predict(
     ] = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
-        typer.Option("--precision", help="auto: bf16 where the device is fast at it."),
+        typer.Option("--precision", help="auto: bf16 where torch is fast at it; else fp32."),
+    ] = "auto",
+    runtime: Annotated[
+        Literal["auto", "torch", "onnx", "openvino"],
+        typer.Option(
+            "--runtime",
+            help="What computes the network. auto: the fastest that is installed, where the bundle "
+            "was exported (`atypia bundle export`), and torch on a GPU.",
+        ),
     ] = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; without it, all cores.")
@@ -174,6 +182,7 @@ def predict(
                 device=device,
                 precision=precision,
                 prevalence=prevalence,
+                runtime=runtime,
                 on_progress=on_progress,
             )
             files = (out, record_path(out))
@@ -198,6 +207,7 @@ def predict(
                     precision=precision,
                     batch_size=batch_size,
                     prevalence=prevalence,
+                    runtime=runtime,
                 ),
                 choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
                 pictures=_without_ending(out) if pictures else None,
@@ -228,5 +238,5 @@ def _summary(record: RunRecord) -> list[str]:
         f"{record.referred} to be looked at by a person",
         f"{record.seconds:.1f} s ({record.crops_per_s:.0f} crops/s): {record.reading_s:.1f} s in "
         f"reading, {record.network_s:.1f} s in the network, over {record.threads} threads side by "
-        f"side ({record.device}, {record.precision})",
+        f"side ({record.runtime}, {record.device}, {record.precision})",
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -20,24 +19,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
-from atypia.bundle.load import Bundle, load_bundle
 from atypia.data.images import read_image
 from atypia.errors import AtypiaError, ImageError
 from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
-from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead
-from atypia.inference.runtime import Answers, Network, Precision, choose_device, fast_precision
+from atypia.inference.answers import Answers, Device, Precision, RuntimeKey
+from atypia.inference.opening import Opened, network_threads, open_bundle
+from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
 from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
-from atypia.models.cpu import keep_freed_memory
-
-Device = Literal["auto", "cpu", "cuda"]
 
 # Measured: larger batches leave the CPU's cache and cost memory, smaller ones leave a GPU idle.
 CPU_BATCH = 24
 GPU_BATCH = 256
-# Beyond this many Python is the bottleneck, so each network thread gets several cores.
-_MOST_NETWORK_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -69,27 +62,18 @@ class Predictor:
         manifest: of the bundle.
         calibration: of the bundle, moved to another prevalence where one was asked for.
         sha256: identifies the bundle.
-        device: where the network runs.
-        precision: it runs in.
+        network: its members, in the runtime that computes them.
         threads: CPU threads for reading, and on a CPU for the network.
-        members: networks whose logits are averaged.
     """
 
-    def __init__(
-        self, bundle: Bundle, device: torch.device, precision: Precision, threads: int
-    ) -> None:
-        self.manifest = bundle.manifest
-        self.calibration = bundle.calibration
-        self.sha256 = bundle.sha256
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.members = len(bundle.members)
-        if device.type == "cpu":
-            keep_freed_memory()
-        self._network = Network(bundle.members, bundle.manifest.input_px, device, precision)
+    def __init__(self, opened: Opened) -> None:
+        self.manifest = opened.manifest
+        self.calibration = opened.calibration
+        self.sha256 = opened.sha256
+        self.network = opened.network
+        self.threads = opened.threads
         self._spec = CropSpec(
-            bundle.manifest.crop_um, bundle.manifest.input_px, bundle.manifest.assumed_mpp
+            opened.manifest.crop_um, opened.manifest.input_px, opened.manifest.assumed_mpp
         )
 
     @classmethod
@@ -103,13 +87,15 @@ class Predictor:
         members: int | None = None,
         weights: Path | str | None = None,
         prevalence: float | None = None,
+        runtime: RuntimeKey = "auto",
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
 
         Args:
             folder: of the bundle.
             device: `auto` takes a GPU where torch can use one.
-            precision: `auto` takes bf16 where the device computes it faster than fp32.
+            precision: `auto` takes, with torch, bf16 where the device computes it faster than
+                fp32; the other runtimes compute bf16 only where it is asked for.
             threads: CPU threads; none takes as many as torch would (OMP_NUM_THREADS is obeyed).
             members: use the first so many networks of an ensemble, which is faster; none takes
                 all of them.
@@ -118,31 +104,34 @@ class Predictor:
             prevalence: share of atypical figures among those to be classified, in (0, 1), for
                 which P(atypical) shall hold; calls and referrals stay the same (see
                 `Calibration.at_prevalence`). None takes the share in training.
+            runtime: what computes the network; `auto` takes the fastest that is installed, and
+                torch where the bundle has not been exported (`atypia bundle export`) or a GPU is
+                here.
 
         Raises:
             BundleError: the bundle is incomplete, changed or not understood, or was trained on
                 other weights of the backbone.
-            AtypiaError: there is no such device, the backbone's weights are not here, `threads`,
-                `members` or `prevalence` is out of range, or the bundle does not know the share
-                of atypical figures in its training.
+            AtypiaError: there is no such device or runtime, the backbone's weights are not here,
+                `threads`, `members` or `prevalence` is out of range, or the bundle does not know
+                the share of atypical figures in its training.
         """
-        if threads is not None and threads < 1:
-            raise AtypiaError(f"threads {threads}: expected 1 or more")
-        where = choose_device(device)
-        bundle = load_bundle(Path(folder), None if weights is None else Path(weights), members)
-        if prevalence is not None:
-            bundle = replace(bundle, calibration=bundle.calibration.at_prevalence(prevalence))
-        return cls(
-            bundle,
-            where,
-            fast_precision(where) if precision == "auto" else precision,
-            threads or torch.get_num_threads(),
+        opened = open_bundle(
+            Path(folder),
+            runtime=runtime,
+            device=device,
+            precision=precision,
+            threads=threads,
+            members=members,
+            weights=None if weights is None else Path(weights),
         )
+        if prevalence is not None:
+            opened = replace(opened, calibration=opened.calibration.at_prevalence(prevalence))
+        return cls(opened)
 
     @property
     def batch_size(self) -> int:
         """Figures in a batch, where nothing else is asked for."""
-        return CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        return GPU_BATCH if self.network.on_gpu else CPU_BATCH
 
     def predict(
         self,
@@ -195,36 +184,27 @@ class Predictor:
         size = self.batch_size if batch_size is None else batch_size
         if size < 1:
             raise AtypiaError(f"batch size {size}: expected 1 or more")
-        workers = min(self.threads, _MOST_NETWORK_THREADS) if self.device.type == "cpu" else 1
-        before = torch.get_num_threads()
         read = read_ahead(figures, self._spec, threads=self.threads, ahead=2 * size)
         batches = iter(lambda: list(islice(read, size)), [])
+        workers = network_threads(self.threads, self.network.on_gpu)
         # Threads that each take whole batches never wait for one another inside a layer.
-        with ThreadPoolExecutor(
-            workers,
-            "network",
-            initializer=torch.set_num_threads,
-            initargs=(max(1, self.threads // workers),),
-        ) as pool:
-            try:
-                yield from in_order(pool, self._score, batches, ahead=workers + 1)
-            finally:
-                torch.set_num_threads(before)
+        with self.network.pool(workers) as pool:
+            yield from in_order(pool, self._score, batches, ahead=workers + 1)
 
     def _score(self, batch: Sequence[ReadFigure]) -> Scored:
         begun = time.perf_counter()
-        good = [one for one in batch if isinstance(one.crop, torch.Tensor)]
+        good = [one.figure for one in batch if not isinstance(one.crop, Failure)]
         failures = tuple(one.crop for one in batch if isinstance(one.crop, Failure))
         frame = empty_predictions()
         if good:
-            crops = torch.stack([one.crop for one in good if isinstance(one.crop, torch.Tensor)])
-            frame = self._table([one.figure for one in good], self._network.look_at(crops))
+            crops = stacked([one.crop for one in batch if not isinstance(one.crop, Failure)])
+            frame = self._table(good, self.network.look_at(crops))
         reading_s = sum(one.seconds for one in batch)
         return Scored(frame, failures, reading_s, time.perf_counter() - begun)
 
     def _table(self, figures: Sequence[Figure], answers: Answers) -> pd.DataFrame:
         """Make rows of B figures and what the members say of them."""
-        each = answers.logits.numpy().astype(np.float64)
+        each = answers.logits.astype(np.float64)
         p = self.calibration.probability(each.mean(axis=0))
         single = len(each) == 1
         spread = self.calibration.probability(each).std(axis=0)
@@ -245,7 +225,7 @@ class Predictor:
         """Return the likeliest phase of each figure, "" where the bundle does not know phases."""
         if answers.phase is None:
             return [""] * count
-        return [self.manifest.phases[best] for best in answers.phase.argmax(dim=1).tolist()]
+        return [self.manifest.phases[best] for best in answers.phase.argmax(axis=1)]
 
 
 def empty_predictions() -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,14 +12,16 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from atypia.data.crops import crop_windows, cut_window
+from atypia.data.plain_crops import plain_crop
+from atypia.data.windows import cut_window
 from atypia.errors import AtypiaError
 from atypia.inference.sources import Figure
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+Crop = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class ReadFigure:
     """
 
     figure: Figure
-    crop: torch.Tensor | Failure
+    crop: Crop | Failure
     seconds: float
 
 
@@ -72,7 +74,7 @@ def window_um(crop_um: float, mpp: float) -> float:
     return 1.1 * crop_um + 4 * mpp
 
 
-def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> torch.Tensor:
+def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> Crop:
     """Return what the network sees of one image.
 
     Args:
@@ -81,19 +83,20 @@ def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> torch.T
         spec: of the bundle.
 
     Returns:
-        float32 (3, P, P), RGB in [0, 1]. It depends on this image alone, not on its batch.
+        float32 (3, P, P), RGB in [0, 1], a view of (P, P, 3). It depends on this image alone, not
+        on its batch.
 
     Raises:
         ImageError: the image covers less than three quarters of the crop.
     """
     window = cut_window(image, mpp, spec.crop_um, window_um(spec.crop_um, mpp))
-    pixels = torch.tensor(window).permute(2, 0, 1).unsqueeze(0).to(torch.float32).div_(255)
-    size = torch.tensor([window.shape[:2]])
-    with torch.inference_mode():
-        crops = crop_windows(
-            pixels, size, torch.tensor([mpp]), crop_um=spec.crop_um, input_px=spec.input_px
-        )
-    return crops[0]
+    return plain_crop(window, mpp, crop_um=spec.crop_um, input_px=spec.input_px)
+
+
+def stacked(crops: Sequence[Crop]) -> Crop:
+    """Return B crops, each (3, P, P), as (B, 3, P, P); channels lie together, as in each crop."""
+    batch: Crop = np.stack([crop.transpose(1, 2, 0) for crop in crops]).transpose(0, 3, 1, 2)
+    return batch
 
 
 def read_ahead(
@@ -107,9 +110,7 @@ def read_ahead(
         threads: how many read at a time.
         ahead: how many crops wait in memory at most.
     """
-    with ThreadPoolExecutor(
-        threads, "read", initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    with ThreadPoolExecutor(threads, "read") as pool:
         yield from in_order(pool, partial(_read, spec=spec), figures, ahead=ahead)
 
 
@@ -143,7 +144,7 @@ def in_order(
 
 def _read(figure: Figure, spec: CropSpec) -> ReadFigure:
     begun = time.perf_counter()
-    crop: torch.Tensor | Failure
+    crop: Crop | Failure
     try:
         mpp = spec.assumed_mpp if figure.mpp is None else figure.mpp
         crop = crop_of(figure.pixels(), mpp, spec)

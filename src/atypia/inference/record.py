@@ -25,7 +25,7 @@ class RunRecord:
 
     Attributes:
         atypia: version.
-        torch: version.
+        runtime: what computed the network, with its version.
         started: UTC, ISO 8601.
         ended: likewise.
         bundle: folder as given.
@@ -54,7 +54,7 @@ class RunRecord:
     """
 
     atypia: str
-    torch: str
+    runtime: str
     started: str
     ended: str
     bundle: str

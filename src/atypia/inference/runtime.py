@@ -1,4 +1,4 @@
-"""The network as it runs for prediction: the same function, computed faster.
+"""The network as torch runs it for prediction: the same function, computed faster.
 
 Batch normalisation is folded into the convolution before it, and the one-sided padding of
 TensorFlow's networks into the kernel; both are exact but for rounding. Every folded network is
@@ -8,34 +8,22 @@ compared with its original before it is used.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atypia.errors import AtypiaError
+from atypia.inference.answers import Answers, Device, FloatArray, Precision
 from atypia.models.adapters import merge
-from atypia.models.classifier import Classifier
-
-Precision = Literal["fp32", "bf16"]
+from atypia.models.classifier import Classifier, Output
 
 # Folding rounds differently; a wrong fold differs by whole units.
 _LARGEST_SHARE = 1e-3
-
-
-class Answers(NamedTuple):
-    """What the members say of a batch, on the CPU.
-
-    Attributes:
-        logits: float32 (members, B).
-        phase: float32 (B, phases), the members' mean probability of each phase; None where the
-            bundle does not know phases.
-    """
-
-    logits: torch.Tensor
-    phase: torch.Tensor | None
 
 
 class Network:
@@ -43,7 +31,7 @@ class Network:
 
     Attributes:
         device: where it runs.
-        precision: of convolutions and matrix products; the head and the logits are float32.
+        told, on_gpu, device_name, precision, members: as in `Runtime`.
     """
 
     def __init__(
@@ -52,6 +40,7 @@ class Network:
         input_px: int,
         device: torch.device,
         precision: Precision,
+        threads: int = 1,
     ) -> None:
         """Prepare members for prediction.
 
@@ -60,9 +49,15 @@ class Network:
             input_px: side of a crop.
             device: where they shall run.
             precision: they shall run in.
+            threads: of the CPU, shared by all that look at once.
         """
         self.device = device
-        self.precision = precision
+        self.on_gpu = device.type == "cuda"
+        self.device_name = torch.cuda.get_device_name(device) if self.on_gpu else "cpu"
+        self.told = f"torch {torch.__version__}"
+        self.precision: Precision = precision
+        self.members = len(members)
+        self._threads = threads
         self._members = [member.eval().requires_grad_(False) for member in members]
         # With a linear adapter all members stand on one backbone: prepared once, asked once.
         own = {id(member.backbone): member.backbone for member in members}
@@ -72,13 +67,13 @@ class Network:
             member.to(device).to(memory_format=torch.channels_last)
         self._shared = len(ready) == 1
 
-    def look_at(self, crops: torch.Tensor) -> Answers:
+    def look_at(self, crops: FloatArray) -> Answers:
         """Return what every member says.
 
         A batch that does not fit into the GPU's memory is halved until it does.
 
         Args:
-            crops: float32 (B, 3, P, P), RGB in [0, 1], on the CPU.
+            crops: float32 (B, 3, P, P), RGB in [0, 1].
 
         Raises:
             AtypiaError: not even one crop fits into the GPU's memory.
@@ -96,26 +91,43 @@ class Network:
         first, second = self.look_at(crops[:middle]), self.look_at(crops[middle:])
         phases = None
         if first.phase is not None and second.phase is not None:
-            phases = torch.cat([first.phase, second.phase])
-        return Answers(torch.cat([first.logits, second.logits], dim=1), phases)
+            phases = np.concatenate([first.phase, second.phase])
+        return Answers(np.concatenate([first.logits, second.logits], axis=1), phases)
 
-    def _computed(self, crops: torch.Tensor) -> Answers:
+    @contextmanager
+    def pool(self, workers: int) -> Iterator[ThreadPoolExecutor]:
+        """Give threads that may each call `look_at`, and share the CPU between them."""
+        before = torch.get_num_threads()
+        each = max(1, self._threads // workers)
+        try:
+            with ThreadPoolExecutor(
+                workers, "network", initializer=torch.set_num_threads, initargs=(each,)
+            ) as pool:
+                yield pool
+        finally:
+            torch.set_num_threads(before)
+
+    def _computed(self, crops: FloatArray) -> Answers:
         half = self.precision == "bf16"
         with (
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=half),
         ):
-            there = crops.to(self.device, memory_format=torch.channels_last)
-            shown = self._members[0].embed(there) if self._shared else there
-            found = [member(shown) for member in self._members]
+            there = torch.from_numpy(crops).to(self.device, memory_format=torch.channels_last)
+            found = self.outputs(there)
             phases = [one.phase.float().softmax(dim=1) for one in found if one.phase is not None]
             return Answers(
-                torch.stack([one.logit.float() for one in found]).cpu(),
-                torch.stack(phases).mean(dim=0).cpu() if phases else None,
+                torch.stack([one.logit.float() for one in found]).cpu().numpy(),
+                torch.stack(phases).mean(dim=0).cpu().numpy() if phases else None,
             )
 
+    def outputs(self, crops: torch.Tensor) -> list[Output]:
+        """Return what each member says of crops, float32 (B, 3, P, P), where the network is."""
+        shown = self._members[0].embed(crops) if self._shared else crops
+        return [member(shown) for member in self._members]
 
-def choose_device(asked: Literal["auto", "cpu", "cuda"]) -> torch.device:
+
+def choose_device(asked: Device) -> torch.device:
     """Return the device asked for; `auto` takes a GPU where there is one.
 
     Raises:

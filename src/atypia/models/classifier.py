@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from atypia.errors import BundleError
-from atypia.models.adapters import AdapterConfig, adapt
+from atypia.models.adapter_config import AdapterConfig
+from atypia.models.adapters import adapt
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.weights import find_weights, pretrained_backbone
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atypia.data.crops import Windows, crop_windows, decode_windows
+from atypia.data.crops import crop_windows
 from atypia.data.table import FigureTable
+from atypia.data.windows import Windows, decode_windows
 from atypia.training.augment import blur, draw_moves, jitter_stain, recompress, window_um
 from atypia.training.recipe import Recipe
 

@@ -20,8 +20,8 @@ from lightning_fabric import Fabric
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
-from atypia.data.crops import Windows
 from atypia.data.table import FigureTable
+from atypia.data.windows import Windows
 from atypia.files import sha256, written_whole
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from atypia.data.crops import Windows
 from atypia.data.domains import domain_names
 from atypia.data.table import FigureTable
 from atypia.data.votes import dawid_skene, hard_labels, soft_labels, vote_fractions, votes_of
+from atypia.data.windows import Windows
 from atypia.errors import TableError
 from atypia.training.recipe import SoftLabelsSection
 

@@ -23,7 +23,7 @@ from safetensors.torch import save as serialized
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from atypia.data.crops import Windows
+from atypia.data.windows import Windows
 from atypia.evaluation.probe import domain_probe
 from atypia.files import written_whole
 from atypia.training.batches import Embeddings

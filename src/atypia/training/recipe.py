@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from atypia.errors import RecipeError
-from atypia.models.adapters import AdapterConfig
+from atypia.models.adapter_config import AdapterConfig
 
 # Half a batch is shown twice; with fewer figures it seldom holds a pair of one class.
 SMALLEST_METRIC_GROUP = 4

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
-from atypia.data.crops import Windows
+from atypia.data.windows import Windows
 from atypia.models.classifier import Classifier, Output
 from atypia.training.batches import Embeddings, plain_batch
 from atypia.training.recipe import Recipe

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
-from atypia.data.crops import Windows
+from atypia.data.windows import Windows
 from atypia.errors import AtypiaError
 from atypia.models.adapters import hold_in_bfloat16, recompute_activations
 from atypia.models.classifier import Classifier

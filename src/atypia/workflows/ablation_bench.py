@@ -20,10 +20,10 @@ import numpy.typing as npt
 import torch
 
 import atypia
-from atypia.data.crops import Windows
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
+from atypia.data.windows import Windows
 from atypia.errors import AtypiaError, TableError
 from atypia.files import write_text
 from atypia.models.backbones.registry import backbone_spec

@@ -12,15 +12,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from atypia import __version__
 from atypia.errors import AtypiaError
 from atypia.evaluation.predictions import CALLS
-from atypia.inference.predictor import Device, Predictor
+from atypia.inference.answers import Device, Precision, RuntimeKey
+from atypia.inference.predictor import Predictor
 from atypia.inference.reading import Failure
 from atypia.inference.record import RunRecord, SourceRecord
-from atypia.inference.runtime import Precision
 from atypia.inference.sinks import Write
 from atypia.inference.sources import Source
 
@@ -59,6 +57,7 @@ class Running:
         precision: auto, fp32 or bf16.
         batch_size: figures the network sees at once; none takes what suits the device.
         prevalence: share of atypical figures for which P shall hold; none takes that of training.
+        runtime: auto, torch, onnx or openvino.
     """
 
     bundle: Path | None = None
@@ -69,6 +68,7 @@ class Running:
     precision: Literal["auto"] | Precision = "auto"
     batch_size: int | None = None
     prevalence: float | None = None
+    runtime: RuntimeKey = "auto"
 
     @property
     def folder(self) -> Path:
@@ -89,6 +89,7 @@ class Running:
             members=self.members,
             weights=self.weights,
             prevalence=self.prevalence,
+            runtime=self.runtime,
         )
 
 
@@ -150,13 +151,13 @@ def classified(
     predicted = done - len(failures)
     return RunRecord(
         atypia=__version__,
-        torch=torch.__version__,
+        runtime=predictor.network.told,
         started=started.isoformat(timespec="seconds"),
         ended=datetime.now(UTC).isoformat(timespec="seconds"),
         bundle=str(running.folder),
         bundle_name=predictor.manifest.name,
         bundle_sha256=predictor.sha256,
-        members=predictor.members,
+        members=predictor.network.members,
         sources=tuple(_source_record(source) for source in sources),
         out=str(out),
         figures=done,
@@ -168,8 +169,8 @@ def classified(
         mpp_given=mpp,
         mpp_assumed=assumed,
         prevalence=running.prevalence,
-        device=_device_name(predictor.device),
-        precision=predictor.precision,
+        device=predictor.network.device_name,
+        precision=predictor.network.precision,
         threads=predictor.threads,
         batch_size=running.batch_size or predictor.batch_size,
         seconds=round(seconds, 3),
@@ -181,7 +182,3 @@ def classified(
 
 def _source_record(source: Source) -> SourceRecord:
     return SourceRecord(str(source.path), source.kind, len(source))
-
-
-def _device_name(device: torch.device) -> str:
-    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)

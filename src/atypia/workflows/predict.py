@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from atypia.inference.predictor import Device
+from atypia.inference.answers import Device, Precision, RuntimeKey
 from atypia.inference.record import RunRecord, record_path, write_record
-from atypia.inference.runtime import Precision
 from atypia.inference.sinks import open_sink, require_suffix
 from atypia.inference.sources import open_sources
 from atypia.workflows.classify import OnProgress, Running, Say, classified, to_stderr
@@ -28,6 +27,7 @@ def predict(
     device: Device = "auto",
     precision: Literal["auto"] | Precision = "auto",
     prevalence: float | None = None,
+    runtime: RuntimeKey = "auto",
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
 ) -> RunRecord:
@@ -49,6 +49,7 @@ def predict(
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         prevalence: share of atypical figures for which P shall hold; none takes that of training.
+        runtime: auto, torch, onnx or openvino.
         say: is given a line for each figure that fails and for an assumed mpp, at once.
         on_progress: is given the task's name, done, all, and a note, after each batch.
 
@@ -70,6 +71,7 @@ def predict(
         precision=precision,
         batch_size=batch_size,
         prevalence=prevalence,
+        runtime=runtime,
     )
     predictor = running.load()
     with open_sink(out) as write:

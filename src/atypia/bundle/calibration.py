@@ -1,0 +1,31 @@
+"""The calibration of a bundle, as it is read from its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from atypia.bundle.manifest import CALIBRATION_NAME
+from atypia.errors import AtypiaError, BundleError
+from atypia.evaluation.calibration import Calibration
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Read a bundle's calibration; its hash is not looked at.
+
+    Raises:
+        BundleError: the file is missing, is no JSON, or a value in it is faulty.
+    """
+    path = folder / CALIBRATION_NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise BundleError(
+            f"{path}: cannot be read as JSON; fetch or train the bundle again"
+        ) from fault
+    if not isinstance(found, dict):
+        raise BundleError(f"{path}: must hold one JSON object; fetch or train the bundle again")
+    try:
+        return Calibration.from_dict(found)
+    except AtypiaError as fault:
+        raise BundleError(f"{path}: {fault}; fetch or train the bundle again") from fault

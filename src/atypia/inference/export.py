@@ -1,0 +1,156 @@
+"""Export: a bundle as one ONNX file, compared with torch before it is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from atypia.bundle.load import Bundle, load_bundle
+from atypia.errors import AtypiaError
+from atypia.files import written_whole
+from atypia.inference.exported import (
+    BUNDLE_KEY,
+    EXPORTED,
+    FORMAT,
+    FORMAT_KEY,
+    GRAPH_KEY,
+    INPUT,
+    LOGITS,
+    PHASE,
+    SHA256_KEY,
+    P,
+    exported_path,
+    graph_hash,
+)
+from atypia.inference.runtime import Network
+
+LARGEST_DIFFERENCE = 1e-3
+"""Between a logit of the file and torch's in float32, for logits up to 1; in proportion beyond."""
+
+_TRIED = (1, 5)  # crops in a batch: the size must stay free
+
+
+def export_onnx(folder: Path, out: Path | None = None, weights: Path | None = None) -> Path:
+    """Write a bundle as one ONNX file: crops in, logits and calibrated P(atypical) out.
+
+    Args:
+        folder: of the bundle.
+        out: the file; none takes the place where `predict` looks for it.
+        weights: file or folder of the backbone's weights, where the bundle holds an adapter to it.
+
+    Returns:
+        The file. Input: `crops`, float32 (B, 3, P, P), RGB in [0, 1]. Outputs: `logits`, float32
+        (members, B); `p_atypical`, float32 (B,); `phase`, float32 (B, phases), where the bundle
+        knows phases.
+
+    Raises:
+        BundleError: the bundle is at fault.
+        AtypiaError: what exports is not installed, the network cannot be exported, the file would
+            answer otherwise than torch, or it cannot be written.
+    """
+    path = exported_path(folder) if out is None else out
+    runtimes = [key for key, module in _RUNTIMES.items() if find_spec(module) is not None]
+    if find_spec("onnxscript") is None or not runtimes:
+        raise AtypiaError(
+            "export: needs onnx, onnxscript and a runtime to try it; pip install 'atypia[onnx]'"
+        )
+    bundle = load_bundle(folder, weights)
+    side = bundle.manifest.input_px
+    generator = torch.Generator().manual_seed(0)
+    tries = [torch.rand(count, 3, side, side, generator=generator) for count in _TRIED]
+    with torch.inference_mode():
+        expected = [
+            torch.stack([member(crops).logit for member in bundle.members]).numpy()
+            for crops in tries
+        ]
+    try:
+        content = _model_of(bundle).SerializeToString()
+    except Exception as fault:  # torch, onnxscript and protobuf each have their own
+        reason = " ".join(str(fault).split())[:200]
+        raise AtypiaError(
+            f"{folder}: cannot be exported ({type(fault).__name__}: {reason}); predict with torch"
+        ) from fault
+    for key in runtimes:
+        network = EXPORTED[key](content, "fp32", 1, torch.get_num_threads())
+        for crops, wanted in zip(tries, expected, strict=True):
+            found = network.look_at(crops.numpy()).logits
+            largest = np.max(np.abs(found - wanted) / np.maximum(np.abs(wanted), 1))
+            if not largest <= LARGEST_DIFFERENCE:
+                raise AtypiaError(
+                    f"{folder}: exported, {network.told} differs from torch by {largest:.2g} in a "
+                    f"logit, at most {LARGEST_DIFFERENCE:g} is allowed; predict with torch"
+                )
+    with written_whole(path) as partial:
+        partial.write_bytes(content)
+    return path
+
+
+_RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+
+class _Whole(nn.Module):
+    """All that a bundle computes of crops."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(bundle.members)
+        cpu = torch.device("cpu")
+        self.network = Network(bundle.members, bundle.manifest.input_px, cpu, "fp32")
+        self.calibration = bundle.calibration
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = self.network.outputs(crops)
+        logits = torch.stack([one.logit for one in found])
+        scaled = logits.mean(dim=0) / self.calibration.temperature + self.calibration.bias
+        phases = [one.phase.softmax(dim=1) for one in found if one.phase is not None]
+        known = (torch.stack(phases).mean(dim=0),) if phases else ()
+        return (logits, scaled.sigmoid(), *known)
+
+
+def _model_of(bundle: Bundle) -> onnx.ModelProto:
+    """Trace a bundle; its members are folded in place."""
+    manifest = bundle.manifest
+    whole = _Whole(bundle).eval()
+    probe = torch.zeros(2, 3, manifest.input_px, manifest.input_px)
+    outputs = [LOGITS, P, *([PHASE] if manifest.phases else [])]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            whole,
+            (probe,),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise AtypiaError("torch exported nothing")
+    model = program.model_proto
+    # What torch notes of each node names files of this machine.
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, model.graph):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for part in (*model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+    facts = {
+        FORMAT_KEY: FORMAT,
+        BUNDLE_KEY: manifest.name,
+        SHA256_KEY: bundle.sha256,
+        GRAPH_KEY: graph_hash(model),
+        "atypia.crop_um": f"{manifest.crop_um:g}",
+        "atypia.input_px": str(manifest.input_px),
+        "atypia.members": str(len(manifest.members)),
+        "atypia.phases": " ".join(manifest.phases),
+    }
+    onnx.helper.set_model_props(model, facts)
+    return model

@@ -1,0 +1,162 @@
+"""Which runtime computes a bundle: torch, or a faster one from the file exported beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from atypia.bundle.calibration import read_calibration
+from atypia.bundle.manifest import BundleManifest, read_manifest
+from atypia.bundle.verify import bundle_hash, require_intact
+from atypia.errors import AtypiaError, BundleError
+from atypia.evaluation.calibration import Calibration
+from atypia.inference.answers import Device, Precision, Runtime, RuntimeKey
+from atypia.inference.exported import EXPORTED, exported_path, read_exported
+
+# Beyond this many Python is the bottleneck, so each network thread gets several cores.
+_MOST_NETWORK_THREADS = 4
+# Measured by benchmarks/runtimes.py: the fastest first.
+_FASTEST: dict[Literal["auto"] | Precision, tuple[str, ...]] = {
+    "auto": ("onnx", "openvino"),
+    "fp32": ("onnx", "openvino"),
+    "bf16": ("openvino",),
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A bundle, and the runtime that computes its members.
+
+    Attributes:
+        manifest: of the bundle.
+        calibration: of the bundle.
+        sha256: identifies the bundle.
+        network: its members.
+        threads: of the CPU.
+    """
+
+    manifest: BundleManifest
+    calibration: Calibration
+    sha256: str
+    network: Runtime
+    threads: int
+
+
+def open_bundle(
+    folder: Path,
+    *,
+    runtime: RuntimeKey,
+    device: Device,
+    precision: Literal["auto"] | Precision,
+    threads: int | None,
+    members: int | None,
+    weights: Path | None,
+) -> Opened:
+    """Open a bundle; every file of it is compared with its hash. Arguments: `Predictor.load`.
+
+    Raises:
+        BundleError: the bundle, or a file exported from it that is asked for, is at fault.
+        AtypiaError: an argument is out of range or asks for what is not here.
+    """
+    if threads is not None and threads < 1:
+        raise AtypiaError(f"threads {threads}: expected 1 or more")
+    if runtime == "torch":
+        return _with_torch(folder, device, precision, threads, members, weights)
+    fault = _unfit(folder, device, members, weights)
+    if runtime == "auto":
+        fastest = [key for key in _FASTEST[precision] if _installed(key)]
+        if fault or not fastest or (device == "auto" and _has_gpu()):
+            return _with_torch(folder, device, precision, threads, members, weights)
+        key = fastest[0]
+    else:
+        key = runtime
+        if fault:
+            raise AtypiaError(f"runtime {key}: {fault}; or use --runtime torch")
+        if not _installed(key):
+            raise AtypiaError(
+                f"runtime {key}: is not installed; pip install 'atypia[{key}]', or use "
+                "--runtime torch"
+            )
+        if key not in _FASTEST[precision]:
+            raise AtypiaError(
+                f"runtime {key}: does not compute {precision} on a CPU; use --precision fp32, or "
+                "--runtime openvino"
+            )
+    require_intact(folder)
+    sha256 = bundle_hash(folder)
+    try:
+        model = read_exported(exported_path(folder), sha256)
+    except BundleError as caught:
+        if runtime != "auto":
+            raise
+        warnings.warn(f"{caught}; torch is used instead", stacklevel=3)
+        return _with_torch(folder, device, precision, threads, members, weights)
+    count = threads or _usual_threads()
+    network = EXPORTED[key](
+        model, "bf16" if precision == "bf16" else "fp32", network_threads(count, False), count
+    )
+    return Opened(read_manifest(folder), read_calibration(folder), sha256, network, count)
+
+
+def network_threads(threads: int, on_gpu: bool) -> int:
+    """Return how many threads look at batches, of so many of the CPU."""
+    return 1 if on_gpu else min(threads, _MOST_NETWORK_THREADS)
+
+
+def _with_torch(
+    folder: Path,
+    device: Device,
+    precision: Literal["auto"] | Precision,
+    threads: int | None,
+    members: int | None,
+    weights: Path | None,
+) -> Opened:
+    # Imported where it is needed: torch alone takes longer than a stack of crops.
+    import torch
+
+    from atypia.bundle.load import load_bundle
+    from atypia.inference.runtime import Network, choose_device, fast_precision
+    from atypia.models.cpu import keep_freed_memory
+
+    where = choose_device(device)
+    bundle = load_bundle(folder, weights, members)
+    if where.type == "cpu":
+        keep_freed_memory()
+    count = threads or torch.get_num_threads()
+    chosen = fast_precision(where) if precision == "auto" else precision
+    network = Network(bundle.members, bundle.manifest.input_px, where, chosen, count)
+    return Opened(bundle.manifest, bundle.calibration, bundle.sha256, network, count)
+
+
+def _unfit(folder: Path, device: Device, members: int | None, weights: Path | None) -> str:
+    """Say why nothing exported can be used; "" where it can."""
+    if device == "cuda":
+        return "runs on the CPU only; leave out --device cuda"
+    if weights is not None:
+        return "the exported file holds all weights; leave out --weights"
+    if members is not None and members != len(read_manifest(folder).members):
+        return "the exported file computes all members; leave out --members"
+    if not exported_path(folder).is_file():
+        return f"{exported_path(folder)} is not there; make it with `atypia bundle export {folder}`"
+    return ""
+
+
+def _installed(key: str) -> bool:
+    module = "onnxruntime" if key == "onnx" else "openvino"
+    return find_spec("onnx") is not None and find_spec(module) is not None
+
+
+def _has_gpu() -> bool:
+    """Whether an NVIDIA driver is here; torch, which would know more, is not asked."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _usual_threads() -> int:
+    """Return the number of threads that torch would take."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
