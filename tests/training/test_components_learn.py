@@ -105,10 +105,12 @@ def test_where_stain_alone_tells_the_domain_the_embedding_forgets_it(
     held_out = np.flatnonzero(number >= number.max() - 5)
     label = truth["true_label"].to_numpy()[held_out]
     found = {}
-    for weight in (0, 1):
+    for weight in (0.0, 0.3):
         changes = [
             f"domain.weight={weight}",
-            "schedule.least_steps=200",
+            # In 200 steps of 16 the two heads are still in pursuit: where they stop is chance.
+            "schedule.least_steps=360",
+            "schedule.batch_size=32",
             "soft_labels.method=fraction",
         ]
         recipe = read_recipe("plain", [*SMALL, *changes])
@@ -118,9 +120,9 @@ def test_where_stain_alone_tells_the_domain_the_embedding_forgets_it(
         member = _train(table, recipe, figures, held_out, tmp_path / str(weight), tint)
         assert member.probe is not None
         found[weight] = (member.probe.after, roc_auc_score(label, member.logit))
-    told, told_after = found[0][0], found[1][0]
+    told, told_after = found[0.0][0], found[0.3][0]
     assert told > 0.78
     assert told_after < 0.7
     assert told_after < told - 0.15
-    assert found[1][1] > 0.75
-    assert found[1][1] > found[0][1] - 0.12
+    assert found[0.3][1] > 0.75
+    assert found[0.3][1] > found[0.0][1] - 0.12
