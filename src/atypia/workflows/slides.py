@@ -81,6 +81,7 @@ class Order:
             "precision": running.precision,
             "device": running.device,
             "batch_size": running.batch_size,
+            "runtime": running.runtime,
             "prevalence": running.prevalence,
             "slide": slide,
             "points": points,
