@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_limits
 
 import atypia
 from atypia.data.domains import short_domain_names
@@ -207,6 +208,7 @@ class Bench:
         """
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+            threadpool_limits(self.threads)  # of BLAS, in which probes would wait for one another
         fabric = open_fabric(self.device, job.recipe.schedule)
         left, held = self.left_out == job.fold, self.held_out == job.fold
         file, sha256 = self.weights.get(job.recipe.backbone.key, (None, ""))
