@@ -18,7 +18,7 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable, from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
-from atypia.evaluation.calibration import Calibration
+from atypia.evaluation.calibration import Calibration, fit_calibration
 from atypia.training.recipe import read_recipe
 from atypia.workflows.train import TrainingRun, train
 
@@ -136,6 +136,43 @@ def test_leaving_domains_out_holds_each_domain_in_one_fold(
     result = train(cohort, read_recipe("lite", changes), tmp_path)
     scored = pd.read_csv(result.out_of_fold)
     assert (scored["fold"].groupby(cohort.frame["laboratory"].to_numpy()).nunique() == 1).all()
+
+
+def test_domains_left_out_beside_the_folds_judge_and_calibrate_the_bundle(
+    cohort: FigureTable, tmp_path: Path
+) -> None:
+    changes = [*QUICK, "schedule.epochs=1", "folds.left_out_domains=true"]
+    result = train(cohort, read_recipe("lite", changes), tmp_path)
+    assert len(load_bundle(result.bundle).members) == 2
+    left_out = pd.read_csv(tmp_path / "left_out.csv")
+    domain = cohort.frame["laboratory"].to_numpy()
+    assert (left_out["fold"].groupby(domain).nunique() == 1).all()
+    truth, case = hard_labels(cohort.frame), cohort.frame["case"].to_numpy()
+    wanted, of_folds = (
+        fit_calibration(scores["logit"].to_numpy(), truth, truth, case, fitted_on="")
+        for scores in (left_out, pd.read_csv(result.out_of_fold))
+    )
+    calibration = load_bundle(result.bundle).calibration
+    assert calibration.operating_point == pytest.approx(wanted.operating_point, abs=1e-6)
+    assert calibration.refer_low == pytest.approx(wanted.refer_low, abs=1e-6)
+    assert calibration.refer_low != pytest.approx(of_folds.refer_low, abs=1e-6)
+    assert "2 domains left out" in calibration.fitted_on
+    card = (result.bundle / "card.md").read_text(encoding="utf-8")
+    _, elsewhere = card.split("## Accuracy in domains that training had not seen")
+    assert result.left_out is not None
+    values = result.left_out.domains.frame["balanced_accuracy"]
+    assert all(f"| {value:.3f} |" in elsewhere for value in values)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["left_out_domains"]["overall"]["figures"] == len(cohort)
+    assert "<html" in (tmp_path / "left_out.html").read_text(encoding="utf-8")
+
+
+def test_domains_cannot_be_left_out_of_a_set_of_one(cohort: FigureTable, tmp_path: Path) -> None:
+    one = cohort.frame["laboratory"] == cohort.frame["laboratory"].iloc[0]
+    table = from_frame(cohort.frame[one].reset_index(drop=True), cohort.root)
+    with pytest.raises(AtypiaError, match="one domain"):
+        train(table, read_recipe("lite", [*QUICK, "folds.left_out_domains=true"]), tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def model_card(
     data: str,
     licence: str,
     by_domain: pd.DataFrame,
+    left_out: pd.DataFrame | None = None,
     further_limits: Sequence[str] = (),
 ) -> str:
     """Write the card of a bundle.
@@ -38,6 +39,8 @@ def model_card(
         licence: of the bundle's own weights, and what the data's licence asks.
         by_domain: one row a domain, any columns; how well it does on held-out figures. May be
             empty, which the card then says.
+        left_out: the same, each domain judged by a training that had not seen it; none where that
+            was not done, which the card then says.
         further_limits: sentences, beside those that hold for every bundle.
 
     Returns:
@@ -53,6 +56,12 @@ def model_card(
         _markdown(by_domain)
         if len(by_domain)
         else "It has not been judged on held-out figures: its accuracy is unknown."
+    )
+    elsewhere = (
+        "Not measured: this training has left no domain out."
+        if left_out is None
+        else "Each domain by a network trained on the other domains alone.\n\n"
+        + _markdown(left_out)
     )
     return f"""# {manifest.name}
 
@@ -82,6 +91,10 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 ## Accuracy on held-out figures, by domain
 
 {judged}
+
+## Accuracy in domains that training had not seen
+
+{elsewhere}
 
 ## Licence
 

@@ -88,6 +88,9 @@ def train(
         return
     print_summary(result.judgement, console)
     print_probe(result.story)
+    if result.left_out is not None:
+        print("each domain by a training that had not seen it:")
+        print_summary(result.left_out, console)
     for name, path in (
         ("bundle", result.bundle),
         ("predictions", result.out_of_fold),

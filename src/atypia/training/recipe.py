@@ -155,6 +155,18 @@ class FoldsSection(Section):
     scheme: Literal["slides", "domains"] = Field(
         "slides", description="slides: grouped, stratified folds; domains: each domain left out"
     )
+    left_out_domains: bool = Field(
+        False, description="also train without each domain: to judge, and to calibrate the bundle"
+    )
+
+    @model_validator(mode="after")
+    def _left_out_once(self) -> FoldsSection:
+        if self.left_out_domains and self.scheme == "domains":
+            raise ValueError(
+                "folds.left_out_domains with folds.scheme 'domains': each domain is left out "
+                "already; keep one of the two"
+            )
+        return self
 
 
 class Recipe(Section):

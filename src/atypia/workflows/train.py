@@ -14,13 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from atypia.data.domains import domain_names, short_domain_names
-from atypia.data.splits import domain_folds, slide_folds
+from atypia.data.domains import domain_names
 from atypia.data.table import FigureTable
-from atypia.errors import AtypiaError, RecipeError, TableError
-from atypia.evaluation.calibration import cross_fitted, fit_calibration
-from atypia.evaluation.judge import Judgement, judge
-from atypia.evaluation.predictions import check_predictions
+from atypia.errors import AtypiaError
+from atypia.evaluation.judge import Judgement
 from atypia.evaluation.report import write_report
 from atypia.evaluation.training_story import TrainingStory
 from atypia.files import write_text, written_whole
@@ -28,16 +25,12 @@ from atypia.training.batches import read_windows
 from atypia.training.devices import Device, open_fabric
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, training_figures
-from atypia.training.loop import Progress, train_member
+from atypia.training.loop import Member, Progress, train_member
 from atypia.training.recipe import Recipe, flat_values, read_recipe, to_toml
-from atypia.training.requirements import require_components_work
 from atypia.training.sampling import cell_shares, figure_weights
 from atypia.workflows.backbone_weights import backbone_weights
-from atypia.workflows.training_results import (
-    out_of_fold_logits,
-    out_of_fold_table,
-    save_run_bundle,
-)
+from atypia.workflows.training_folds import Folds, divisions, require_trainable
+from atypia.workflows.training_results import Judged, judged, save_run_bundle
 from atypia.workflows.training_story import run_facts, run_record, training_story
 
 # Called with what is being done, how far it is, how far it goes, and what to show beside it.
@@ -53,12 +46,15 @@ class TrainingRun:
     """What a training left behind.
 
     Attributes:
-        bundle: folder of the bundle: all members, calibrated on all out-of-fold scores.
+        bundle: its folder: the members of all folds, calibrated on all out-of-fold scores.
         out_of_fold: predictions table; each figure scored by the member that has not seen it,
             called by an operating point fitted on the other folds.
         report: HTML.
         judgement: of the out-of-fold predictions.
         story: what the training did, as the report tells it.
+        left_out: of the predictions for domains that training had not seen; none unless the recipe
+            asks for them (`folds.left_out_domains`). They lie beside the others, `left_out.csv` and
+            `left_out.html`, and the bundle is then calibrated on their scores.
     """
 
     bundle: Path
@@ -66,6 +62,7 @@ class TrainingRun:
     report: Path
     judgement: Judgement
     story: TrainingStory
+    left_out: Judgement | None = None
 
 
 def train(
@@ -113,10 +110,10 @@ def train(
         on_progress = _silent
     further = [] if adapt_to is None else list(map(str, np.unique(domain_names(adapt_to.frame))))
     figures = training_figures(table, recipe.soft_labels, further)
-    folds, names = _folds(table, figures, recipe)
-    _require_both_classes(figures, folds, names)
     there = None if adapt_to is None else _domains_of(adapt_to, figures)
-    _require_components_work(recipe, figures, folds, names, there)
+    parts = divisions(table, recipe)
+    for folds in parts:
+        require_trainable(recipe, figures, folds, there)
     with fabric.rank_zero_first():  # the others find the windows on disk
         _keep_recipe(out, recipe)
         shown = read_shown(
@@ -135,75 +132,91 @@ def train(
             unlabelled = UnlabelledFigures(
                 read_windows(adapt_to, recipe, out / "windows", told), there
             )
-    identity = _identity(table, recipe, folds, adapt_to, weights_sha256)
-    folders = [out / "folds" / str(fold) for fold in range(len(names))]
-    members = []
-    for fold, name in enumerate(names):
 
-        def report_step(at: Progress, task: str = f"training {name}") -> None:
-            gamma = f", gamma {' '.join(f'{one:.2f}' for one in at.gamma)}" if at.gamma else ""
-            on_progress(task, at.step, at.steps, f"loss {at.loss:.3f}{gamma}")
+    def members_of(folds: Folds) -> list[Member]:
+        identity = _identity(table, recipe, folds.of, adapt_to, weights_sha256)
+        members = []
+        for part, name in enumerate(folds.names):
 
-        members.append(
-            train_member(
-                recipe,
-                shown,
-                figures,
-                np.flatnonzero(folds == fold),
-                folders[fold],
-                member=fold,
-                identity=identity,
-                fabric=fabric,
-                on_progress=report_step,
-                unlabelled=unlabelled,
-                weights=file,
+            def report_step(at: Progress, task: str = f"training {name}") -> None:
+                gamma = f", gamma {' '.join(f'{one:.2f}' for one in at.gamma)}" if at.gamma else ""
+                on_progress(task, at.step, at.steps, f"loss {at.loss:.3f}{gamma}")
+
+            members.append(
+                train_member(
+                    recipe,
+                    shown,
+                    figures,
+                    np.flatnonzero(folds.of == part),
+                    out / folds.folder / str(part),
+                    member=folds.first_member + part,
+                    identity=identity,
+                    fabric=fabric,
+                    on_progress=report_step,
+                    unlabelled=unlabelled,
+                    weights=file,
+                )
             )
-        )
+        return members
+
+    trained = [members_of(folds) for folds in parts]
     on_progress("judging", 0, 1, "")
-    logits = out_of_fold_logits(members, len(figures.truth))
-    fitted = cross_fitted(logits, figures.truth, figures.truth, folds, figures.case)
-    predictions = out_of_fold_table(table, figures, members, logits, folds, fitted)
-    judgement = judge(check_predictions(predictions), table)
-    calibration = fit_calibration(
-        logits,
-        figures.truth,
-        figures.truth,
-        figures.case,
-        fitted_on=f"out-of-fold scores of {len(logits)} figures, folds by {recipe.folds.scheme}",
-    )
-    story = training_story(members, names, folders, figures)
+    found = [
+        judged(table, figures, members, folds)
+        for members, folds in zip(trained, parts, strict=True)
+    ]
+    folders = [out / "folds" / str(part) for part in range(len(parts[0].names))]
+    story = training_story(trained[0], parts[0].names, folders, figures)
     result = TrainingRun(
-        out / "bundle", out / "out_of_fold.csv", out / "report.html", judgement, story
+        out / "bundle",
+        out / "out_of_fold.csv",
+        out / "report.html",
+        found[0].judgement,
+        story,
+        found[1].judgement if len(found) > 1 else None,
     )
     if fabric.is_global_zero:
-        with written_whole(result.out_of_fold) as partial:
-            predictions.to_csv(partial, index=False)
-        phases = figures.phases if recipe.phase.weight else []
         save_run_bundle(
             result.bundle,
             recipe,
             table,
-            members,
-            calibration,
-            judgement,
-            tuple(phases),
+            trained[0],
+            found,
+            tuple(figures.phases if recipe.phase.weight else []),
             weights_sha256,
         )
-        record = run_record(table, recipe, members, started, fabric)
-        write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
-        metrics = json.dumps(judgement.to_dict(), indent=2, ensure_ascii=False)
-        write_text(out / "metrics.json", metrics + "\n")
-        write_report(
-            result.report,
-            judgement,
-            table,
-            title=f"{recipe.name}: out-of-fold scores",
-            facts={
-                **run_facts(recipe, figures, names, adapt_to),
-                "Refer band of the bundle": calibration.refer_rule,
-            },
-            training=story,
+        record = run_record(
+            table, recipe, [one for some in trained for one in some], started, fabric
         )
+        write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
+        metrics = found[0].judgement.to_dict()
+        if result.left_out is not None:
+            metrics["left_out_domains"] = result.left_out.to_dict()
+        text = json.dumps(metrics, indent=2, ensure_ascii=False)
+        write_text(out / "metrics.json", text + "\n")
+        facts = [
+            run_facts(recipe, figures, folds, adapt_to)
+            | {"Refer band of the bundle": found[-1].calibration.refer_rule}
+            for folds in parts
+        ]
+        _write_judged(
+            result.out_of_fold,
+            result.report,
+            found[0],
+            table,
+            f"{recipe.name}: out-of-fold scores",
+            facts[0],
+            story,
+        )
+        if len(found) > 1:
+            _write_judged(
+                out / "left_out.csv",
+                out / "left_out.html",
+                found[1],
+                table,
+                f"{recipe.name}: {parts[1].told}",
+                facts[1],
+            )
     fabric.barrier()
     on_progress("judging", 1, 1, "")
     return result
@@ -237,53 +250,24 @@ def _keep_recipe(out: Path, recipe: Recipe) -> None:
     write_text(path, to_toml(recipe))
 
 
-def _folds(
-    table: FigureTable, figures: TrainingFigures, recipe: Recipe
-) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return the fold of each figure and what each fold is called."""
-    if recipe.folds.scheme == "domains":
-        folds, names = domain_folds(table.frame)
-        short = short_domain_names(names)
-        return folds, [f"without {short[name]}" for name in names]
-    count = min(recipe.folds.count, len(np.unique(figures.case)))
-    return slide_folds(table.frame, count, recipe.seed), [
-        f"fold {fold + 1} of {count}" for fold in range(count)
-    ]
-
-
-def _require_both_classes(
-    figures: TrainingFigures, folds: npt.NDArray[np.int64], names: list[str]
-) -> None:
-    """Refuse folds that leave one class only to train on and to calibrate with, before any work."""
-    for fold, name in enumerate(names):
-        rest = figures.truth[folds != fold]
-        for word, value in (("atypical", 1.0), ("normal", 0.0)):
-            if not (rest == value).any():
-                raise TableError(
-                    f"{name}: no {word} figure is left to train on; add {word} figures of other "
-                    "cases, or set folds.count or folds.scheme otherwise"
-                )
-
-
 def _domains_of(adapt_to: FigureTable, figures: TrainingFigures) -> npt.NDArray[np.int64]:
     """Return the domain of each figure to adapt to, as its position in the training's domains."""
     named = domain_names(adapt_to.frame).astype(str)
     return np.searchsorted(figures.domains, named).astype(np.int64)
 
 
-def _require_components_work(
-    recipe: Recipe,
-    figures: TrainingFigures,
-    folds: npt.NDArray[np.int64],
-    names: list[str],
-    there: npt.NDArray[np.int64] | None,
+def _write_judged(
+    path: Path,
+    report: Path,
+    found: Judged,
+    table: FigureTable,
+    title: str,
+    facts: dict[str, str],
+    story: TrainingStory | None = None,
 ) -> None:
-    """Refuse a component that has nothing to work on in a fold, before any work."""
-    for fold, name in enumerate(names):
-        try:
-            require_components_work(recipe, figures, np.flatnonzero(folds != fold), there)
-        except RecipeError as refused:
-            raise RecipeError(f"{name}: {refused}") from None
+    with written_whole(path) as partial:
+        found.predictions.to_csv(partial, index=False)
+    write_report(report, found.judgement, table, title=title, facts=facts, training=story)
 
 
 def _told(on_progress: OnProgress, task: str) -> Callable[[int, int], None]:

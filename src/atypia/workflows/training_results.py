@@ -1,7 +1,9 @@
-"""What a training leaves behind: the out-of-fold table and the bundle."""
+"""What a training leaves behind: scores of what members have not seen, judged, and the bundle."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +14,14 @@ from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
 from atypia.data.table import FigureTable
-from atypia.evaluation.calibration import Calibration, CrossFitted
-from atypia.evaluation.judge import Judgement
+from atypia.evaluation.calibration import Calibration, cross_fitted, fit_calibration
+from atypia.evaluation.judge import Judgement, judge
+from atypia.evaluation.predictions import check_predictions
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.figures import TrainingFigures
 from atypia.training.loop import Member
 from atypia.training.recipe import Recipe
-
-
-def out_of_fold_logits(members: list[Member], count: int) -> npt.NDArray[np.float64]:
-    """Return the logit of each of `count` figures by the member that has not seen it."""
-    logits = np.full(count, np.nan)
-    for member in members:
-        logits[member.held_out] = member.logit
-    return logits
+from atypia.workflows.training_folds import Folds
 
 
 def _phases(members: list[Member], figures: TrainingFigures) -> npt.NDArray[np.object_]:
@@ -38,16 +34,41 @@ def _phases(members: list[Member], figures: TrainingFigures) -> npt.NDArray[np.o
     return phases
 
 
-def out_of_fold_table(
-    table: FigureTable,
-    figures: TrainingFigures,
-    members: list[Member],
-    logits: npt.NDArray[np.float64],
-    folds: npt.NDArray[np.int64],
-    fitted: CrossFitted,
-) -> pd.DataFrame:
-    """Return the predictions table, with the fold and the raw logit of each figure beside it."""
-    return pd.DataFrame(
+@dataclass(frozen=True)
+class Judged:
+    """Figures scored by members that have not seen them.
+
+    Attributes:
+        predictions: predictions table, with the fold and the raw logit of each figure beside it;
+            each part called by an operating point fitted on the others.
+        judgement: of the predictions.
+        calibration: fitted on all scores.
+    """
+
+    predictions: pd.DataFrame
+    judgement: Judgement
+    calibration: Calibration
+
+
+def judged(
+    table: FigureTable, figures: TrainingFigures, members: list[Member], folds: Folds
+) -> Judged:
+    """Judge members on what they have not seen.
+
+    Args:
+        table: N figures.
+        figures: the same, as training sees them.
+        members: one a part of the folds.
+        folds: of the figures.
+
+    Raises:
+        AtypiaError: a score is not finite, or without a part one class only is left.
+    """
+    logits, truth = np.full(len(figures.truth), np.nan), figures.truth
+    for member in members:
+        logits[member.held_out] = member.logit
+    fitted = cross_fitted(logits, truth, truth, folds.of, figures.case)
+    predictions = pd.DataFrame(
         {
             "figure_id": table.frame["figure_id"],
             "image": table.frame["image"],
@@ -56,10 +77,14 @@ def out_of_fold_table(
             "refer": np.where(fitted.refer, "true", "false"),
             "spread": "",
             "phase": _phases(members, figures),
-            "fold": folds,
+            "fold": folds.of,
             "logit": logits,
         }
     )
+    judgement = judge(check_predictions(predictions), table)
+    said = f"out-of-fold scores of {len(logits)} figures, {len(folds.names)} {folds.told}"
+    calibration = fit_calibration(logits, truth, truth, figures.case, fitted_on=said)
+    return Judged(predictions, judgement, calibration)
 
 
 def save_run_bundle(
@@ -67,8 +92,7 @@ def save_run_bundle(
     recipe: Recipe,
     table: FigureTable,
     members: list[Member],
-    calibration: Calibration,
-    judgement: Judgement,
+    found: Sequence[Judged],
     phases: tuple[str, ...],
     weights_sha256: str,
 ) -> None:
@@ -79,8 +103,7 @@ def save_run_bundle(
         recipe: of the training.
         table: that was trained on.
         members: one a fold.
-        calibration: fitted on all out-of-fold scores.
-        judgement: of the out-of-fold predictions, for the card.
+        found: of the folds and, where they were, of the domains left out; the last calibrates.
         phases: order of the phase head's classes; empty without one.
         weights_sha256: of the backbone's published weights; "" where they are no file.
     """
@@ -102,7 +125,8 @@ def save_run_bundle(
         weights_sha256="" if recipe.adapter.kind == "full" else weights_sha256,
         members=member_names(len(members)),
     )
-    truth = judgement.figures["truth"]
+    calibration = found[-1].calibration
+    truth = found[0].judgement.figures["truth"]
     card = model_card(
         manifest,
         calibration,
@@ -110,6 +134,7 @@ def save_run_bundle(
         f"`{table.root.name}`, {int(truth.sum())} of them atypical.",
         licence=f"Backbone: {spec.licence}. The figures' own licence holds for what was trained "
         "on them; ask whoever trained this bundle.",
-        by_domain=judgement.domains.frame,
+        by_domain=found[0].judgement.domains.frame,
+        left_out=found[1].judgement.domains.frame if len(found) > 1 else None,
     )
     save_bundle(folder, manifest, [member.state for member in members], calibration, card)

@@ -19,6 +19,7 @@ from atypia.evaluation.training_story import FoldProbe, TrainingStory
 from atypia.training.figures import TrainingFigures
 from atypia.training.loop import Member
 from atypia.training.recipe import Recipe
+from atypia.workflows.training_folds import Folds
 
 
 def training_story(
@@ -70,7 +71,7 @@ def run_record(
 
 
 def run_facts(
-    recipe: Recipe, figures: TrainingFigures, names: Sequence[str], adapt_to: FigureTable | None
+    recipe: Recipe, figures: TrainingFigures, folds: Folds, adapt_to: FigureTable | None
 ) -> dict[str, str]:
     """Return what stands at the top of a run's report, name -> value."""
     cases, domains = len(np.unique(figures.case)), len(np.unique(figures.domain))
@@ -83,8 +84,8 @@ def run_facts(
         f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
         "Figures": f"{len(figures.truth)} of {cases} cases in {domains} domains",
         **adapted,
-        "Judged": f"every figure by the member that has not seen it ({len(names)} folds by "
-        f"{recipe.folds.scheme}), called by an operating point fitted on the other folds",
+        "Judged": f"every figure by the member that has not seen it ({len(folds.names)} "
+        f"{folds.told}), called by an operating point fitted on the others",
         "atypia": atypia.__version__,
         "Made on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

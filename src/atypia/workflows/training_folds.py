@@ -1,0 +1,94 @@
+"""Which figures each member of a training does not see: folds, and domains left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atypia.data.domains import short_domain_names
+from atypia.data.splits import domain_folds, slide_folds
+from atypia.data.table import FigureTable
+from atypia.errors import RecipeError, TableError
+from atypia.training.figures import TrainingFigures
+from atypia.training.recipe import Recipe
+from atypia.training.requirements import require_components_work
+
+
+@dataclass(frozen=True)
+class Folds:
+    """A division of all N figures; one member is trained without each part.
+
+    Attributes:
+        of: (N,) int64, the part of each figure.
+        names: what training without each part is called.
+        folder: of the members, relative to the run's.
+        told: what the parts are, in words.
+        first_member: number of the member without part 0; the others follow.
+    """
+
+    of: npt.NDArray[np.int64]
+    names: list[str]
+    folder: str
+    told: str
+    first_member: int = 0
+
+
+def divisions(table: FigureTable, recipe: Recipe) -> list[Folds]:
+    """Return the folds, and the domains left out where the recipe asks for them as well.
+
+    Raises:
+        TableError: there is one case, or domains are to be left out and there is one domain.
+    """
+    if recipe.folds.scheme == "domains":
+        return [_without_domains(table, "folds", 0)]
+    count = min(recipe.folds.count, table.frame["case"].nunique())
+    folds = Folds(
+        slide_folds(table.frame, count, recipe.seed),
+        [f"fold {fold + 1} of {count}" for fold in range(count)],
+        "folds",
+        "folds by slides",
+    )
+    if not recipe.folds.left_out_domains:
+        return [folds]
+    return [folds, _without_domains(table, "left_out", count)]
+
+
+def _without_domains(table: FigureTable, folder: str, first_member: int) -> Folds:
+    of, names = domain_folds(table.frame)
+    short = short_domain_names(names)
+    told = [f"without {short[name]}" for name in names]
+    return Folds(of, told, folder, "domains left out", first_member)
+
+
+def require_trainable(
+    recipe: Recipe,
+    figures: TrainingFigures,
+    folds: Folds,
+    adapt_to: npt.NDArray[np.int64] | None,
+) -> None:
+    """Refuse parts without which nothing can be trained or calibrated, before any work.
+
+    Args:
+        recipe: what decides the training.
+        figures: all N.
+        folds: of them.
+        adapt_to: domains of the unlabelled figures to adapt to, if there are any.
+
+    Raises:
+        TableError: without a part, one class only is left.
+        RecipeError: without a part, a component has nothing to work on.
+    """
+    for part, name in enumerate(folds.names):
+        rest = np.flatnonzero(folds.of != part)
+        for word, value in (("atypical", 1.0), ("normal", 0.0)):
+            if not (figures.truth[rest] == value).any():
+                raise TableError(
+                    f"{name}: no {word} figure is left to train on; add {word} figures of other "
+                    "cases, or change the recipe's section folds"
+                )
+        try:
+            require_components_work(recipe, figures, rest, adapt_to)
+        except RecipeError as refused:
+            raise RecipeError(f"{name}: {refused}") from None
