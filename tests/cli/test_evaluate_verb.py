@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pandas as pd
 import typer
 from typer.testing import CliRunner
 
@@ -53,3 +55,26 @@ def test_a_challenges_answers_are_judged_by_its_protocol(tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     assert "lung" in result.output
     assert "1.000" in result.output
+
+
+def test_without_predictions_the_bundle_classifies_the_figures_first(
+    small_bundle: Path, crop_folder: Path, tmp_path: Path
+) -> None:
+    rows = [f"{number},{number}.png,s{number % 4},0.25,{number % 2}" for number in range(1, 13)]
+    table = crop_folder / "judged.csv"
+    table.write_text("figure_id,image,slide,mpp,label\n" + "\n".join([*rows, "x,x.png,s1,0.25,1"]))
+    out = tmp_path / "judged" / "report.html"
+    command = ["--table", table, "--bundle", small_bundle, "--out", out]
+    result = CliRunner().invoke(app, [str(word) for word in command])
+    assert result.exit_code == 1, result.output  # x.png is not there, and is named
+    assert "x.png" in result.output
+    predictions = pd.read_csv(out.with_name("predictions.csv"))
+    assert list(predictions["figure_id"]) == list(range(1, 13))
+    metrics = json.loads(out.with_name("metrics.json").read_text(encoding="utf-8"))
+    assert metrics["overall"]["figures"] == 12
+
+
+def test_predictions_and_a_bundle_are_not_both_taken(tmp_path: Path) -> None:
+    command = [tmp_path / "p.csv", "--table", tmp_path / "t.csv", "--bundle", tmp_path / "b"]
+    result = CliRunner().invoke(app, [str(word) for word in command])
+    assert "give one of the two" in str(result.exception)

@@ -9,14 +9,15 @@ import typer
 
 
 def evaluate(
+    *,
     predictions: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="Predictions table: CSV, Parquet or JSON; with --protocol a challenge's answers, "
-            "one file or a folder of them.",
+            "one file or a folder of them. Without it, the bundle classifies the figures first.",
             show_default=False,
         ),
-    ],
+    ] = None,
     table: Annotated[
         Path,
         typer.Option(
@@ -29,6 +30,15 @@ def evaluate(
     out: Annotated[
         Path, typer.Option("--out", help="The report; metrics.json is written beside it.")
     ] = Path("report.html"),
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="DIR",
+            help="Classifies where no predictions are given; without it, the one that comes with "
+            "atypia.",
+        ),
+    ] = None,
     layout: Annotated[
         str | None,
         typer.Option("--layout", help="Layout of SOURCE, where it is not to be found out."),
@@ -42,21 +52,45 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Judge predictions: balanced accuracy, AUROC, domains, calibration, and a report.
+    """Judge predictions, or a bundle: balanced accuracy, AUROC, domains, calibration, and a report.
 
     Example: atypia evaluate predictions.csv --table figures.csv --out report.html
+
+    Example: atypia evaluate --table figures.csv --bundle runs/first/bundle
 
     Example: atypia evaluate answers/ --protocol midog25-t2 --table stacks.csv
     """
     from rich.console import Console
 
+    from atypia.cli.progress import progress_bars
     from atypia.cli.summary import print_summary
-    from atypia.workflows.evaluate import METRICS_NAME, evaluate_challenge
-    from atypia.workflows.evaluate import evaluate as evaluate_table
+    from atypia.errors import AtypiaError
+    from atypia.workflows import evaluate as judging
 
-    run = evaluate_table if protocol is None else evaluate_challenge
-    judgement = run(predictions, table, out, layout=layout)
+    written = [out, out.with_name(judging.METRICS_NAME)]
+    failed = 0
+    if predictions is None:
+        if protocol is not None:
+            raise AtypiaError(
+                f"--protocol {protocol}: judges answers; give the file or folder of them, as "
+                "`atypia challenge` writes it"
+            )
+        written.append(out.with_name(judging.PREDICTIONS_NAME))
+        with progress_bars() as on_progress:
+            judgement, record = judging.evaluate_bundle(
+                table, out, bundle=bundle, layout=layout, on_progress=on_progress
+            )
+        failed = len(record.failures)
+    elif bundle is not None:
+        raise AtypiaError(
+            f"--bundle {bundle}: {predictions} is classified already; give one of the two"
+        )
+    else:
+        run = judging.evaluate if protocol is None else judging.evaluate_challenge
+        judgement = run(predictions, table, out, layout=layout)
     console = Console()
     print_summary(judgement, console)
-    for path in (out, out.with_name(METRICS_NAME)):
+    for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)

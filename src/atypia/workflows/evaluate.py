@@ -17,8 +17,12 @@ from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
 from atypia.files import sha256, write_text
+from atypia.inference.record import RunRecord
+from atypia.workflows.classify import OnProgress, Say, to_stderr
+from atypia.workflows.predict import predict
 
 METRICS_NAME = "metrics.json"
+PREDICTIONS_NAME = "predictions.csv"
 
 
 def evaluate(
@@ -58,6 +62,40 @@ def evaluate(
     }
     _write(judgement, table, source, out, title=title, facts=facts)
     return judgement
+
+
+def evaluate_bundle(
+    source: Path | str,
+    out: Path | str,
+    *,
+    bundle: Path | str | None = None,
+    layout: str | None = None,
+    say: Say = to_stderr,
+    on_progress: OnProgress | None = None,
+) -> tuple[Judgement, RunRecord]:
+    """Classify figures and judge that; `predictions.csv` and its record lie beside the report.
+
+    Args:
+        source: the figures with labels or votes: a figure table or a folder in a known layout.
+        out: the report to write, ending in .html.
+        bundle: its folder; none takes the one that comes with atypia.
+        layout: the layout of `source`, where it is not to be found out.
+        say: is given a line for each figure that fails and for an assumed mpp, at once.
+        on_progress: as `predict`.
+
+    Returns:
+        The judgement, and the record of the prediction, which names what failed.
+
+    Raises:
+        AtypiaError: as `evaluate` and `predict`.
+    """
+    out = Path(out)
+    _require_html(out)
+    predictions = out.with_name(PREDICTIONS_NAME)
+    record = predict(
+        [source], predictions, bundle=bundle, layout=layout, say=say, on_progress=on_progress
+    )
+    return evaluate(predictions, source, out, layout=layout), record
 
 
 def evaluate_challenge(
