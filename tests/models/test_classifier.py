@@ -53,6 +53,28 @@ def test_a_new_classifier_says_nothing_and_pulls_at_no_feature() -> None:
     assert not any(p.grad.any() for p in network.backbone.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize(("views", "mirrored"), [(2, False), (4, False), (8, True)])
+def test_logits_are_averaged_over_views_of_a_crop(views: int, mirrored: bool) -> None:
+    network = _moved(build_classifier("lite", AdapterConfig(), phases=2))
+    crops = torch.rand(2, 3, 64, 64)
+    turns = [0, 2] if views == 2 else [0, 1, 2, 3]
+    shown = [torch.rot90(crops, k, (2, 3)) for k in turns]
+    shown += [view.flip(2) for view in shown] if mirrored else []
+    single = [network(view) for view in shown]
+    assert (single[0].logit - single[1].logit).abs().min() > 1e-3
+    network.views = views
+    said = network(crops)
+    assert said.phase is not None
+    for name in ("logit", "phase", "embedding"):
+        mean = torch.stack([getattr(one, name) for one in single]).mean(dim=0)
+        torch.testing.assert_close(getattr(said, name), mean, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network(shown[-1]).logit, said.logit, rtol=1e-4, atol=1e-4)
+    # In training a crop is looked at as it lies.
+    network.train().dropout.eval()
+    network.backbone.eval()
+    torch.testing.assert_close(network(crops).logit, single[0].logit, rtol=1e-4, atol=1e-4)
+
+
 def test_adapters_train_what_they_say_and_nothing_else() -> None:
     counts = {}
     for kind in ("full", "lora", "linear"):

@@ -44,7 +44,8 @@ def run(cohort: FigureTable, tmp_path_factory: pytest.TempPathFactory) -> Traini
     # As the README does it: through the public names, paths as plain text.
     figures = atypia.open_figures(str(cohort.root / "figures.csv"))
     out = str(tmp_path_factory.mktemp("run"))
-    return atypia.train(figures, atypia.read_recipe("lite", QUICK), out)
+    recipe = atypia.read_recipe("lite", [*QUICK, "backbone.views=2"])
+    return atypia.train(figures, recipe, out)
 
 
 def test_every_figure_is_scored_once_by_a_member_that_has_not_seen_its_case(

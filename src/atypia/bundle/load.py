@@ -129,4 +129,5 @@ def _load_member(
         raise BundleError(f"{path}: {fault}") from fault
     member.mean.copy_(torch.tensor(manifest.mean).view(1, 3, 1, 1))
     member.std.copy_(torch.tensor(manifest.std).view(1, 3, 1, 1))
+    member.views = manifest.views
     return member.eval()

@@ -47,6 +47,10 @@ class BundleManifest(BaseModel):
     pooling: Annotated[str, Field(min_length=1, description="how the embedding is read off")]
     crop_um: Annotated[float, Field(gt=0, description="side of a crop in tissue, um")]
     input_px: Annotated[int, Field(ge=8, le=4096, description="side of a crop in the network, px")]
+    views: Annotated[
+        Literal[1, 2, 4, 8],
+        Field(description="symmetries of a crop that are looked at; their logits are averaged"),
+    ] = 1
     training_mpp: Annotated[
         tuple[float, float],
         Field(description="lowest and highest resolution of the training crops, um/px"),

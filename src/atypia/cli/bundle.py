@@ -41,6 +41,7 @@ def show(folder: Folder) -> None:
         ("adapter", manifest.adapter.kind),
         ("members", len(manifest.members)),
         ("crop", f"{manifest.crop_um:g} um in {manifest.input_px} px"),
+        ("views", manifest.views),
         ("trained at", " to ".join(f"{mpp:g}" for mpp in manifest.training_mpp) + " um/px"),
         ("temperature", f"{calibration.temperature:.4g}, bias {calibration.bias:.4g}"),
         ("atypical above", f"{calibration.operating_point:.4g}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +31,17 @@ class Output(NamedTuple):
 
 
 class Classifier(nn.Module):
-    """Crops to logits. Built by `build_classifier`."""
+    """Crops to logits. Built by `build_classifier`.
+
+    Attributes:
+        views: so many of the square's symmetries of a crop are looked at when it does not train:
+            1, 2 (a half turn), 4 (quarter turns) or 8 (mirrored as well). Their embeddings are
+            averaged; the heads are linear, so that is the average of the logits.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
+    views: int
 
     def __init__(
         self,
@@ -46,6 +53,7 @@ class Classifier(nn.Module):
         phases: int = 0,
     ) -> None:
         super().__init__()
+        self.views = 1
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(embedding, 1)
@@ -81,8 +89,12 @@ class Classifier(nn.Module):
 
     def embed(self, crops: torch.Tensor) -> torch.Tensor:
         """Return embeddings of crops, float32 (B, 3, P, P) in [0, 1] -> float32 (B, D)."""
-        embedding: torch.Tensor = self.backbone((crops - self.mean) / self.std).float()
-        return embedding
+        normed = (crops - self.mean) / self.std
+        if self.training or self.views == 1:
+            embedding: torch.Tensor = self.backbone(normed).float()
+            return embedding
+        found = [self.backbone(view).float() for view in _symmetries(normed, self.views)]
+        return torch.stack(found).mean(dim=0)
 
     def saved_names(self) -> list[str]:
         """Return the names of the tensors a bundle keeps: what training changed.
@@ -121,6 +133,14 @@ class Classifier(nn.Module):
                     f"{tuple(own[name].shape)}; the weights belong to another network or adapter"
                 )
         self.load_state_dict(dict(state), strict=False)
+
+
+def _symmetries(crops: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
+    """Give crops, (B, C, P, P), turned by quarters (2: by halves), and with 8 mirrored as well."""
+    for shown in (crops, crops.flip(-1))[: 2 if count == 8 else 1]:
+        for turns in (0, 2) if count == 2 else range(4):
+            view = torch.rot90(shown, turns, (-2, -1))
+            yield view.contiguous(memory_format=torch.channels_last)
 
 
 def build_classifier(

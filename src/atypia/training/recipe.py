@@ -35,6 +35,9 @@ class BackboneSection(Section):
     key: str = Field("lite", description="a key of `atypia models list`")
     crop_um: float = Field(16.0, ge=2, le=256, description="side of the crop in tissue, um")
     input_px: int = Field(128, ge=16, le=1024, description="side of the crop for the network, px")
+    views: Literal[1, 2, 4, 8] = Field(
+        1, description="symmetries of a crop that prediction looks at; their logits are averaged"
+    )
     pretrained: bool = Field(True, description="start from the published weights")
 
 
@@ -207,6 +210,11 @@ class Recipe(Section):
                 f"metric.weight {self.metric.weight:g} with schedule.batch_size "
                 f"{self.schedule.batch_size}: too small to hold pairs of one class from two "
                 f"slides; give at least {least}, or metric.weight = 0"
+            )
+        if self.backbone.views > 1 and self.adapter.kind == "linear":
+            raise ValueError(
+                f"backbone.views {self.backbone.views} with adapter.kind 'linear': each figure is "
+                "embedded once, as it lies; use lora or full, or backbone.views = 1"
             )
         for name, section in (("metric", self.metric), ("domain", self.domain)):
             if section.weight and self.adapter.kind == "linear":

@@ -36,12 +36,14 @@ def look_at(
         network: to ask.
         shown: windows or embeddings of all figures.
         rows: int64 (R,), at least one.
-        recipe: for the size of the crops.
+        recipe: for the size of the crops, and the views of them.
         fabric: device and precision.
-        exact: in float32, for scores that are kept; else in the precision of training. A frozen
-            backbone that is held in bf16 has the latter alone.
+        exact: in float32 and in all views, for scores that are kept; else in the precision of
+            training and as the crops lie. A frozen backbone that is held in bf16 has the latter
+            precision alone.
     """
     network.eval()
+    network.views = recipe.backbone.views if exact else 1
     exact = exact and all(weight.dtype == torch.float32 for weight in network.parameters())
     world = fabric.world_size
     own = np.resize(rows, world * -(-len(rows) // world))[fabric.global_rank :: world]

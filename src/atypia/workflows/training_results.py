@@ -116,6 +116,7 @@ def save_run_bundle(
         pooling=spec.pooling,
         crop_um=recipe.backbone.crop_um,
         input_px=recipe.backbone.input_px,
+        views=recipe.backbone.views,
         training_mpp=(float(mpp.min()), float(mpp.max())),
         mean=spec.mean,
         std=spec.std,
