@@ -20,7 +20,7 @@ from atypia.inference.exported import EXPORTED, exported_path, read_exported
 
 # Beyond this many Python is the bottleneck, so each network thread gets several cores.
 _MOST_NETWORK_THREADS = 4
-# Measured by benchmarks/runtimes.py: the fastest first.
+# Measured by benchmarks/speed.py: the fastest first.
 _FASTEST: dict[Literal["auto"] | Precision, tuple[str, ...]] = {
     "auto": ("onnx", "openvino"),
     "fp32": ("onnx", "openvino"),
