@@ -7,6 +7,8 @@ BIN := .venv/bin
 BUNDLE ?=
 TORCH_INDEX ?=
 HUB ?= container/no-weights
+# The bundle is exported while the image is built; empty leaves that out.
+EXPORT ?= onnx
 IMAGE ?= atypia-midog25-t2:$(if $(TORCH_INDEX),cpu,cuda)
 
 .PHONY: demo test lint container
@@ -28,7 +30,7 @@ container: .venv/installed
 	$(BIN)/atypia bundle verify "$(BUNDLE)"
 	docker build --platform linux/amd64 --file container/Dockerfile \
 	  --build-context bundle="$(BUNDLE)" --build-context hub="$(HUB)" \
-	  --build-arg TORCH_INDEX="$(TORCH_INDEX)" --tag "$(IMAGE)" .
+	  --build-arg TORCH_INDEX="$(TORCH_INDEX)" --build-arg EXPORT="$(EXPORT)" --tag "$(IMAGE)" .
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from atypia.cli.main import app
+from atypia.inference.exported import exported_path
 from atypia.workflows.challenge import BUNDLE_FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,16 @@ def test_it_starts_the_program_as_a_user_without_rights_and_offline() -> None:
     assert f"--from=bundle . {BUNDLE_FOLDERS[1]}" in [
         rest for word, rest in stage if word == "COPY"
     ]
+
+
+def test_the_bundle_is_exported_to_where_it_is_looked_for_and_its_runtime_installed() -> None:
+    runs = [rest for word, rest in _instructions() if word == "RUN"]
+    export = next(rest for rest in runs if "bundle export" in rest)
+    out = Path(re.search(r"--out (\S+);", export)[1])
+    copies = [rest.split() for word, rest in _final_stage() if word == "COPY"]
+    to = next(to for _, where, to in copies if where == str(out.parent))
+    assert Path(to) / out.name == exported_path(BUNDLE_FOLDERS[1])
+    assert any(re.search(r"'\.\[[a-z,]*\bonnx\b", rest) for rest in runs if "pip install" in rest)
 
 
 def test_it_names_no_address_and_no_moving_base() -> None:
@@ -98,6 +109,8 @@ def test_make_container_builds_with_the_bundle_and_says_when_none_is_named() -> 
         assert done.returncode == 0, done.stderr
         assert 'bundle verify "b"' in done.stdout
         assert '--build-context bundle="b"' in done.stdout
+        assert '--build-arg EXPORT="onnx"' in done.stdout
         assert f':{tag}"' in done.stdout
+    assert '--build-arg EXPORT=""' in make("BUNDLE=b", "EXPORT=").stdout
     assert make().returncode != 0
     assert "BUNDLE=" in make().stderr

@@ -27,6 +27,8 @@ from atypia.errors import AtypiaError
 from atypia.evaluation.challenge_answers import ANSWERS_NAME
 from atypia.files import sha256
 from atypia.inference.challenge_stack import STACK_SLUG
+from atypia.inference.export import export_onnx
+from atypia.inference.exported import exported_path
 from atypia.inference.predictor import Predictor
 from atypia.workflows import challenge
 from atypia.workflows.challenge import answer_stack
@@ -110,10 +112,10 @@ class Container:
             check=False,
         )
 
-    def answer(self) -> subprocess.CompletedProcess[str]:
-        """Run the challenge's entry point."""
+    def answer(self, *program: str) -> subprocess.CompletedProcess[str]:
+        """Run the challenge's entry point, as a module or by the program given."""
         places = ("--input", "input", "--output", "output", "--bundle", "opt/ml/model")
-        return self.run("-m", "atypia", "challenge", "midog25-t2", *places)
+        return self.run(*(program or ("-m", "atypia")), "challenge", "midog25-t2", *places)
 
     def answers(self) -> list[dict[str, object]]:
         """Read what it wrote."""
@@ -192,6 +194,31 @@ def test_mpp_is_the_challenges_unless_said(small_bundle: Path, tmp_path: Path) -
     assert texts[0] == texts[1] != texts[2]
     with pytest.raises(AtypiaError, match="mpp 250"):
         answer_stack(folder, tmp_path / "d", bundle=small_bundle, mpp=250.0)
+
+
+def test_an_exported_bundle_is_answered_without_what_is_slow_to_import(
+    container: Container, small_bundle: Path, tmp_path: Path
+) -> None:
+    model = container.root / "opt" / "ml" / "model"
+    model.parent.chmod(0o755)
+    shutil.copy(export_onnx(small_bundle, tmp_path / "model.onnx"), exported_path(model))
+    exported_path(model).chmod(0o444)
+    slow = ("torch", "timm", "peft", "sklearn", "scipy.optimize", "pandera", "matplotlib")
+    done = container.answer(
+        "-c",
+        "import sys\nfrom atypia.cli.main import run\n"
+        "try:\n    run()\n"
+        f"finally:\n    print('imported:', *(set({slow}) & set(sys.modules)))",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "imported:"
+    with_torch = Predictor.load(small_bundle, precision="fp32", runtime="torch")
+    expected = with_torch.predict(list(PAGES), mpp=0.25)
+    answers = container.answers()
+    assert [answer["class"] for answer in answers] == list(expected["call"])
+    confidence = [answer["confidence"] for answer in answers]
+    np.testing.assert_allclose(confidence, expected["p_atypical"], atol=1e-3)
 
 
 def test_a_bad_page_is_named_and_has_an_entry_in_its_place(container: Container) -> None:

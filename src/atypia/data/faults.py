@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
 from atypia.data.columns import (
     ANSWERS,
@@ -17,6 +17,9 @@ from atypia.data.columns import (
     nearest,
     vote_names,
 )
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
 
 _SHOWN_VALUES = 8
 _SHOWN_ROWS = 20
@@ -33,6 +36,9 @@ def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
     Returns:
         One line for each column and rule that is broken, with the values found and their rows.
     """
+    # Imported where a table is checked: loose crops and stacks have none, and start sooner.
+    import pandera.pandas as pa
+
     faults = _missing_columns(text, header)
     if text.empty:
         return [*faults, "the table has no figures; give at least one row below the header"]
@@ -47,6 +53,8 @@ def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
 
 
 def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
+    import pandera.pandas as pa
+
     answer = pa.Check(
         lambda values: values.str.lower().isin(list(ANSWERS)),
         error="expected yes or no (1/0, true/false, yes/no, AMF/NMF, atypical/normal) or empty",

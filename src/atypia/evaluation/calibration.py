@@ -8,7 +8,6 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from atypia.errors import AtypiaError
@@ -188,6 +187,9 @@ def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, flo
     Raises:
         AtypiaError: there is no figure, or the targets are all 0 or all 1.
     """
+    # Imported where it fits: to classify needs none of it, and starts sooner without.
+    from scipy.optimize import minimize
+
     logits = np.asarray(logits, dtype=np.float64)
     targets = np.asarray(targets, dtype=np.float64)
     atypical, normal = float(targets.sum()), float((1.0 - targets).sum())

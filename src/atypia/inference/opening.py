@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ from atypia.inference.exported import EXPORTED, exported_path, read_exported
 
 # Beyond this many Python is the bottleneck, so each network thread gets several cores.
 _MOST_NETWORK_THREADS = 4
-# Measured by benchmarks/runtimes.py: the fastest first.
+# Measured by benchmarks/speed.py: the fastest first.
 _FASTEST: dict[Literal["auto"] | Precision, tuple[str, ...]] = {
     "auto": ("onnx", "openvino"),
     "fp32": ("onnx", "openvino"),
@@ -56,6 +56,7 @@ def open_bundle(
     threads: int | None,
     members: int | None,
     weights: Path | None,
+    warn: Callable[[str], object],
 ) -> Opened:
     """Open a bundle; every file of it is compared with its hash. Arguments: `Predictor.load`.
 
@@ -94,7 +95,7 @@ def open_bundle(
     except BundleError as caught:
         if runtime != "auto":
             raise
-        warnings.warn(f"{caught}; torch is used instead", stacklevel=3)
+        warn(f"{caught}; torch is used instead")
         return _with_torch(folder, device, precision, threads, members, weights)
     count = threads or _usual_threads()
     network = EXPORTED[key](

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -88,6 +88,7 @@ class Predictor:
         weights: Path | str | None = None,
         prevalence: float | None = None,
         runtime: RuntimeKey = "auto",
+        warn: Callable[[str], object] = warnings.warn,
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
 
@@ -107,6 +108,7 @@ class Predictor:
             runtime: what computes the network; `auto` takes the fastest that is installed, and
                 torch where the bundle has not been exported (`atypia bundle export`) or a GPU is
                 here.
+            warn: is given a line where `auto` finds an exported file that it cannot use.
 
         Raises:
             BundleError: the bundle is incomplete, changed or not understood, or was trained on
@@ -123,6 +125,7 @@ class Predictor:
             threads=threads,
             members=members,
             weights=None if weights is None else Path(weights),
+            warn=warn,
         )
         if prevalence is not None:
             opened = replace(opened, calibration=opened.calibration.at_prevalence(prevalence))

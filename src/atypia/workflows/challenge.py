@@ -53,7 +53,7 @@ def answer_stack(
         out: folder for the answers.
         bundle: its folder; none takes the one in the container, or that which comes with atypia.
         mpp: um/px of every page, in 0.05..5.
-        say: is given a line for each page that cannot be used.
+        say: is given a line for each page, or exported file, that cannot be used.
 
     Raises:
         AtypiaError: the input, the bundle or an argument is faulty, or the answers cannot be
@@ -61,7 +61,7 @@ def answer_stack(
     """
     require_mpp(mpp)
     stack = find_stack(Path(folder))
-    predictor = Running(bundle=_in_container() if bundle is None else Path(bundle)).load()
+    predictor = Running(bundle=_in_container() if bundle is None else Path(bundle)).load(say)
     answers: dict[int, tuple[str, float]] = {}
     unread = 0
     for scored in predictor.stream(stack_figures(stack, mpp)):

@@ -75,8 +75,11 @@ class Running:
         """Folder of the bundle."""
         return default_bundle() if self.bundle is None else self.bundle
 
-    def load(self) -> Predictor:
+    def load(self, say: Say = to_stderr) -> Predictor:
         """Load the bundle.
+
+        Args:
+            say: is given a line where a file exported from it cannot be used, and torch is.
 
         Raises:
             AtypiaError: as `Predictor.load`.
@@ -90,6 +93,7 @@ class Running:
             weights=self.weights,
             prevalence=self.prevalence,
             runtime=self.runtime,
+            warn=lambda line: say(f"warning: {line}"),
         )
 
 

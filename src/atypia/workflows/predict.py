@@ -50,7 +50,8 @@ def predict(
         precision: auto, fp32 or bf16.
         prevalence: share of atypical figures for which P shall hold; none takes that of training.
         runtime: auto, torch, onnx or openvino.
-        say: is given a line for each figure that fails and for an assumed mpp, at once.
+        say: is given a line for each figure that fails, for an assumed mpp, and for an exported
+            file that cannot be used, at once.
         on_progress: is given the task's name, done, all, and a note, after each batch.
 
     Returns:
@@ -73,7 +74,7 @@ def predict(
         prevalence=prevalence,
         runtime=runtime,
     )
-    predictor = running.load()
+    predictor = running.load(say)
     with open_sink(out) as write:
         record = classified(
             predictor, running, sources, write, out, mpp=mpp, say=say, on_progress=on_progress

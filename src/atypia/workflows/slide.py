@@ -107,7 +107,8 @@ def predict_slide(
         running: the bundle, and how it runs.
         choice: which points, and what comes of them.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
-        say: is given a line for each point that fails, at once.
+        say: is given a line for each point that fails, and for an exported file that cannot be
+            used, at once.
         on_progress: is given the task's name, done, all, and a note, after each batch.
 
     Raises:
@@ -117,7 +118,7 @@ def predict_slide(
     for out in outs:
         require_slide_ending(out)
     done = classify_slide(
-        running.load(), running, job, choice, outs, pictures, say=say, on_progress=on_progress
+        running.load(say), running, job, choice, outs, pictures, say=say, on_progress=on_progress
     )
     path = record_path(outs[0])
     write_record(done.record, path)

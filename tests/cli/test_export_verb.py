@@ -1,0 +1,102 @@
+"""`atypia bundle export`, and what `atypia predict` then makes of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from atypia.bundle.verify import write_sums
+from atypia.cli.main import run
+from atypia.inference import opening
+from atypia.inference.exported import exported_path
+
+
+@pytest.fixture
+def atypia(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable:
+    """Run the command in this process; return exit code, what is printed, what is told."""
+
+    def command(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["atypia", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return command
+
+
+@pytest.fixture
+def bundle(small_bundle: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    shutil.copytree(small_bundle, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_predict_takes_the_exported_file_and_warns_in_a_line_once_it_is_stale(
+    atypia: Callable, bundle: Path, crop_folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bundle.onnx"
+    assert atypia("bundle", "export", bundle, "--to", "onnx")[:2] == (0, f"wrote {path}\n")
+    out = tmp_path / "p.csv"
+    predict = ("predict", crop_folder, "--bundle", bundle, "--mpp", "0.25", "--out", out)
+
+    def runtime() -> str:
+        return str(json.loads(out.with_suffix(".run.json").read_text())["runtime"])
+
+    for asked in ("auto", "onnx"):
+        code, printed, told = atypia(*predict, "--runtime", asked)
+        assert code == 0
+        assert runtime().startswith("onnxruntime ")
+        assert "(onnxruntime " in printed
+        assert "warning" not in told
+
+    (bundle / "card.md").write_text("# trained again\n")
+    write_sums(bundle)
+    code, printed, told = atypia(*predict, "--runtime", "auto")
+    assert code == 0
+    assert runtime().startswith("torch ")
+    assert [line for line in told.splitlines() if "warn" in line.lower()] == [
+        f"warning: {path}: was exported from another bundle than lies here; make it again with "
+        "`atypia bundle export`; torch is used instead"
+    ]
+    code, _, told = atypia(*predict, "--runtime", "onnx")
+    assert code == 2
+    assert told.startswith(f"{path}: was exported from another bundle than lies here")
+    assert told.count("\n") == 1
+
+
+def test_a_file_written_elsewhere_is_for_others(
+    atypia: Callable, bundle: Path, crop_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "elsewhere" / "model.onnx"
+    assert atypia("bundle", "export", bundle, "--out", out)[:2] == (0, f"wrote {out}\n")
+    assert [path.name for path in out.parent.iterdir()] == ["model.onnx"]
+    assert not (tmp_path / "bundle.onnx").exists()
+    code, _, told = atypia("predict", crop_folder, "--bundle", bundle, "--runtime", "onnx")
+    assert code == 2
+    assert f"bundle.onnx is not there; make it with `atypia bundle export {bundle}`" in told
+
+
+def test_what_is_not_installed_is_named_with_its_extra(
+    atypia: Callable, bundle: Path, crop_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    for place in (importlib.util, opening):
+        monkeypatch.setattr(place, "find_spec", lambda name: None if name == "onnx" else find(name))
+    code, _, told = atypia("bundle", "export", bundle)
+    assert (code, told) == (
+        2,
+        "export to onnx: onnx is not installed; pip install 'atypia[onnx]'\n",
+    )
+    exported_path(bundle).touch()
+    code, _, told = atypia("predict", crop_folder, "--bundle", bundle, "--runtime", "onnx")
+    assert (code, told) == (
+        2,
+        "runtime onnx: is not installed; pip install 'atypia[onnx]', or use --runtime torch\n",
+    )
