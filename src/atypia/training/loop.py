@@ -115,6 +115,7 @@ def train_member(
     on_progress: Callable[[Progress], None],
     unlabelled: UnlabelledFigures | None = None,
     weights: Path | None = None,
+    curve: bool = True,
 ) -> Member:
     """Train one member on all figures but the held-out ones, and score these.
 
@@ -133,6 +134,8 @@ def train_member(
         on_progress: called after every step.
         unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
         weights: file of the backbone's published weights, where they are a file.
+        curve: record the AUROC of the held-out figures as training goes on, which takes time and
+            changes nothing.
 
     Raises:
         RecipeError: a component has nothing to work on in these figures.
@@ -168,7 +171,7 @@ def train_member(
         last = position == steps_per_epoch - 1
         loss = losses[-1]["loss"]
         if last:
-            renewed = work.end_epoch(curve=(epoch + 1) % held_out_every == 0)
+            renewed = work.end_epoch(curve=curve and (epoch + 1) % held_out_every == 0)
             journal.write(step + 1, {"epoch": epoch + 1, **_means(losses), **renewed})
             losses = []
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:

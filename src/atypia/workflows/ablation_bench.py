@@ -223,6 +223,7 @@ class Bench:
             fabric=fabric,
             on_progress=lambda at: None,
             weights=file,
+            curve=False,
         )
         if not np.isfinite(member.logit).all():
             raise AtypiaError(
