@@ -1,4 +1,4 @@
-"""What the benchmarks of operating points share: the scores of an ablation, and how they judge."""
+"""What the benchmarks of operating points share: the scores they judge, and how they judge them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from atypia.data.domains import short_domain_names
 from atypia.data.readers.opening import open_figures
+from atypia.data.splits import domain_folds
+from atypia.data.table import FigureTable
 from atypia.data.votes import votes_of
 from atypia.evaluation.intervals import cluster_weights, percentile_interval
 from atypia.training.figures import training_figures
-from atypia.training.recipe import Recipe
+from atypia.training.recipe import Recipe, read_recipe
 from atypia.workflows.ablation_bench import Bench
 from atypia.workflows.ablation_runs import RunLine, read_runs
 
@@ -36,6 +39,8 @@ class Cohort:
         case: (N,), the case of each figure.
         domain: int64 (N,), which is also the run that left the figure's domain out.
         held_out: int64 (N,), the run that held the figure's case out but knew its domain.
+        crossed: whether a run that left a domain out also held out the cases that `held_out`
+            gives it, as in an ablation; else others held them out.
         votes: float64 (N, E), of the experts, NaN where there is none.
         names: of the domains, short.
         arm: (S,), of each set.
@@ -47,6 +52,7 @@ class Cohort:
     case: npt.NDArray[np.object_]
     domain: Ints
     held_out: Ints
+    crossed: bool
     votes: Floats
     names: tuple[str, ...]
     arm: npt.NDArray[np.object_]
@@ -83,12 +89,13 @@ class Cohort:
 
 
 def read_cohort(usage: str) -> Cohort:
-    """Read what the command line names: FIGURES RUNS [ARM...]."""
+    """Read what the command line names: FIGURES RUNS.jsonl [ARM...], or FIGURES RUN..."""
     if len(sys.argv) < 3:
         raise SystemExit(usage)
     table = open_figures(Path(sys.argv[1]))
+    if Path(sys.argv[2]).is_dir():
+        return _of_trainings(table, [Path(name) for name in sys.argv[2:]])
     bench = Bench.of(table, Path(sys.argv[2]).parent, "cpu", None)
-    figures = training_figures(table, Recipe().soft_labels)
     arms = sys.argv[3:] or list(ARMS)
     runs: dict[tuple[str, int], dict[int, RunLine]] = {}
     for line in read_runs(Path(sys.argv[2])):
@@ -102,17 +109,50 @@ def read_cohort(usage: str) -> Cohort:
         for fold, line in lines.items():
             left[place, bench.left_out == fold] = line.left_out_logit
             held[place, bench.held_out == fold] = line.held_out_logit
-    short = short_domain_names(bench.domains)
     told = ", ".join(f"{arm} seed {seed}" for arm, seed in whole)
     print(f"{len(table)} figures, {len(bench.domains)} domains; scores of {told}\n", flush=True)
+    arm = [arm for arm, _ in whole]
+    return _cohort(table, bench.left_out, bench.domains, bench.held_out, True, arm, left, held)
+
+
+def _of_trainings(table: FigureTable, runs: Sequence[Path]) -> Cohort:
+    """Read trainings with `folds.left_out_domains`, on the same folds; an arm is a recipe."""
+    domain, names = domain_folds(table.frame)
+    held, left = (
+        [pd.read_csv(run / name).set_index("figure_id") for run in runs]
+        for name in ("out_of_fold.csv", "left_out.csv")
+    )
+    ids = table.frame["figure_id"]
+    folds = held[0].loc[ids, "fold"].to_numpy()
+    if any((one.loc[ids, "fold"].to_numpy() != folds).any() for one in held):
+        raise SystemExit("the trainings divide the figures into different folds")
+    arm = [read_recipe(run / "recipe.toml").name for run in runs]
+    print(f"{len(table)} figures, {len(names)} domains; scores of {', '.join(map(str, runs))}\n")
+    scores = (np.stack([one.loc[ids, "logit"].to_numpy() for one in some]) for some in (left, held))
+    return _cohort(table, domain, names, folds, False, arm, *scores)
+
+
+def _cohort(
+    table: FigureTable,
+    domain: Ints,
+    names: Sequence[str],
+    held_out: Ints,
+    crossed: bool,
+    arm: Sequence[str],
+    left: Floats,
+    held: Floats,
+) -> Cohort:
+    figures = training_figures(table, Recipe().soft_labels)
+    short = short_domain_names(names)
     return Cohort(
         truth=figures.truth,
         case=figures.case,
-        domain=bench.left_out,
-        held_out=bench.held_out,
+        domain=domain,
+        held_out=held_out,
+        crossed=crossed,
         votes=votes_of(table.frame),
-        names=tuple(short[name] for name in bench.domains),
-        arm=np.array([arm for arm, _ in whole], dtype=object),
+        names=tuple(short[name] for name in names),
+        arm=np.array(arm, dtype=object),
         left=left,
         held=held,
     )

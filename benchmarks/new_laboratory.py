@@ -1,8 +1,10 @@
 """What helps with the scores of a laboratory that training has not seen, without its labels.
 
 python benchmarks/new_laboratory.py FIGURES RUNS.jsonl [ARM...]
+python benchmarks/new_laboratory.py FIGURES TRAINING...
 
-The runs are those of `atypia ablate`. Temperature, bias and operating point for a domain come from
+The runs are those of `atypia ablate`; a training is the folder of one with
+`folds.left_out_domains=true`. Temperature, bias and operating point for a domain come from
 the scores of the other domains only, each scored by the run that left it out.
 
 - Batches: a correction is fitted on scores of the domain (all of its figures; 50 at random; whole

@@ -1,8 +1,10 @@
 """Which rule finds the operating point for a laboratory that training has not seen.
 
 python benchmarks/operating_point.py FIGURES RUNS.jsonl [ARM...]
+python benchmarks/operating_point.py FIGURES TRAINING...
 
-The runs are those of `atypia ablate`. The operating point for a domain comes from the scores of the
+The runs are those of `atypia ablate`; a training is the folder of one with
+`folds.left_out_domains=true`. The operating point for a domain comes from the scores of the
 other domains only, each scored by the run that left it out; it is judged on the domain's figures.
 """
 
@@ -78,12 +80,13 @@ def calls_by(cohort: Cohort, rule: Rule) -> Floats:
 
 
 def calls_by_known_domains(cohort: Cohort) -> Floats:
-    """Return the calls by today's rule on what each run held out of the domains that it knew."""
+    """Return the calls by today's rule on held-out figures of the domains that a run knew."""
     calls = np.zeros_like(cohort.left)
     for place, logits in enumerate(cohort.left):
         for domain in range(len(cohort.names)):
             here = cohort.domain == domain
-            cut = resampled_cases(cohort, cohort.held[place], cohort.held_out == domain)
+            known = cohort.held_out == domain if cohort.crossed else ~here
+            cut = resampled_cases(cohort, cohort.held[place], known)
             calls[place, here] = logits[here] > cut
     return calls
 
