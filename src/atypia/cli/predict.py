@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atypia.cli.classifying import (
+    AreaClass,
+    BatchSize,
+    Bundle,
+    ClassNames,
+    Device,
+    Members,
+    ObjectType,
+    Origin,
+    Precision,
+    Prevalence,
+    Runtime,
+    Weights,
+)
 from atypia.cli.counts import counts_in_words
 from atypia.errors import AtypiaError
 
@@ -40,58 +54,24 @@ def predict(
             help="Points on the slide: QuPath GeoJSON, MIDOG JSON, or a table with x and y.",
         ),
     ] = None,
-    names: Annotated[
-        list[str] | None,
-        typer.Option("--class", help="Classify points of this class only. May be repeated."),
-    ] = None,
-    object_type: Annotated[
-        Literal["annotation", "detection"] | None,
-        typer.Option(
-            "--object-type",
-            help="Of the objects for QuPath; without it QuPath's own stay what they are, and new "
-            "ones are annotations, which can be edited.",
-        ),
-    ] = None,
-    origin: Annotated[
-        Literal["bounds", "slide"],
-        typer.Option(
-            "--origin",
-            help="Where points count from: the bounds of the scanned tissue, as QuPath does, or "
-            "the corner of the slide.",
-        ),
-    ] = "bounds",
+    names: ClassNames = None,
+    object_type: ObjectType = None,
+    origin: Origin = "bounds",
     area_mm2: Annotated[
         float | None,
         typer.Option(
             "--area-mm2", help="Of the tissue that figures were looked for in, for their density."
         ),
     ] = None,
-    area_class: Annotated[
-        str | None,
-        typer.Option(
-            "--area-class",
-            help="Class of the QuPath annotations that outline this tissue, in place of its area.",
-        ),
-    ] = None,
+    area_class: AreaClass = None,
     pictures: Annotated[
         bool,
         typer.Option(
             help="With --points: draw a contact sheet of the figures, and an overview of the slide."
         ),
     ] = True,
-    bundle: Annotated[
-        Path | None,
-        typer.Option("--bundle", metavar="DIR", help="The bundle, as `atypia train` writes it."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights",
-            metavar="FILE_OR_DIR",
-            help="The backbone's weights, as `atypia models fetch` gets them; without it, from the "
-            "Hugging Face cache.",
-        ),
-    ] = None,
+    bundle: Bundle = None,
+    weights: Weights = None,
     mpp: Annotated[
         float | None,
         typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what a table says."),
@@ -100,44 +80,15 @@ def predict(
         str | None,
         typer.Option("--layout", help="Layout of a folder, where it is not to be found out."),
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")
-    ] = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option("--precision", help="auto: bf16 where torch is fast at it; else fp32."),
-    ] = "auto",
-    runtime: Annotated[
-        Literal["auto", "torch", "onnx", "openvino"],
-        typer.Option(
-            "--runtime",
-            help="What computes the network. auto: the fastest that is installed, where the bundle "
-            "was exported (`atypia bundle export`), and torch on a GPU.",
-        ),
-    ] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    runtime: Runtime = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; without it, all cores.")
     ] = None,
-    members: Annotated[
-        int | None,
-        typer.Option(
-            "--members", min=1, help="Use the first so many networks of an ensemble: faster."
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size", min=1, help="Figures at once; without it, 24 on a CPU, 256 on a GPU."
-        ),
-    ] = None,
-    prevalence: Annotated[
-        float | None,
-        typer.Option(
-            "--prevalence",
-            help="Share of atypical figures where you work, above 0 and below 1: P(atypical) is "
-            "moved to it. Calls and referrals do not depend on it and stay the same.",
-        ),
-    ] = None,
+    members: Members = None,
+    batch_size: BatchSize = None,
+    prevalence: Prevalence = None,
 ) -> None:
     """Classify figures: P(atypical), the call, and whether a person should look.
 

@@ -7,6 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from atypia.cli.classifying import (
+    AreaClass,
+    BatchSize,
+    Bundle,
+    ClassNames,
+    Device,
+    Members,
+    ObjectType,
+    Origin,
+    Precision,
+    Prevalence,
+    Runtime,
+    Weights,
+)
 from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
@@ -37,25 +51,10 @@ def slides(
             "midog.json. May be repeated; without it, geojson and csv.",
         ),
     ] = None,
-    names: Annotated[
-        list[str] | None,
-        typer.Option("--class", help="Classify points of this class only. May be repeated."),
-    ] = None,
-    object_type: Annotated[
-        Literal["annotation", "detection"] | None,
-        typer.Option("--object-type", help="Of the objects for QuPath, as for predict."),
-    ] = None,
-    origin: Annotated[
-        Literal["bounds", "slide"],
-        typer.Option("--origin", help="Where points count from, as for predict."),
-    ] = "bounds",
-    area_class: Annotated[
-        str | None,
-        typer.Option(
-            "--area-class",
-            help="Class of the QuPath annotations that outline where figures were looked for.",
-        ),
-    ] = None,
+    names: ClassNames = None,
+    object_type: ObjectType = None,
+    origin: Origin = "bounds",
+    area_class: AreaClass = None,
     pictures: Annotated[
         bool,
         typer.Option(help="Draw a contact sheet of the figures, and an overview, of each slide."),
@@ -75,41 +74,20 @@ def slides(
             help="Of a running cluster, e.g. auto; without it, one on this machine's cores.",
         ),
     ] = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option("--bundle", metavar="DIR", help="The bundle, as `atypia train` writes it."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="FILE_OR_DIR", help="The backbone's, as for predict."),
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")
-    ] = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option("--precision", help="auto: bf16 where the device is fast at it."),
-    ] = "auto",
+    bundle: Bundle = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    runtime: Runtime = "auto",
     threads: Annotated[
         int | None,
         typer.Option(
             "--threads", min=1, help="CPU threads a slide; without it, all cores (ray: one)."
         ),
     ] = None,
-    members: Annotated[
-        int | None,
-        typer.Option("--members", min=1, help="Use the first so many networks of an ensemble."),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Figures at once.")
-    ] = None,
-    prevalence: Annotated[
-        float | None,
-        typer.Option(
-            "--prevalence",
-            help="Share of atypical figures where you work, as for predict.",
-        ),
-    ] = None,
+    members: Members = None,
+    batch_size: BatchSize = None,
+    prevalence: Prevalence = None,
 ) -> None:
     """Classify the points of many slides.
 
@@ -145,6 +123,7 @@ def slides(
                 precision=precision,
                 batch_size=batch_size,
                 prevalence=prevalence,
+                runtime=runtime,
             ),
             choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
             formats=formats or ("geojson", "csv"),
