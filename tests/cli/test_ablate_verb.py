@@ -124,14 +124,19 @@ def test_show_before_any_run_says_that_there_is_no_table(
 
 def _started(*arguments: str | Path) -> subprocess.Popen[str]:
     """Start the command as a shell does, at the head of a group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "atypia", "ablate", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    # Tests that were started in the background would hand down their deafness to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "atypia", "ablate", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _wait(true, seconds: float = 120) -> None:

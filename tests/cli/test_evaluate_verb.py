@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -61,7 +62,8 @@ def test_without_predictions_the_bundle_classifies_the_figures_first(
     small_bundle: Path, crop_folder: Path, tmp_path: Path
 ) -> None:
     rows = [f"{number},{number}.png,s{number % 4},0.25,{number % 2}" for number in range(1, 13)]
-    table = crop_folder / "judged.csv"
+    shutil.copytree(crop_folder, tmp_path / "crops")
+    table = tmp_path / "crops" / "judged.csv"
     table.write_text("figure_id,image,slide,mpp,label\n" + "\n".join([*rows, "x,x.png,s1,0.25,1"]))
     out = tmp_path / "judged" / "report.html"
     command = ["--table", table, "--bundle", small_bundle, "--out", out]
