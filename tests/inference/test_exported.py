@@ -54,7 +54,7 @@ def with_phases(folder: Path, kind: str) -> Path:
         pooling=spec.pooling,
         crop_um=8.0,
         input_px=32,
-        views=4 if kind == "lora" else 1,
+        views=2 if kind == "lora" else 1,
         training_mpp=(0.2, 0.3),
         mean=spec.mean,
         std=spec.std,
