@@ -89,7 +89,7 @@ class Cohort:
 
 
 def read_cohort(usage: str) -> Cohort:
-    """Read what the command line names: FIGURES RUNS.jsonl [ARM...], or FIGURES RUN..."""
+    """Read what the command line names: FIGURES RUNS.jsonl [ARM...], or FIGURES TRAINING..."""
     if len(sys.argv) < 3:
         raise SystemExit(usage)
     table = open_figures(Path(sys.argv[1]))

@@ -66,12 +66,16 @@ def test_without_predictions_the_bundle_classifies_the_figures_first(
     table = tmp_path / "crops" / "judged.csv"
     table.write_text("figure_id,image,slide,mpp,label\n" + "\n".join([*rows, "x,x.png,s1,0.25,1"]))
     out = tmp_path / "judged" / "report.html"
+    out.parent.mkdir()
+    others = out.with_name("predictions.csv")
+    others.write_text("what `atypia predict` wrote")
     command = ["--table", table, "--bundle", small_bundle, "--out", out]
     result = CliRunner().invoke(app, [str(word) for word in command])
     assert result.exit_code == 1, result.output  # x.png is not there, and is named
     assert "x.png" in result.output
-    predictions = pd.read_csv(out.with_name("predictions.csv"))
+    predictions = pd.read_csv(out.with_name("report.predictions.csv"))
     assert list(predictions["figure_id"]) == list(range(1, 13))
+    assert others.read_text() == "what `atypia predict` wrote"
     metrics = json.loads(out.with_name("metrics.json").read_text(encoding="utf-8"))
     assert metrics["overall"]["figures"] == 12
 

@@ -58,6 +58,7 @@ def test_set_changes_one_value() -> None:
         ("mixup.alpha=-1", "mixup.alpha is -1"),
         ("adapter.kind=lorra", "'full', 'lora' or 'linear'"),
         ("augment.shift_um=9", "augment.shift_um 9"),
+        ("backbone.views=3", "backbone.views is 3; input should be 1, 2, 4 or 8"),
         ("schedule.learning_rate=nan", "schedule.learning_rate is nan"),
         ("name.first=x", "'name' is a value"),
         ("epochs", "section.key=value"),
@@ -68,6 +69,20 @@ def test_a_wrong_change_is_refused_with_what_would_be_right(change: str, said: s
         read_recipe("lite", [change])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["adapter.kind=linear", "backbone.views=4"], "embedded once, as it lies"),
+        (["folds.scheme=domains", "folds.left_out_domains=true"], "left out already"),
+    ],
+)
+def test_what_cannot_work_together_is_refused(changes: list[str], said: str) -> None:
+    for change in changes:
+        read_recipe("lite", [change])
+    with pytest.raises(RecipeError, match=said):
+        read_recipe("lite", changes)
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -76,7 +76,7 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 - Backbone: {spec.key} ({spec.citation}), adapter: {manifest.adapter.kind}; \
 {members} {"member" if members == 1 else "members, an ensemble"}
 - Sees {manifest.crop_um:g} um of tissue around the figure, in {manifest.input_px} px; \
-{"as it lies" if manifest.views == 1 else f"in {manifest.views} views, turned by quarters"}
+{"as it lies" if manifest.views == 1 else f"{manifest.views} of its symmetries, averaged"}
 - Trained at {f"{low:g}" if low == high else f"{low:g} to {high:g}"} um/px
 - P(atypical) = sigmoid(mean logit of the members / {calibration.temperature:.4g} \
 {calibration.bias:+.4g}), fitted on {calibration.fitted_on}

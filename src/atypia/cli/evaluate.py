@@ -75,7 +75,7 @@ def evaluate(
                 f"--protocol {protocol}: judges answers; give the file or folder of them, as "
                 "`atypia challenge` writes it"
             )
-        written.append(out.with_name(judging.PREDICTIONS_NAME))
+        written.append(judging.predictions_path(out))
         with progress_bars() as on_progress:
             judgement, record = judging.evaluate_bundle(
                 table, out, bundle=bundle, layout=layout, on_progress=on_progress

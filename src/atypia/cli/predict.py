@@ -7,20 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atypia.cli.classifying import (
-    AreaClass,
-    BatchSize,
-    Bundle,
-    ClassNames,
-    Device,
-    Members,
-    ObjectType,
-    Origin,
-    Precision,
-    Prevalence,
-    Runtime,
-    Weights,
-)
+from atypia.cli import classifying
 from atypia.cli.counts import counts_in_words
 from atypia.errors import AtypiaError
 
@@ -54,24 +41,24 @@ def predict(
             help="Points on the slide: QuPath GeoJSON, MIDOG JSON, or a table with x and y.",
         ),
     ] = None,
-    names: ClassNames = None,
-    object_type: ObjectType = None,
-    origin: Origin = "bounds",
+    names: classifying.ClassNames = None,
+    object_type: classifying.ObjectType = None,
+    origin: classifying.Origin = "bounds",
     area_mm2: Annotated[
         float | None,
         typer.Option(
             "--area-mm2", help="Of the tissue that figures were looked for in, for their density."
         ),
     ] = None,
-    area_class: AreaClass = None,
+    area_class: classifying.AreaClass = None,
     pictures: Annotated[
         bool,
         typer.Option(
             help="With --points: draw a contact sheet of the figures, and an overview of the slide."
         ),
     ] = True,
-    bundle: Bundle = None,
-    weights: Weights = None,
+    bundle: classifying.Bundle = None,
+    weights: classifying.Weights = None,
     mpp: Annotated[
         float | None,
         typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what a table says."),
@@ -80,15 +67,15 @@ def predict(
         str | None,
         typer.Option("--layout", help="Layout of a folder, where it is not to be found out."),
     ] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    runtime: Runtime = "auto",
+    device: classifying.Device = "auto",
+    precision: classifying.Precision = "auto",
+    runtime: classifying.Runtime = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; without it, all cores.")
     ] = None,
-    members: Members = None,
-    batch_size: BatchSize = None,
-    prevalence: Prevalence = None,
+    members: classifying.Members = None,
+    batch_size: classifying.BatchSize = None,
+    prevalence: classifying.Prevalence = None,
 ) -> None:
     """Classify figures: P(atypical), the call, and whether a person should look.
 

@@ -7,20 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from atypia.cli.classifying import (
-    AreaClass,
-    BatchSize,
-    Bundle,
-    ClassNames,
-    Device,
-    Members,
-    ObjectType,
-    Origin,
-    Precision,
-    Prevalence,
-    Runtime,
-    Weights,
-)
+from atypia.cli import classifying
 from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
@@ -51,10 +38,10 @@ def slides(
             "midog.json. May be repeated; without it, geojson and csv.",
         ),
     ] = None,
-    names: ClassNames = None,
-    object_type: ObjectType = None,
-    origin: Origin = "bounds",
-    area_class: AreaClass = None,
+    names: classifying.ClassNames = None,
+    object_type: classifying.ObjectType = None,
+    origin: classifying.Origin = "bounds",
+    area_class: classifying.AreaClass = None,
     pictures: Annotated[
         bool,
         typer.Option(help="Draw a contact sheet of the figures, and an overview, of each slide."),
@@ -74,20 +61,20 @@ def slides(
             help="Of a running cluster, e.g. auto; without it, one on this machine's cores.",
         ),
     ] = None,
-    bundle: Bundle = None,
-    weights: Weights = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    runtime: Runtime = "auto",
+    bundle: classifying.Bundle = None,
+    weights: classifying.Weights = None,
+    device: classifying.Device = "auto",
+    precision: classifying.Precision = "auto",
+    runtime: classifying.Runtime = "auto",
     threads: Annotated[
         int | None,
         typer.Option(
             "--threads", min=1, help="CPU threads a slide; without it, all cores (ray: one)."
         ),
     ] = None,
-    members: Members = None,
-    batch_size: BatchSize = None,
-    prevalence: Prevalence = None,
+    members: classifying.Members = None,
+    batch_size: classifying.BatchSize = None,
+    prevalence: classifying.Prevalence = None,
 ) -> None:
     """Classify the points of many slides.
 

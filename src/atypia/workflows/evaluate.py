@@ -22,7 +22,6 @@ from atypia.workflows.classify import OnProgress, Say, to_stderr
 from atypia.workflows.predict import predict
 
 METRICS_NAME = "metrics.json"
-PREDICTIONS_NAME = "predictions.csv"
 
 
 def evaluate(
@@ -73,7 +72,7 @@ def evaluate_bundle(
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
 ) -> tuple[Judgement, RunRecord]:
-    """Classify figures and judge that; `predictions.csv` and its record lie beside the report.
+    """Classify figures and judge that; predictions and their record lie beside the report.
 
     Args:
         source: the figures with labels or votes: a figure table or a folder in a known layout.
@@ -91,11 +90,19 @@ def evaluate_bundle(
     """
     out = Path(out)
     _require_html(out)
-    predictions = out.with_name(PREDICTIONS_NAME)
+    predictions = predictions_path(out)
     record = predict(
         [source], predictions, bundle=bundle, layout=layout, say=say, on_progress=on_progress
     )
     return evaluate(predictions, source, out, layout=layout), record
+
+
+def predictions_path(report: Path) -> Path:
+    """Return where the predictions of a bundle that is judged lie: `report.predictions.csv`.
+
+    Its name is the report's: what `atypia predict` wrote beside it stays.
+    """
+    return report.with_suffix(".predictions.csv")
 
 
 def evaluate_challenge(
