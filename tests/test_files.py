@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atypia.errors import AtypiaError
-from atypia.files import inside, write_text, written_whole
+from atypia.files import inside, shipped_folder, write_text, written_whole
 
 
 def test_a_failure_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
@@ -55,3 +55,9 @@ def test_a_path_that_leaves_its_folder_is_refused(path: str, tmp_path: Path) -> 
 
 def test_a_path_inside_is_given_back(tmp_path: Path) -> None:
     assert inside(tmp_path, "a/../b.png") == tmp_path / "a/../b.png"
+
+
+def test_what_comes_with_atypia_is_found_and_nothing_else() -> None:
+    recipes = shipped_folder("recipes")
+    assert recipes is not None and (recipes / "lite.toml").is_file()
+    assert shipped_folder("no such folder") is None

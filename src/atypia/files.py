@@ -51,6 +51,16 @@ def remove_partials(*paths: Path) -> None:
                 left.unlink(missing_ok=True)
 
 
+def shipped_folder(name: str) -> Path | None:
+    """Return a folder of data that comes with atypia, none where it is not here.
+
+    It lies in the installed package; in a checkout, beside `src`.
+    """
+    package = Path(__file__).resolve().parent
+    held = (parent / name for parent in (package, package.parents[1]))
+    return next((folder for folder in held if folder.is_dir()), None)
+
+
 def _partial_prefix(path: Path) -> str:
     return f".{path.name}.partial-"
 

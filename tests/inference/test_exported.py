@@ -25,10 +25,11 @@ from atypia.inference import export
 from atypia.inference.export import LARGEST_DIFFERENCE, export_onnx
 from atypia.inference.exported import EXPORTED, exported_path, read_exported
 from atypia.inference.predictor import Predictor
-from atypia.inference.runtime import Network, cpu_has_bf16
+from atypia.inference.runtime import Network
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
+from atypia.models.cpu import cpu_has_bf16
 
 
 def crops(count: int) -> np.ndarray:

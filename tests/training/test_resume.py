@@ -20,6 +20,9 @@ from atypia.training.recipe import read_recipe
 from atypia.workflows.train import train
 
 CHANGES = [
+    "adapter.kind=full",
+    "mixup.alpha=0.2",
+    "ema.decay=0.995",
     "folds.count=2",
     "schedule.epochs=3",
     "schedule.batch_size=8",

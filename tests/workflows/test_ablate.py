@@ -24,6 +24,9 @@ from atypia.workflows import ablation_bench
 from atypia.workflows.ablate import Ablation, ablate, show_ablation
 
 QUICK = (
+    "adapter.kind=full",
+    "mixup.alpha=0.2",
+    "ema.decay=0.995",
     "backbone.input_px=32",
     "backbone.pretrained=false",
     "schedule.epochs=2",

@@ -169,5 +169,3 @@ def test_mistakes_are_met_before_any_work(
         predict([crop_folder], tmp_path / "p.xls", bundle=small_bundle)
     with pytest.raises(AtypiaError, match="there is no such file or folder"):
         predict([tmp_path / "nothing"], tmp_path / "p.csv", bundle=small_bundle)
-    with pytest.raises(AtypiaError, match=r"no bundle is named.*give --bundle DIR"):
-        predict([crop_folder], tmp_path / "p.csv")

@@ -15,6 +15,9 @@ from atypia.training.recipe import read_recipe
 from atypia.workflows.train import TrainingRun, train
 
 QUICK = [
+    "adapter.kind=full",
+    "mixup.alpha=0.2",
+    "ema.decay=0.995",
     "folds.count=2",
     "schedule.epochs=2",
     "schedule.batch_size=16",

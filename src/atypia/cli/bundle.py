@@ -10,12 +10,17 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Look at a bundle, export it: show, verify, export.")
 
 Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Folder of the bundle.", show_default=False)
+    Path | None,
+    typer.Argument(
+        metavar="[DIR]",
+        help="Folder of the bundle; without it, the one that comes with atypia.",
+        show_default=False,
+    ),
 ]
 
 
 @app.command()
-def show(folder: Folder) -> None:
+def show(folder: Folder = None) -> None:
     """Print what a bundle is, its operating point and its model card.
 
     Example: atypia bundle show runs/lite/bundle
@@ -25,9 +30,11 @@ def show(folder: Folder) -> None:
     from rich.table import Table
 
     from atypia.bundle.calibration import read_calibration
+    from atypia.bundle.default import default_bundle
     from atypia.bundle.manifest import CARD_NAME, read_manifest
     from atypia.bundle.verify import bundle_hash, require_intact
 
+    folder = folder or default_bundle()
     require_intact(folder)
     manifest, calibration = read_manifest(folder), read_calibration(folder)
     shown = Table(show_header=False, box=None)
@@ -61,14 +68,16 @@ def show(folder: Folder) -> None:
 
 
 @app.command()
-def verify(folder: Folder) -> None:
+def verify(folder: Folder = None) -> None:
     """Compare every file of a bundle with its hash; exits with 1 if one differs.
 
     Example: atypia bundle verify runs/lite/bundle
     """
+    from atypia.bundle.default import default_bundle
     from atypia.bundle.manifest import read_manifest
     from atypia.bundle.verify import bundle_faults, bundle_hash
 
+    folder = folder or default_bundle()
     faults = bundle_faults(folder)
     for fault in faults:
         typer.echo(fault, err=True)
@@ -80,7 +89,7 @@ def verify(folder: Folder) -> None:
 
 @app.command()
 def export(
-    folder: Folder,
+    folder: Folder = None,
     to: Annotated[Literal["onnx"], typer.Option("--to", help="Format of the file.")] = "onnx",
     out: Annotated[
         Path | None,
@@ -109,6 +118,7 @@ def export(
 
     if find_spec("onnx") is None:
         raise AtypiaError(f"export to {to}: onnx is not installed; pip install 'atypia[onnx]'")
+    from atypia.bundle.default import default_bundle
     from atypia.inference.export import export_onnx
 
-    typer.echo(f"wrote {export_onnx(folder, out, weights)}")
+    typer.echo(f"wrote {export_onnx(folder or default_bundle(), out, weights)}")

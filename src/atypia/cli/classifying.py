@@ -12,7 +12,7 @@ Bundle = Annotated[
     typer.Option(
         "--bundle",
         metavar="DIR",
-        help="The bundle, as `atypia train` writes it.",
+        help="The bundle, as `atypia train` writes it; without it, the one that comes with atypia.",
         show_default=False,
     ),
 ]

@@ -124,7 +124,7 @@ def _find_gpu() -> Finding:
 def _find_arithmetic() -> Finding:
     import torch
 
-    from atypia.inference.runtime import cpu_has_bf16
+    from atypia.models.cpu import cpu_has_bf16
 
     capability = torch.backends.cpu.get_cpu_capability()
     if cpu_has_bf16():

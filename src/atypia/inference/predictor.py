@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from atypia.bundle.default import default_bundle
 from atypia.data.images import read_image
 from atypia.errors import AtypiaError, ImageError
 from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
@@ -79,7 +80,7 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        folder: Path | str,
+        folder: Path | str | None = None,
         *,
         device: Device = "auto",
         precision: Literal["auto"] | Precision = "auto",
@@ -93,7 +94,7 @@ class Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
 
         Args:
-            folder: of the bundle.
+            folder: of the bundle; none takes the one that comes with atypia.
             device: `auto` takes a GPU where torch can use one.
             precision: `auto` takes, with torch, bf16 where the device computes it faster than
                 fp32; the other runtimes compute bf16 only where it is asked for.
@@ -118,7 +119,7 @@ class Predictor:
                 the share of atypical figures in its training.
         """
         opened = open_bundle(
-            Path(folder),
+            default_bundle() if folder is None else Path(folder),
             runtime=runtime,
             device=device,
             precision=precision,

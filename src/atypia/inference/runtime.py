@@ -21,6 +21,7 @@ from atypia.errors import AtypiaError
 from atypia.inference.answers import Answers, Device, FloatArray, Precision
 from atypia.models.adapters import merge
 from atypia.models.classifier import Classifier, Output
+from atypia.models.cpu import cpu_has_bf16
 
 # Folding rounds differently; a wrong fold differs by whole units.
 _LARGEST_SHARE = 1e-3
@@ -146,13 +147,6 @@ def fast_precision(device: torch.device) -> Precision:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if cpu_has_bf16() else "fp32"
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 itself (AVX512-BF16 or AMX)."""
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    checks = (getattr(torch.cpu, name, None) for name in names)
-    return any(bool(check()) for check in checks if check is not None)
 
 
 def _prepared(backbone: nn.Module, input_px: int, precision: Precision) -> nn.Module:

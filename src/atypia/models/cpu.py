@@ -13,6 +13,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # mallopt(3)
 _SMALL_MAP = 2  # px a side
 
 
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 itself (AVX512-BF16 or AMX)."""
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    checks = (getattr(torch.cpu, name, None) for name in names)
+    return any(bool(check()) for check in checks if check is not None)
+
+
 def keep_freed_memory() -> None:
     """Let the process keep memory that it frees, for the rest of its life, where glibc is used.
 

@@ -27,6 +27,7 @@ from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
 from atypia.training.batches import Embeddings, plain_crops, read_windows
+from atypia.training.devices import Precision, precision_of
 from atypia.training.recipe import Recipe
 from atypia.training.scoring import SCORE_BATCH
 
@@ -76,7 +77,7 @@ def read_shown(
         f"{sha256(path)} {mpp!r}"
         for path, mpp in zip(table.image_paths(), table.frame["mpp"].tolist(), strict=True)
     ]
-    kept = embeddings_in / _settings_hash(recipe, weights_sha256)
+    kept = embeddings_in / _settings_hash(recipe, weights_sha256, precision_of(fabric))
     found = _read(kept)
     missing = np.array([row for row, key in enumerate(keys) if key not in found], dtype=np.int64)
     if len(missing):
@@ -88,7 +89,7 @@ def read_shown(
             input_px=recipe.backbone.input_px,
             weights=weights,
         )
-        if recipe.schedule.precision == "bf16-mixed":
+        if precision_of(fabric) == "bf16-mixed":
             hold_in_bfloat16(classifier.backbone)
         classifier = classifier.to(fabric.device).to(memory_format=torch.channels_last).eval()
         fresh: Table = {}
@@ -108,11 +109,11 @@ def read_shown(
     return Embeddings(np.stack([found[key] for key in keys]))
 
 
-def _settings_hash(recipe: Recipe, weights_sha256: str) -> str:
+def _settings_hash(recipe: Recipe, weights_sha256: str, precision: Precision) -> str:
     spec = backbone_spec(recipe.backbone.key)
     settings = [
         *(spec.key, weights_sha256, spec.pooling, spec.mean, spec.std),
-        *(recipe.backbone.crop_um, recipe.backbone.input_px, recipe.schedule.precision),
+        *(recipe.backbone.crop_um, recipe.backbone.input_px, precision),
         "pretrained" if recipe.backbone.pretrained else recipe.seed,
     ]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]

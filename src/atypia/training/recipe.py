@@ -7,6 +7,7 @@ its defaults. `--set section.key=value` changes one value.
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from atypia.errors import RecipeError
+from atypia.files import shipped_folder
 from atypia.models.adapter_config import AdapterConfig
 
 # Half a batch is shown twice; with fewer figures it seldom holds a pair of one class.
@@ -145,7 +147,9 @@ class ScheduleSection(Section):
     weight_decay: float = Field(0.02, ge=0, le=1, description="of AdamW, on matrices only")
     warmup: Share = Field(0.1, description="share of the steps that the rate rises")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    precision: Literal["32-true", "bf16-mixed"] = Field("bf16-mixed", description="of the network")
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "bf16-mixed", description="of the network; a CPU without bf16 takes 32-true"
+    )
     gradient_checkpointing: bool = Field(
         False, description="compute activations again for the gradient: less memory, more time"
     )
@@ -172,6 +176,13 @@ class FoldsSection(Section):
         return self
 
 
+class CardSection(Section):
+    """What the bundle's card says of the figures; it decides nothing of the training."""
+
+    data: str = Field("", description="where the figures are from, and who labelled them")
+    licence: str = Field("", description="of the figures, and of what was trained on them")
+
+
 class Recipe(Section):
     """A training, whole."""
 
@@ -192,6 +203,7 @@ class Recipe(Section):
     ema: EmaSection = EmaSection()
     schedule: ScheduleSection = ScheduleSection()
     folds: FoldsSection = FoldsSection()
+    card: CardSection = CardSection()
 
     @model_validator(mode="after")
     def _crop_fits_shift(self) -> Recipe:
@@ -264,16 +276,18 @@ def recipe_files(kind: str = ".") -> dict[str, Path]:
     Args:
         kind: a folder inside that of the recipes, such as "ablation" for plans.
     """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "recipes", package.parents[1] / "recipes"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted((folder / kind).glob("*.toml"))}
-    return {}
+    folder = shipped_folder("recipes")
+    if folder is None:
+        return {}
+    return {path.stem: path for path in sorted((folder / kind).glob("*.toml"))}
 
 
-def flat_values(recipe: Recipe) -> dict[str, Any]:
-    """Return every value of a recipe by `key` or `section.key`, plain as JSON gives it back."""
-    values = recipe.model_dump(mode="json")
+def deciding_values(recipe: Recipe) -> dict[str, Any]:
+    """Return all that decides a training, by `key` or `section.key`, plain as JSON gives it back.
+
+    What the card says is left out.
+    """
+    values = recipe.model_dump(mode="json", exclude={"card"})
     sections = {key: value for key, value in values.items() if isinstance(value, dict)}
     inner = {f"{key}.{name}": sections[key][name] for key in sections for name in sections[key]}
     return {key: value for key, value in values.items() if key not in sections} | inner
@@ -368,8 +382,7 @@ def _toml_value(name: str, value: object) -> str:
     if isinstance(value, bool):
         return f"{name} = {str(value).lower()}"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{name} = "{escaped}"'
+        return f"{name} = {json.dumps(value, ensure_ascii=False)}"
     return f"{name} = {value!r}"
 
 

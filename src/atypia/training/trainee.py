@@ -21,6 +21,7 @@ from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
 from atypia.training.adaptive_gamma import AdaptiveGamma
 from atypia.training.averaging import Averaging
 from atypia.training.batches import Embeddings, training_batch
+from atypia.training.devices import precision_of
 from atypia.training.figures import TrainingFigures, UnlabelledFigures
 from atypia.training.losses.domain import domain_loss, reversal_strength
 from atypia.training.losses.focal import class_weights, focal_loss
@@ -112,7 +113,7 @@ class Trainee:
         if fabric.device.type == "cpu":
             keep_freed_memory()
             depthwise_in_float32(network)
-        if recipe.schedule.precision == "bf16-mixed":
+        if precision_of(fabric) == "bf16-mixed":
             hold_in_bfloat16(network.classifier.backbone)
         if recipe.schedule.gradient_checkpointing:
             recompute_activations(network.classifier.backbone)

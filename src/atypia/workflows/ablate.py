@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,9 +228,17 @@ def _facts(
         "Runs": f"{done} of {of}; {hours:.2f} hours of training in the {len(used)} used here",
         "On": f"{', '.join(sorted({line.device for line in used}))}; "
         f"threads a run: {', '.join(map(str, threads))}; "
+        f"{_told_precisions(used)}; "
         f"torch {', '.join(sorted({line.torch for line in used}))}, "
         f"atypia {', '.join(sorted({line.atypia for line in used}))}",
     }
+
+
+def _told_precisions(lines: list[RunLine]) -> str:
+    counts = Counter(line.precision for line in lines)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return " and ".join(f"{count} runs in {name}" for name, count in sorted(counts.items()))
 
 
 def _write(

@@ -31,7 +31,7 @@ from atypia.models.backbones.registry import backbone_spec
 from atypia.training.ablation import Plan
 from atypia.training.augment import window_um
 from atypia.training.batches import Embeddings
-from atypia.training.devices import Device, open_fabric
+from atypia.training.devices import Device, open_fabric, precision_of
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import train_member
@@ -243,6 +243,7 @@ class Bench:
             seconds=round(member.seconds, 1),
             threads=torch.get_num_threads(),
             device=torch.cuda.get_device_name(fabric.device) if gpu else fabric.device.type,
+            precision=precision_of(fabric),
             torch=torch.__version__,
             atypia=atypia.__version__,
             weights_sha256=sha256,

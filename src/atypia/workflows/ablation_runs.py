@@ -10,13 +10,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atypia.errors import AtypiaError
 from atypia.files import written_whole
-from atypia.training.recipe import Recipe, flat_values
+from atypia.training.recipe import Recipe, deciding_values
 
 
 class RunLine(BaseModel):
@@ -32,6 +32,7 @@ class RunLine(BaseModel):
         seconds: of training, over all starts.
         threads: of the CPU.
         device: "cpu", or the name of the GPU.
+        precision: that it was computed in.
         torch: version.
         atypia: version.
         weights_sha256: of the backbone's published weights; "" where they are no file.
@@ -51,6 +52,7 @@ class RunLine(BaseModel):
     seconds: float
     threads: int
     device: str
+    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     torch: str
     atypia: str
     weights_sha256: str = ""
@@ -99,8 +101,8 @@ class Wanted:
 
 
 def flat_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return every value of a recipe but name and seed, by section.key, as JSON gives it back."""
-    return {key: of for key, of in flat_values(recipe).items() if key not in ("name", "seed")}
+    """Return what decides a training but name and seed, by section.key, as JSON gives it back."""
+    return {key: of for key, of in deciding_values(recipe).items() if key not in ("name", "seed")}
 
 
 def read_runs(path: Path) -> list[RunLine]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from atypia import __version__
-from atypia.errors import AtypiaError
+from atypia.bundle.default import default_bundle
 from atypia.evaluation.predictions import CALLS
 from atypia.inference.answers import Device, Precision, RuntimeKey
 from atypia.inference.predictor import Predictor
@@ -29,18 +29,6 @@ Say = Callable[[str], None]
 def to_stderr(line: str) -> None:
     """Print a line to standard error."""
     print(line, file=sys.stderr)
-
-
-def default_bundle() -> Path:
-    """Return the bundle used where none is named.
-
-    Raises:
-        AtypiaError: always, as long as no bundle comes with atypia.
-    """
-    raise AtypiaError(
-        "no bundle is named, and none comes with this version; "
-        "give --bundle DIR, the folder that `atypia train` wrote"
-    )
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from atypia.training.devices import Device, open_fabric
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, training_figures
 from atypia.training.loop import Member, Progress, train_member
-from atypia.training.recipe import Recipe, flat_values, read_recipe, to_toml
+from atypia.training.recipe import Recipe, deciding_values, read_recipe, to_toml
 from atypia.training.sampling import cell_shares, figure_weights
 from atypia.workflows.backbone_weights import backbone_weights
 from atypia.workflows.training_folds import Folds, divisions, require_trainable
@@ -239,7 +239,7 @@ def _keep_recipe(out: Path, recipe: Recipe) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / "recipe.toml"
     if path.is_file():
-        there, here = flat_values(read_recipe(path)), flat_values(recipe)
+        there, here = deciding_values(read_recipe(path)), deciding_values(recipe)
         changed = [key for key in here if here[key] != there[key]]
         if changed:
             first = changed[0]
@@ -282,7 +282,7 @@ def _identity(
     weights_sha256: str,
 ) -> str:
     """Hash what decides the weights: recipe, tables, folds, the backbone's own weights."""
-    text = to_toml(recipe) + table.frame.to_csv(index=False)
+    text = json.dumps(deciding_values(recipe)) + table.frame.to_csv(index=False)
     if adapt_to is not None:
         text += adapt_to.frame.to_csv(index=False)
     text += weights_sha256

@@ -132,9 +132,10 @@ def save_run_bundle(
         manifest,
         calibration,
         data=f"{len(table)} figures of {table.frame['case'].nunique()} cases from "
-        f"`{table.root.name}`, {int(truth.sum())} of them atypical.",
-        licence=f"Backbone: {spec.licence}. The figures' own licence holds for what was trained "
-        "on them; ask whoever trained this bundle.",
+        f"`{table.root.name}`, {int(truth.sum())} of them atypical. {recipe.card.data}",
+        licence=recipe.card.licence
+        or "The figures' own licence holds for what was trained on them; ask whoever trained this "
+        "bundle.",
         by_domain=found[0].judgement.domains.frame,
         left_out=found[1].judgement.domains.frame if len(found) > 1 else None,
     )

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 import atypia
 from atypia.data.table import FigureTable
 from atypia.evaluation.training_story import FoldProbe, TrainingStory
+from atypia.training.devices import precision_of
 from atypia.training.figures import TrainingFigures
 from atypia.training.loop import Member
 from atypia.training.recipe import Recipe
@@ -61,7 +62,7 @@ def run_record(
         "figures": len(table),
         "root": table.root.name,
         "device": str(fabric.device),
-        "precision": recipe.schedule.precision,
+        "precision": precision_of(fabric),
         "threads": torch.get_num_threads(),
         "seconds_of_member": [round(member.seconds, 1) for member in members],
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),

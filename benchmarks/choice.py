@@ -1,0 +1,84 @@
+"""Which components `lite` would have, were the rule applied to the ablation without each domain.
+
+python benchmarks/choice.py FIGURES RUNS.jsonl
+
+The rule: a component is on if `plain` with it alone is better than `plain` in AUROC, held out or
+left out, by an interval that excludes zero. First on all domains, then on the other five of each: a
+choice that changes when a domain is not looked at was made on what that domain is judged by.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from atypia.data.readers.opening import open_figures
+from atypia.evaluation.comparison import JudgedFigures, Scores, compare
+from atypia.training.ablation import read_plan
+from atypia.workflows.ablation_bench import Bench
+from atypia.workflows.ablation_runs import RunLine
+
+MEASURES = ("held_out_auroc", "left_out_auroc")
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    bench = Bench.of(open_figures(Path(sys.argv[1])), Path(sys.argv[2]).parent, "cpu", None)
+    plan = read_plan("components")
+    jobs = bench.jobs(plan)
+    lines = bench.done(jobs)[0]
+    arms = ["plain", *(arm.name for arm in plan.arms if arm.name.startswith("plain +"))]
+    scores: dict[str, dict[int, Scores]] = {}
+    for arm in arms:
+        for seed in plan.seeds:
+            own = [line for (name, of, _), line in lines.items() if (name, of) == (arm, seed)]
+            if len(own) == len(bench.domains):
+                scores.setdefault(arm, {})[seed] = _scores(bench, own)
+    figures = bench.training_figures(jobs[0].recipe)
+    everything = np.ones(len(figures.truth), dtype=bool)
+    print("judged by: components on")
+    for told, rows in [
+        ("all domains", everything),
+        *((f"without {name}", bench.left_out != fold) for fold, name in enumerate(bench.domains)),
+    ]:
+        comparison = compare(
+            JudgedFigures(
+                figures.truth[rows],
+                figures.case[rows],
+                bench.left_out[rows],
+                bench.held_out[rows],
+                bench.domains,
+            ),
+            {
+                arm: {
+                    seed: Scores(one.left_out[rows], one.held_out[rows]) for seed, one in of.items()
+                }
+                for arm, of in scores.items()
+            },
+            dict.fromkeys(arms[1:], "plain"),
+        )
+        chosen = [
+            arm.name.removeprefix("plain + ")
+            for arm in comparison.arms
+            if any(
+                arm.reached[key].difference is not None
+                and arm.reached[key].difference.verdict == "better"
+                for key in MEASURES
+            )
+        ]
+        print(f"{told}: {', '.join(chosen)}", flush=True)
+
+
+def _scores(bench: Bench, lines: list[RunLine]) -> Scores:
+    left, held = np.full((2, len(bench.table)), np.nan)
+    for line in lines:
+        left[bench.left_out == line.fold] = line.left_out_logit
+        held[bench.held_out == line.fold] = line.held_out_logit
+    return Scores(left, held)
+
+
+if __name__ == "__main__":
+    main()
