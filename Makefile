@@ -4,14 +4,17 @@ BIN := .venv/bin
 
 # The challenge's container (docs/challenge.md): a bundle, an index of CPU-only torch wheels if no
 # GPU is there, and a Hugging Face cache (its folder `hub`) if the bundle needs weights of one.
-BUNDLE ?=
+BUNDLE ?= bundles/atypia-lite
 TORCH_INDEX ?=
 HUB ?= container/no-weights
 # The bundle is exported while the image is built; empty leaves that out.
 EXPORT ?= onnx
 IMAGE ?= atypia-midog25-t2:$(if $(TORCH_INDEX),cpu,cuda)
 
-.PHONY: demo test lint container
+# The folder of AMi-Br's figures (docs/benchmark.md), to train the bundle that comes with atypia.
+FIGURES ?=
+
+.PHONY: demo test lint bundle container
 
 demo: .venv/installed
 	$(BIN)/atypia demo demo
@@ -25,8 +28,17 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bundle: .venv/installed
+	$(if $(FIGURES),,$(error name the folder of AMi-Br: make bundle FIGURES=ami-br))
+	$(BIN)/atypia train "$(FIGURES)" --recipe atypia-lite --out runs/atypia-lite \
+	  --device cpu --threads 2
+	rm -rf bundles/atypia-lite
+	cp -r runs/atypia-lite/bundle bundles/atypia-lite
+	mkdir -p docs/atypia-lite
+	cd runs/atypia-lite && cp out_of_fold.csv left_out.csv metrics.json recipe.toml run.json \
+	  ../../docs/atypia-lite
+
 container: .venv/installed
-	$(if $(BUNDLE),,$(error name the bundle to put into the container: BUNDLE=runs/first/bundle))
 	$(BIN)/atypia bundle verify "$(BUNDLE)"
 	docker build --platform linux/amd64 --file container/Dockerfile \
 	  --build-context bundle="$(BUNDLE)" --build-context hub="$(HUB)" \

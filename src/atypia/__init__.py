@@ -2,7 +2,7 @@
 
     import atypia
 
-    predictor = atypia.load("runs/lite/bundle")
+    predictor = atypia.load()  # the bundle that comes with atypia, or the folder of another
     table = predictor.predict(["a.png", "b.png"], mpp=0.25)  # a data frame, one row a figure
 
 Names below are imported when they are first used, so that `import atypia` costs nothing.

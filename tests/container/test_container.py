@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from atypia.bundle.default import DEFAULT_BUNDLE
 from atypia.cli.main import app
 from atypia.inference.exported import exported_path
 from atypia.workflows.challenge import BUNDLE_FOLDERS
@@ -99,7 +100,7 @@ def test_the_archive_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_container_builds_with_the_bundle_and_says_when_none_is_named() -> None:
+def test_make_container_builds_with_the_bundle_that_is_named_or_that_comes_along() -> None:
     def make(*settings: str) -> subprocess.CompletedProcess[str]:
         command = ["make", "--dry-run", "container", *settings]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -112,5 +113,4 @@ def test_make_container_builds_with_the_bundle_and_says_when_none_is_named() -> 
         assert '--build-arg EXPORT="onnx"' in done.stdout
         assert f':{tag}"' in done.stdout
     assert '--build-arg EXPORT=""' in make("BUNDLE=b", "EXPORT=").stdout
-    assert make().returncode != 0
-    assert "BUNDLE=" in make().stderr
+    assert f'--build-context bundle="bundles/{DEFAULT_BUNDLE}"' in make().stdout

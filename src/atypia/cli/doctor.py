@@ -128,10 +128,11 @@ def _find_arithmetic() -> Finding:
 
     capability = torch.backends.cpu.get_cpu_capability()
     if cpu_has_bf16():
-        return Finding("ok", f"CPU: {capability} with bf16; prediction runs in bf16")
+        return Finding("ok", f"CPU: {capability} with bf16; training and prediction run in it")
     return Finding(
         "note",
-        f"CPU: {capability} without bf16; prediction runs in fp32, at about half the speed",
+        f"CPU: {capability} without bf16; training and prediction run in fp32, at about half the "
+        "speed",
     )
 
 

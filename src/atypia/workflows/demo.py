@@ -1,15 +1,35 @@
-"""The whole road on a phantom cohort: make, train, judge a left-out domain, predict, report."""
+"""The whole road on a phantom cohort: make, classify, train, judge a left-out domain, predict."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from atypia.data.phantom.cohort import make_phantom
+from atypia.evaluation.judge import Judgement
 from atypia.training.recipe import Recipe, read_recipe
+from atypia.workflows.evaluate import evaluate_bundle
 from atypia.workflows.predict import predict
 from atypia.workflows.train import OnProgress, TrainingRun, train
 
 FIGURES = 360
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made.
+
+    Attributes:
+        shipped: judgement of the bundle that comes with atypia, on the synthetic figures.
+        shipped_report: of it, HTML.
+        run: a training on them.
+        predictions: of all of them by that training's bundle.
+    """
+
+    shipped: Judgement
+    shipped_report: Path
+    run: TrainingRun
+    predictions: Path
 
 
 def demo_recipe() -> Recipe:
@@ -27,19 +47,18 @@ def demo_recipe() -> Recipe:
     )
 
 
-def demo(out: Path, on_progress: OnProgress) -> TrainingRun:
-    """Walk the road in `out`: `cohort/`, `run/` and `predictions.csv`.
+def demo(out: Path, on_progress: OnProgress) -> Demo:
+    """Walk the road in `out`: `cohort/`, `atypia-lite.html`, `run/` and `predictions.csv`.
 
     Args:
         out: folder; started again, it goes on there.
         on_progress: called often.
     """
     cohort = make_phantom(out / "cohort", figures=FIGURES, domains=3, seed=0)
-    result = train(cohort, demo_recipe(), out / "run", on_progress=on_progress)
-    predict(
-        [out / "cohort" / "figures.csv"],
-        out / "predictions.csv",
-        bundle=result.bundle,
-        on_progress=on_progress,
-    )
-    return result
+    figures = out / "cohort" / "figures.csv"
+    shipped_report = out / "atypia-lite.html"
+    shipped, _ = evaluate_bundle(figures, shipped_report, on_progress=on_progress)
+    run = train(cohort, demo_recipe(), out / "run", on_progress=on_progress)
+    predictions = out / "predictions.csv"
+    predict([figures], predictions, bundle=run.bundle, on_progress=on_progress)
+    return Demo(shipped, shipped_report, run, predictions)
