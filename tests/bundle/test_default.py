@@ -63,7 +63,7 @@ def test_it_is_calibrated_on_domains_left_out_and_its_card_tells_each() -> None:
 
 
 def test_it_classifies_where_no_bundle_is_named(crop_folder: Path, tmp_path: Path) -> None:
-    record = predict([crop_folder], tmp_path / "p.csv", mpp=0.25, threads=1)
+    record = predict([crop_folder], tmp_path / "p.csv", mpp=0.4, threads=1)
     assert record.bundle_name == "atypia-lite"
     assert record.members == 5
     table = pd.read_csv(tmp_path / "p.csv")
