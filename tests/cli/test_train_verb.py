@@ -14,6 +14,7 @@ import pytest
 from atypia.data.phantom import make_phantom
 
 QUICK = (
+    "adapter.kind=full",
     "folds.count=2",
     "schedule.epochs=1",
     "schedule.batch_size=16",

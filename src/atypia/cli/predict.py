@@ -83,7 +83,7 @@ def predict(
     record of the run beside it. Images that cannot be used are named, the others go on; the exit
     code is then 1.
 
-    Example: atypia predict crops/ --bundle runs/lite/bundle --mpp 0.25 --out predictions.csv
+    Example: atypia predict crops/ --mpp 0.25 --out predictions.csv
 
     Example: atypia predict case.svs --points mitoses.geojson --out classified.geojson
     """
