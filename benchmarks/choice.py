@@ -18,7 +18,6 @@ from atypia.data.readers.opening import open_figures
 from atypia.evaluation.comparison import JudgedFigures, Scores, compare
 from atypia.training.ablation import read_plan
 from atypia.workflows.ablation_bench import Bench
-from atypia.workflows.ablation_runs import RunLine
 
 MEASURES = ("held_out_auroc", "left_out_auroc")
 
@@ -36,7 +35,7 @@ def main() -> None:
         for seed in plan.seeds:
             own = [line for (name, of, _), line in lines.items() if (name, of) == (arm, seed)]
             if len(own) == len(bench.domains):
-                scores.setdefault(arm, {})[seed] = _scores(bench, own)
+                scores.setdefault(arm, {})[seed] = bench.scores(own)
     figures = bench.training_figures(jobs[0].recipe)
     everything = np.ones(len(figures.truth), dtype=bool)
     print("judged by: components on")
@@ -70,14 +69,6 @@ def main() -> None:
             )
         ]
         print(f"{told}: {', '.join(chosen)}", flush=True)
-
-
-def _scores(bench: Bench, lines: list[RunLine]) -> Scores:
-    left, held = np.full((2, len(bench.table)), np.nan)
-    for line in lines:
-        left[bench.left_out == line.fold] = line.left_out_logit
-        held[bench.held_out == line.fold] = line.held_out_logit
-    return Scores(left, held)
 
 
 if __name__ == "__main__":

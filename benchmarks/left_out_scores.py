@@ -104,11 +104,9 @@ def read_cohort(usage: str) -> Cohort:
     whole = {key: of for key, of in runs.items() if len(of) == len(bench.domains)}
     if not whole:
         raise SystemExit(f"{sys.argv[2]}: no seed of {', '.join(arms)} is whole on these figures")
-    left, held = np.full((2, len(whole), len(table)), np.nan)
-    for place, lines in enumerate(whole.values()):
-        for fold, line in lines.items():
-            left[place, bench.left_out == fold] = line.left_out_logit
-            held[place, bench.held_out == fold] = line.held_out_logit
+    scores = [bench.scores(list(lines.values())) for lines in whole.values()]
+    left = np.stack([one.left_out for one in scores])
+    held = np.stack([one.held_out for one in scores])
     told = ", ".join(f"{arm} seed {seed}" for arm, seed in whole)
     print(f"{len(table)} figures, {len(bench.domains)} domains; scores of {told}\n", flush=True)
     arm = [arm for arm, _ in whole]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pytest
 
 from atypia.training import devices
 from atypia.training.devices import open_fabric, precision_of
-from atypia.training.recipe import ScheduleSection
+from atypia.training.recipe import Precision, ScheduleSection
 
 
 @pytest.mark.parametrize(
@@ -22,7 +20,7 @@ from atypia.training.recipe import ScheduleSection
 )
 def test_a_cpu_without_bf16_computes_in_float32(
     monkeypatch: pytest.MonkeyPatch,
-    asked: Literal["32-true", "bf16-mixed"],
+    asked: Precision,
     has_bf16: bool,
     computed: str,
 ) -> None:

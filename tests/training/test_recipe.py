@@ -11,7 +11,7 @@ from peft.tuners.lora import LoraLayer
 from atypia.errors import RecipeError
 from atypia.models.adapters import adapt
 from atypia.models.backbones.registry import backbone_spec
-from atypia.training.recipe import Recipe, read_recipe, recipe_files, to_toml
+from atypia.training.recipe import CardSection, Recipe, read_recipe, recipe_files, to_toml
 
 
 def test_every_recipe_that_comes_along_is_valid() -> None:
@@ -34,6 +34,8 @@ def test_a_recipe_fits_its_backbone(name: str) -> None:
 
 def test_written_out_in_full_it_reads_back_the_same(tmp_path: Path) -> None:
     recipe = read_recipe("lite", ['name=a "quoted" name', "folds.count=3", "augment.rotate=false"])
+    card = CardSection(data="two\nlines, a \\ and an \u00fc", licence='"MIT"')
+    recipe = recipe.model_copy(update={"card": card})
     path = tmp_path / "full.toml"
     path.write_text(to_toml(recipe), encoding="utf-8")
     assert read_recipe(path) == recipe

@@ -134,6 +134,19 @@ def test_what_is_left_can_be_committed_and_holds_no_work(
     assert str(cohort.root.parent) not in text
 
 
+def test_the_table_tells_in_which_precision_its_runs_were_computed(
+    cohort: FigureTable, undisturbed: Path, tmp_path: Path
+) -> None:
+    assert "; 32-true; torch" in (undisturbed / "table.md").read_text(encoding="utf-8")
+    # Lines of before it was recorded are those of a CPU with bf16.
+    out = _copied(
+        undisturbed, tmp_path / "out", lambda text: text.replace(',"precision":"32-true"', "", 3)
+    )
+    assert show_ablation(cohort, PLAN, out).done == 6
+    told = (out / "table.md").read_text(encoding="utf-8")
+    assert "; 3 runs in 32-true and 3 runs in bf16-mixed; torch" in told
+
+
 def test_done_runs_are_not_done_again_and_the_files_come_out_the_same(
     cohort: FigureTable, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ from atypia.inference.challenge_stack import STACK_SLUG
 from atypia.inference.export import export_onnx
 from atypia.inference.exported import exported_path
 from atypia.inference.predictor import Predictor
-from atypia.workflows import challenge
+from atypia.workflows import challenge, classify
 from atypia.workflows.challenge import answer_stack
 
 NOBODY = ["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
@@ -262,6 +262,12 @@ def test_an_uploaded_bundle_goes_before_the_containers(
     uploaded, built_in = tmp_path / "model", tmp_path / "built-in"
     monkeypatch.setattr(challenge, "BUNDLE_FOLDERS", (uploaded, built_in))
     folder = _write_input(tmp_path / "input", [PAGES[0]])
+    said: list[str] = []
+    # Neither is there: the bundle that comes with atypia answers.
+    with monkeypatch.context() as patched:
+        patched.setattr(classify, "default_bundle", lambda: said.append("default") or small_bundle)
+        assert answer_stack(folder, tmp_path).pages == 1
+    assert said == ["default"]
     shutil.copytree(small_bundle, built_in)
     uploaded.mkdir()  # the platform may make an empty folder
     assert answer_stack(folder, tmp_path).pages == 1

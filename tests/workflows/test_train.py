@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,25 @@ def test_record_report_and_card_are_there(run: TrainingRun) -> None:
     assert "60 figures" in (run.bundle / "card.md").read_text(encoding="utf-8")
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["overall"]["figures"] == run.judgement.overall.figures
+
+
+def test_another_card_is_written_over_the_same_members(
+    cohort: FigureTable, run: TrainingRun, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run.bundle.parent, out)
+    steps: list[str] = []
+    again = train(
+        atypia.open_figures(cohort.root / "figures.csv"),
+        atypia.read_recipe("lite", [*QUICK, "backbone.views=2", "card.licence=Ours alone."]),
+        out,
+        on_progress=lambda task, done, of, note: steps.append(task),
+    )
+    assert not [task for task in steps if task.startswith("training")]
+    assert "Ours alone." in (again.bundle / "card.md").read_text(encoding="utf-8")
+    for fold in (0, 1):
+        name = f"members/{fold}.safetensors"
+        assert (again.bundle / name).read_bytes() == (run.bundle / name).read_bytes()
 
 
 def test_a_small_set_is_shown_until_there_are_steps_enough(

@@ -13,10 +13,9 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from atypia.errors import AtypiaError, RecipeError
 from atypia.models.cpu import cpu_has_bf16
-from atypia.training.recipe import ScheduleSection
+from atypia.training.recipe import Precision, ScheduleSection
 
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["32-true", "bf16-mixed"]
 
 
 def open_fabric(device: Device, schedule: ScheduleSection) -> Fabric:

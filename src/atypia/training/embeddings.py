@@ -27,8 +27,8 @@ from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
 from atypia.training.batches import Embeddings, plain_crops, read_windows
-from atypia.training.devices import Precision, precision_of
-from atypia.training.recipe import Recipe
+from atypia.training.devices import precision_of
+from atypia.training.recipe import Precision, Recipe
 from atypia.training.scoring import SCORE_BATCH
 
 # Embeddings are written as often as this, so that a stop costs no more.

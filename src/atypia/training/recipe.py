@@ -23,6 +23,7 @@ from atypia.models.adapter_config import AdapterConfig
 SMALLEST_METRIC_GROUP = 4
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["32-true", "bf16-mixed"]
 
 
 class Section(BaseModel):
@@ -147,7 +148,7 @@ class ScheduleSection(Section):
     weight_decay: float = Field(0.02, ge=0, le=1, description="of AdamW, on matrices only")
     warmup: Share = Field(0.1, description="share of the steps that the rate rises")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    precision: Literal["32-true", "bf16-mixed"] = Field(
+    precision: Precision = Field(
         "bf16-mixed", description="of the network; a CPU without bf16 takes 32-true"
     )
     gradient_checkpointing: bool = Field(

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from atypia.data.domains import short_domain_names
@@ -179,7 +178,7 @@ def _compared(
             lines = [found.get((arm.name, seed, fold)) for fold in range(len(bench.domains))]
             whole = [line for line in lines if line is not None]
             if len(whole) == len(lines):
-                scores[arm.name][seed] = _scores(bench, whole)
+                scores[arm.name][seed] = bench.scores(whole)
                 used += whole
     comparison: Comparison | None = None
     files: tuple[Path, ...] = ()
@@ -196,15 +195,6 @@ def _compared(
         facts = _facts(bench, plan, comparison, used, command, len(found), len(jobs))
         files = _write(bench.out, plan, comparison, facts)
     return Ablation(len(found), len(jobs), failed, stopped, other, comparison, files)
-
-
-def _scores(bench: Bench, lines: list[RunLine]) -> Scores:
-    """Put the scores of one arm and seed, a line a fold, in the order of the figures."""
-    left, held = np.full((2, len(bench.table)), np.nan)
-    for line in lines:
-        left[bench.left_out == line.fold] = line.left_out_logit
-        held[bench.held_out == line.fold] = line.held_out_logit
-    return Scores(left, held)
 
 
 def _facts(

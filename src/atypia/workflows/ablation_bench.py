@@ -26,6 +26,7 @@ from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
 from atypia.errors import AtypiaError, TableError
+from atypia.evaluation.comparison import Scores
 from atypia.files import write_text
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.ablation import Plan
@@ -199,6 +200,14 @@ class Bench:
             crop_um = recipe.backbone.crop_um
             sizes = f"{crop_um:g} um, {window_um(recipe.augment, crop_um):.1f} um with their margin"
             self.shown(recipe, partial(_report, on_progress, sizes))
+
+    def scores(self, lines: Sequence[RunLine]) -> Scores:
+        """Put the scores of one arm and seed, a line a fold, in the order of the figures."""
+        left, held = np.full((2, len(self.table)), np.nan)
+        for line in lines:
+            left[self.left_out == line.fold] = line.left_out_logit
+            held[self.held_out == line.fold] = line.held_out_logit
+        return Scores(left, held)
 
     def train(self, job: Job) -> RunLine:
         """Do one run.

@@ -10,13 +10,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atypia.errors import AtypiaError
 from atypia.files import written_whole
-from atypia.training.recipe import Recipe, deciding_values
+from atypia.training.recipe import Precision, Recipe, deciding_values
 
 
 class RunLine(BaseModel):
@@ -52,7 +52,7 @@ class RunLine(BaseModel):
     seconds: float
     threads: int
     device: str
-    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
+    precision: Precision = "bf16-mixed"
     torch: str
     atypia: str
     weights_sha256: str = ""
