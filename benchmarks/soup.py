@@ -18,16 +18,14 @@ import numpy.typing as npt
 import torch
 
 from atypia.data.readers.opening import open_figures
-from atypia.data.splits import crossed_folds
 from atypia.evaluation.comparison import JudgedFigures, Scores, compare
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier
-from atypia.training.batches import read_windows
 from atypia.training.devices import open_fabric
-from atypia.training.figures import training_figures
 from atypia.training.loop import train_member
-from atypia.training.recipe import deciding_values, read_recipe
+from atypia.training.recipe import read_recipe
 from atypia.training.scoring import look_at
+from atypia.workflows.ablation_bench import Bench, Job
 
 SEEDS = (0, 1, 2)
 State = Mapping[str, torch.Tensor]
@@ -56,46 +54,47 @@ def mean_of_weights(states: Sequence[State], config: AdapterConfig) -> tuple[Sta
 def main() -> None:
     if len(sys.argv) < 3:
         raise SystemExit(__doc__)
-    table, out, changes = open_figures(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3:]
-    recipes = [read_recipe("lite", [*changes, f"seed={seed}"]) for seed in SEEDS]
+    bench = Bench.of(open_figures(Path(sys.argv[1])), Path(sys.argv[2]), "cpu", None)
+    recipes = [read_recipe("lite", [*sys.argv[3:], f"seed={seed}"]) for seed in SEEDS]
     first = recipes[0]
-    figures = training_figures(table, first.soft_labels)
+    figures, windows = bench.training_figures(first), bench.shown(first)
     fabric = open_fabric("cpu", first.schedule)
-    windows = read_windows(table, first, out / "windows", lambda done, of: None)
-    left_out, held_out, domains = crossed_folds(table.frame, 0)
-    arms = ("one member", "mean of logits", "mean of weights")
-    found = {arm: [Scores(*np.full((2, len(table)), np.nan)) for _ in SEEDS] for arm in arms}
+    found = {
+        arm: [Scores(*np.full((2, len(bench.table)), np.nan)) for _ in range(count)]
+        for arm, count in (
+            ("one member", len(SEEDS)),
+            ("mean of logits", 1),
+            ("mean of weights", 1),
+        )
+    }
 
-    def keep(arm: str, seed: int, fold: int, rows: Ints, logit: npt.NDArray[np.float32]) -> None:
-        whole = np.zeros(len(table))
-        whole[rows] = logit
-        for scores, of in (
-            (found[arm][seed].left_out, left_out),
-            (found[arm][seed].held_out, held_out),
-        ):
-            scores[of == fold] = whole[of == fold]
+    def keep(scores: Scores, fold: int, rows: Ints, logit: npt.NDArray[np.float32]) -> None:
+        left = bench.left_out[rows] == fold
+        scores.left_out[rows[left]], scores.held_out[rows[~left]] = logit[left], logit[~left]
 
-    for fold, domain in enumerate(domains):
-        rows = np.flatnonzero((left_out == fold) | (held_out == fold))
+    for fold, domain in enumerate(bench.domains):
+        rows = np.flatnonzero((bench.left_out == fold) | (bench.held_out == fold))
         members = []
         for seed, recipe in zip(SEEDS, recipes, strict=True):
             print(f"without {domain}, seed {seed}", file=sys.stderr, flush=True)
+            job = Job("member", seed, fold, recipe)
             members.append(
                 train_member(
                     recipe,
                     windows,
                     figures,
                     rows,
-                    out / f"{fold}-{seed}",
+                    bench.folder(job),
                     member=fold,
-                    identity=str(deciding_values(recipe)),
+                    identity=bench.identity(job),
                     fabric=fabric,
                     on_progress=lambda at: None,
                     curve=False,
                 )
             )
-            keep("one member", seed, fold, rows, members[-1].logit)
-        keep("mean of logits", 0, fold, rows, np.mean([one.logit for one in members], axis=0))
+            keep(found["one member"][seed], fold, rows, members[-1].logit)
+        mean = np.mean([one.logit for one in members], axis=0)
+        keep(found["mean of logits"][0], fold, rows, mean)
         state, adapter = mean_of_weights([one.state for one in members], first.adapter)
         soup = build_classifier(
             first.backbone.key,
@@ -105,11 +104,11 @@ def main() -> None:
         )
         soup.load_saved_state(state)
         shown = look_at(soup, windows, rows, first, fabric, exact=True)
-        keep("mean of weights", 0, fold, rows, shown.logit.numpy())
+        keep(found["mean of weights"][0], fold, rows, shown.logit.numpy())
 
     comparison = compare(
-        JudgedFigures(figures.truth, figures.case, left_out, held_out, tuple(domains)),
-        {arm: dict(enumerate(of if arm == "one member" else of[:1])) for arm, of in found.items()},
+        JudgedFigures(figures.truth, figures.case, bench.left_out, bench.held_out, bench.domains),
+        {arm: dict(enumerate(of)) for arm, of in found.items()},
         {"mean of weights": "mean of logits"},
     )
     for one in comparison.arms:

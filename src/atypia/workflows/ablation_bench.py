@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import os
 import re
@@ -36,7 +37,7 @@ from atypia.training.devices import Device, open_fabric, precision_of
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import train_member
-from atypia.training.recipe import Recipe, to_toml
+from atypia.training.recipe import Recipe, deciding_values
 from atypia.workflows.ablation_runs import (
     RunLine,
     Wanted,
@@ -166,7 +167,7 @@ class Bench:
     def identity(self, job: Job) -> str:
         """Hash what decides a run's weights: the recipe, the figures, their folds, the fold."""
         weights = self.weights.get(job.recipe.backbone.key, (None, ""))[1]
-        text = f"{to_toml(job.recipe)}\n{self.figures}\n{job.fold}{weights}"
+        text = f"{json.dumps(deciding_values(job.recipe))}\n{self.figures}\n{job.fold}{weights}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def training_figures(self, recipe: Recipe) -> TrainingFigures:
