@@ -20,7 +20,7 @@ demo: .venv/installed
 	$(BIN)/atypia demo demo
 
 test: .venv/installed-dev lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=85
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=85
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

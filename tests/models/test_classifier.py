@@ -133,6 +133,12 @@ def test_a_lora_target_that_matches_nothing_is_refused() -> None:
         build_classifier("lite", AdapterConfig(kind="lora", target="qkv"), pretrained=False)
 
 
+def test_a_lora_target_that_is_a_grouped_convolution_is_refused() -> None:
+    config = AdapterConfig(kind="lora", target=r"blocks\.0\..*|conv_head")
+    with pytest.raises(AtypiaError, match=r"matches blocks\.0\.0\.conv_dw of lite, a grouped"):
+        build_classifier("lite", config, pretrained=False)
+
+
 @pytest.fixture
 def transformer(stand_in: BackboneSpec, tmp_path: Path) -> Classifier:
     """LoRA, moved off its beginning, on a small transformer."""

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning_fabric import Fabric
 from sklearn.metrics import roc_auc_score
 
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
 from atypia.training.batches import read_windows
+from atypia.training.devices import open_fabric
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import Member, train_member
 from atypia.training.mining import HardNegatives
@@ -53,7 +53,7 @@ def _train(
         folder,
         member=0,
         identity="a test",
-        fabric=Fabric(accelerator="cpu", precision="bf16-mixed"),
+        fabric=open_fabric("cpu", recipe.schedule),
         on_progress=lambda _: None,
     )
 

@@ -20,7 +20,7 @@ def adapt(backbone: nn.Module, spec: BackboneSpec, config: AdapterConfig) -> nn.
     """Return `backbone` with exactly the parameters of the adapter left trainable.
 
     Raises:
-        AtypiaError: the pattern of a LoRA adapter matches no layer.
+        AtypiaError: the pattern of a LoRA adapter matches no layer, or a grouped convolution.
     """
     if config.kind == "full":
         return backbone
@@ -28,11 +28,20 @@ def adapt(backbone: nn.Module, spec: BackboneSpec, config: AdapterConfig) -> nn.
         backbone.requires_grad_(False)
         return _Frozen(backbone)
     pattern = config.target or spec.lora_pattern
-    names = [name for name, module in backbone.named_modules() if _adaptable(module)]
-    if not any(re.fullmatch(pattern, name) for name in names):
+    layers = {name: module for name, module in backbone.named_modules() if _adaptable(module)}
+    names = list(layers)
+    matched = [name for name in names if re.fullmatch(pattern, name)]
+    if not matched:
         raise AtypiaError(
             f"adapter.target {pattern!r} matches no layer of {spec.key}; "
             f"its layers look like {', '.join(names[:3])}, ..., {names[-1]}"
+        )
+    grouped = [name for name in matched if getattr(layers[name], "groups", 1) > 1]
+    if grouped:  # peft cannot fold an addition into these, which export needs
+        raise AtypiaError(
+            f"adapter.target {pattern!r} matches {grouped[0]} of {spec.key}, a grouped "
+            f"convolution, to which LoRA is not added; leave such layers out ({len(grouped)} in "
+            "all)"
         )
     # Imported where it is needed: it brings transformers along.
     import peft
