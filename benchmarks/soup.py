@@ -1,4 +1,4 @@
-"""Members of several seeds: each alone, the mean of their logits, the mean of their weights.
+"""Members of several seeds: each alone, the mean of their logits, the mean of their weights (soup).
 
 python benchmarks/soup.py FIGURES OUT [section.key=value...]
 
@@ -11,17 +11,17 @@ goes on there.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from atypia.data.readers.opening import open_figures
 from atypia.evaluation.comparison import JudgedFigures, Scores, compare
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier
-from atypia.models.soup import State, soup
 from atypia.training.devices import open_fabric
 from atypia.training.loop import train_member
 from atypia.training.recipe import read_recipe
@@ -30,8 +30,27 @@ from atypia.workflows.ablation_bench import Bench, Job
 
 SEEDS = (0, 1, 2)
 VIEWS = (1, 4)
+State = Mapping[str, torch.Tensor]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+
+
+def soup(states: Sequence[State], adapter: AdapterConfig) -> tuple[State, AdapterConfig]:
+    """Return the mean of LoRA members (Wortsman et al. 2022), as one of so many times the rank.
+
+    The mean of the additions B_i A_i is [B_1 ... B_n] [A_1; ...; A_n] / n.
+    """
+    mean = {}
+    for name in states[0]:
+        parts = [state[name] for state in states]
+        if ".lora_A." in name:
+            mean[name] = torch.cat(parts) / len(parts)
+        elif ".lora_B." in name:
+            mean[name] = torch.cat(parts, dim=1)
+        else:
+            mean[name] = torch.stack(parts).mean(dim=0)
+    more = {"rank": adapter.rank * len(states), "alpha": adapter.alpha * len(states)}
+    return mean, adapter.model_copy(update=more)
 
 
 def main() -> None:

@@ -78,7 +78,6 @@ def test_a_wrong_change_is_refused_with_what_would_be_right(change: str, said: s
     [
         (["adapter.kind=linear", "backbone.views=4"], "embedded once, as it lies"),
         (["folds.scheme=domains", "folds.left_out_domains=true"], "left out already"),
-        (["folds.soup=true", "adapter.kind=full"], "members that add to the same backbone"),
     ],
 )
 def test_what_cannot_work_together_is_refused(changes: list[str], said: str) -> None:

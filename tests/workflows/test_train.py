@@ -123,31 +123,6 @@ def test_another_card_is_written_over_the_same_members(
         assert (again.bundle / name).read_bytes() == (run.bundle / name).read_bytes()
 
 
-def test_a_soup_is_made_of_the_same_members(
-    cohort: FigureTable, run: TrainingRun, tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(run.bundle.parent, out)
-    steps: list[str] = []
-    again = train(
-        atypia.open_figures(cohort.root / "figures.csv"),
-        atypia.read_recipe("lite", [*QUICK, "backbone.views=2", "folds.soup=true"]),
-        out,
-        on_progress=lambda task, done, of, note: steps.append(task),
-    )
-    assert not [task for task in steps if task.startswith("training")]
-    manifest = load_bundle(again.bundle).manifest
-    assert (len(manifest.members), manifest.adapter.rank) == (1, 16)
-    assert "mean of 2 members' weights, a soup" in (again.bundle / "card.md").read_text()
-    predicted = [
-        atypia.load(folder, precision="fp32", threads=1).predict(cohort.image_paths(), mpp=0.25)
-        for folder in (run.bundle, again.bundle)
-    ]
-    p, soup_p = (one["p_atypical"].to_numpy(dtype=float) for one in predicted)
-    assert np.corrcoef(p, soup_p)[0, 1] > 0.99  # near to the ensemble of the same members
-    np.testing.assert_allclose(p, soup_p, atol=0.1 * np.ptp(p))
-
-
 def test_a_small_set_is_shown_until_there_are_steps_enough(
     cohort: FigureTable, tmp_path: Path
 ) -> None:

@@ -28,7 +28,6 @@ def model_card(
     licence: str,
     by_domain: pd.DataFrame,
     left_out: pd.DataFrame | None = None,
-    souped: int = 0,
     further_limits: Sequence[str] = (),
 ) -> str:
     """Write the card of a bundle.
@@ -42,16 +41,13 @@ def model_card(
             empty, which the card then says.
         left_out: the same, each domain judged by a training that had not seen it; none where that
             was not done, which the card then says.
-        souped: number of the members whose mean the bundle's one member is; 0 for no such mean.
         further_limits: sentences, beside those that hold for every bundle.
 
     Returns:
         Markdown.
     """
     spec = backbone_spec(manifest.backbone)
-    members = f"{len(manifest.members)} members, an ensemble"
-    if len(manifest.members) == 1:
-        members = f"the mean of {souped} members' weights, a soup" if souped else "1 member"
+    members = len(manifest.members)
     low, high = manifest.training_mpp
     share = calibration.prevalence
     prevalence = "not recorded" if share is None else f"{100 * share:.3g} %"
@@ -78,7 +74,7 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 ## What it is
 
 - Backbone: {spec.key} ({spec.citation}), adapter: {manifest.adapter.kind}; \
-{members}
+{members} {"member" if members == 1 else "members, an ensemble"}
 - Sees {manifest.crop_um:g} um of tissue around the figure, in {manifest.input_px} px; \
 {"as it lies" if manifest.views == 1 else f"{manifest.views} of its symmetries, averaged"}
 - Trained at {f"{low:g}" if low == high else f"{low:g} to {high:g}"} um/px

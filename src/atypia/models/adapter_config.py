@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LARGEST_RANK = 1024
-
 
 class AdapterConfig(BaseModel):
     """The `adapter` section of a recipe."""
@@ -18,7 +16,7 @@ class AdapterConfig(BaseModel):
         Literal["full", "lora", "linear"],
         Field(description="what is trained of the backbone: all, a low-rank addition, nothing"),
     ] = "full"
-    rank: Annotated[int, Field(ge=1, le=LARGEST_RANK, description="lora: rank of the addition")] = 8
+    rank: Annotated[int, Field(ge=1, le=1024, description="lora: rank of the addition")] = 8
     alpha: Annotated[
         int, Field(ge=1, description="lora: the addition is scaled by alpha / rank")
     ] = 16

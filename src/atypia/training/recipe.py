@@ -166,9 +166,6 @@ class FoldsSection(Section):
     left_out_domains: bool = Field(
         False, description="also train without each domain: to judge, and to calibrate the bundle"
     )
-    soup: bool = Field(
-        False, description="the bundle holds one network, the mean of the members' weights"
-    )
 
     @model_validator(mode="after")
     def _left_out_once(self) -> FoldsSection:
@@ -232,11 +229,6 @@ class Recipe(Section):
                 f"backbone.views {self.backbone.views} with adapter.kind 'linear': each figure is "
                 "embedded once, as it lies; use lora or full, or backbone.views = 1"
             )
-        if self.folds.soup and self.adapter.kind != "lora":
-            raise ValueError(
-                f"folds.soup with adapter.kind '{self.adapter.kind}': a soup is made of members "
-                "that add to the same backbone; use lora, or folds.soup = false"
-            )
         for name, section in (("metric", self.metric), ("domain", self.domain)):
             if section.weight and self.adapter.kind == "linear":
                 raise ValueError(
@@ -294,9 +286,9 @@ def recipe_files(kind: str = ".") -> dict[str, Path]:
 def deciding_values(recipe: Recipe) -> dict[str, Any]:
     """Return all that decides a training, by `key` or `section.key`, plain as JSON gives it back.
 
-    What decides the bundle alone is left out: what the card says, and whether it holds a soup.
+    What the card says is left out.
     """
-    values = recipe.model_dump(mode="json", exclude={"card": True, "folds": {"soup"}})
+    values = recipe.model_dump(mode="json", exclude={"card"})
     sections = {key: value for key, value in values.items() if isinstance(value, dict)}
     inner = {f"{key}.{name}": sections[key][name] for key in sections for name in sections[key]}
     return {key: value for key, value in values.items() if key not in sections} | inner

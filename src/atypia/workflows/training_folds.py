@@ -11,7 +11,6 @@ from atypia.data.domains import short_domain_names
 from atypia.data.splits import domain_folds, slide_folds
 from atypia.data.table import FigureTable
 from atypia.errors import RecipeError, TableError
-from atypia.models.soup import require_soup
 from atypia.training.figures import TrainingFigures
 from atypia.training.recipe import Recipe
 from atypia.training.requirements import require_components_work
@@ -80,10 +79,7 @@ def require_trainable(
     Raises:
         TableError: without a part, one class only is left.
         RecipeError: without a part, a component has nothing to work on.
-        AtypiaError: as `require_soup`.
     """
-    if recipe.folds.soup:
-        require_soup(len(folds.names), recipe.adapter)
     for part, name in enumerate(folds.names):
         rest = np.flatnonzero(folds.of != part)
         for word, value in (("atypical", 1.0), ("normal", 0.0)):

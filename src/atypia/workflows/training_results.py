@@ -18,7 +18,6 @@ from atypia.evaluation.calibration import Calibration, cross_fitted, fit_calibra
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import check_predictions
 from atypia.models.backbones.registry import backbone_spec
-from atypia.models.soup import soup
 from atypia.training.figures import TrainingFigures
 from atypia.training.loop import Member
 from atypia.training.recipe import Recipe
@@ -97,7 +96,7 @@ def save_run_bundle(
     phases: tuple[str, ...],
     weights_sha256: str,
 ) -> None:
-    """Write the bundle of all members, or of their soup.
+    """Write the bundle of all members.
 
     Args:
         folder: of the bundle.
@@ -109,15 +108,11 @@ def save_run_bundle(
         weights_sha256: of the backbone's published weights; "" where they are no file.
     """
     spec = backbone_spec(recipe.backbone.key)
-    states, adapter = [member.state for member in members], recipe.adapter
-    if recipe.folds.soup:
-        mixed, adapter = soup(states, adapter)
-        states = [mixed]
     mpp = table.frame["mpp"]
     manifest = BundleManifest(
         name=recipe.name,
         backbone=spec.key,
-        adapter=adapter,
+        adapter=recipe.adapter,
         pooling=spec.pooling,
         crop_um=recipe.backbone.crop_um,
         input_px=recipe.backbone.input_px,
@@ -129,14 +124,13 @@ def save_run_bundle(
         phases=phases,
         # A bundle that holds the whole backbone needs no other weights.
         weights_sha256="" if recipe.adapter.kind == "full" else weights_sha256,
-        members=member_names(len(states)),
+        members=member_names(len(members)),
     )
     calibration = found[-1].calibration
     truth = found[0].judgement.figures["truth"]
     card = model_card(
         manifest,
         calibration,
-        souped=len(members) if recipe.folds.soup else 0,
         data=f"{len(table)} figures of {table.frame['case'].nunique()} cases from "
         f"`{table.root.name}`, {int(truth.sum())} of them atypical. {recipe.card.data}",
         licence=recipe.card.licence
@@ -145,4 +139,4 @@ def save_run_bundle(
         by_domain=found[0].judgement.domains.frame,
         left_out=found[1].judgement.domains.frame if len(found) > 1 else None,
     )
-    save_bundle(folder, manifest, states, calibration, card)
+    save_bundle(folder, manifest, [member.state for member in members], calibration, card)
