@@ -61,16 +61,23 @@ def test_members_on_one_frozen_backbone_ask_it_once(small_bundle: Path) -> None:
     assert not np.allclose(logits[0], logits[1])
 
 
-def test_lora_is_merged_with_the_same_logits() -> None:
+def test_lora_is_merged_and_folded_with_the_same_logits() -> None:
     torch.manual_seed(0)
     member = build_classifier("lite", AdapterConfig(kind="lora", rank=2)).eval()
-    for name, parameter in member.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.02)
     with torch.inference_mode():
+        nn.init.normal_(member.head.weight, std=0.1)
+        published = member(crops()).logit
+        for name, parameter in member.named_parameters():
+            if "lora_B" in name:
+                nn.init.normal_(parameter, std=0.02)
         expected = member(crops()).logit
-    found = Network([member], 32, CPU, "fp32").look_at(crops().numpy()).logits[0]
+    assert (expected - published).abs().max() > 0.01
+    network = Network([member], 32, CPU, "fp32")
+    found = network.look_at(crops().numpy()).logits[0]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    left = [type(m).__module__ for m in network._members[0].modules()]
+    assert not [name for name in left if name.startswith("peft")]
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network._members[0].modules())
 
 
 @pytest.mark.parametrize("side", [32, 33, 47, 64])

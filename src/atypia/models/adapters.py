@@ -57,13 +57,17 @@ def adapt(backbone: nn.Module, spec: BackboneSpec, config: AdapterConfig) -> nn.
 
 
 def merge(backbone: nn.Module) -> nn.Module:
-    """Fold LoRA's additions into the layers they adapt, in place; the outputs stay the same."""
+    """Fold LoRA's additions into the layers they adapt, in place; the outputs stay the same.
+
+    The layers themselves then stand where LoRA's stood: a convolution is one again.
+    """
     if isinstance(backbone, _FrozenStatistics):
         from peft.tuners.lora import LoraLayer
 
-        for module in backbone.modules():
+        for name, module in list(backbone.named_modules()):
             if isinstance(module, LoraLayer):
-                module.merge(safe_merge=True)
+                module.merge()
+                backbone.set_submodule(name, module.get_base_layer())
     return backbone
 
 
