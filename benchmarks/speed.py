@@ -146,7 +146,7 @@ def from_files(
     loaded = load_bundle(given.bundle)
     manifest, members = loaded.manifest, [member.eval() for member in loaded.members]
     side, calibration = manifest.input_px, loaded.calibration
-    spec = CropSpec(manifest.crop_um, side, given.mpp)
+    spec = CropSpec.of(manifest)
     ready = np.random.default_rng(0).random((CPU_BATCH, 3, side, side), dtype=np.float32)
 
     def eager(crops: torch.Tensor) -> np.ndarray:

@@ -54,7 +54,7 @@ def test_the_table_is_what_evaluate_reads(predictor: Predictor, paths: list[Path
 def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
     predictor: Predictor, paths: list[Path]
 ) -> None:
-    spec = CropSpec(8.0, 32, 0.25)
+    spec = CropSpec(8.0, 32, 0.25, 0.2)
     crops = stacked([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
     logits = predictor.network.look_at(crops).logits.astype(np.float64)
     expected = 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1)))
@@ -130,10 +130,23 @@ def test_the_crop_is_that_of_training(shape: tuple[int, int], mpp: float) -> Non
     pixels = torch.from_numpy(windows.pixels).permute(0, 3, 1, 2).float() / 255
     size, mpps = torch.from_numpy(windows.size_px), torch.from_numpy(windows.mpp)
     trained = crop_windows(pixels, size, mpps, crop_um=crop_um, input_px=32)[0].numpy()
-    found = crop_of(image, mpp, CropSpec(crop_um, 32, 0.25))
+    found = crop_of(image, mpp, CropSpec(crop_um, 32, 0.25, mpp))
     assert found.shape == (3, 32, 32)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, trained, rtol=0, atol=2e-4)
+
+
+def test_what_is_finer_than_training_is_made_as_coarse() -> None:
+    """Stripes that training's resolution cannot show vanish; without that, they are enlarged."""
+    image = np.zeros((160, 160, 3), dtype=np.uint8)
+    image[:, ::2] = 255
+    sharp, known, twice = (
+        crop_of(image, 0.125, CropSpec(16.0, 128, 0.25, finest)) for finest in (0.0, 0.125, 0.25)
+    )
+    np.testing.assert_array_equal(sharp, known)
+    assert sharp.std() > 0.4
+    assert twice.std() < 0.1
+    assert twice.mean() == pytest.approx(0.5, abs=0.02)
 
 
 def test_arrays_and_files_are_one_thing(predictor: Predictor, paths: list[Path]) -> None:
@@ -242,7 +255,7 @@ def test_memory_stays_flat(paths: list[Path]) -> None:
                 taken += 1
             yield figure(paths[0])
 
-    for _ in read_ahead(endless(), CropSpec(8.0, 32, 0.25), threads=2, ahead=8):
+    for _ in read_ahead(endless(), CropSpec(8.0, 32, 0.25, 0.2), threads=2, ahead=8):
         given += 1
         most = max(most, taken - given)
     assert given == 200

@@ -26,7 +26,7 @@ COUNT, ACROSS, SIDE = 60, 10, 128
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that wants 0.25 um/px, of a head that nobody trained; P varies widely."""
+    """A bundle that knows 0.25 um/px, of a head that nobody trained; P varies widely."""
     spec, adapter = backbone_spec("lite"), AdapterConfig(kind="linear")
     torch.manual_seed(0)
     member = build_classifier("lite", adapter)
@@ -37,7 +37,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         adapter=adapter,
         pooling=spec.pooling,
         crop_um=16.0,
-        input_px=64,
+        input_px=128,  # enlarged: the finer level would be sharper than training
         training_mpp=(0.25, 0.25),
         mean=spec.mean,
         std=spec.std,

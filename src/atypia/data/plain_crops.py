@@ -20,24 +20,33 @@ _ALIASES_FROM = 1.25
 
 
 def plain_crop(
-    window: npt.NDArray[np.uint8], mpp: float, *, crop_um: float, input_px: int
+    window: npt.NDArray[np.uint8],
+    mpp: float,
+    *,
+    crop_um: float,
+    input_px: int,
+    finest_mpp: float = 0.0,
 ) -> npt.NDArray[np.float32]:
     """Take the central crop from a window, by one bilinear resampling.
+
+    A crop that is enlarged is as sharp as its window: where training has seen no window this sharp,
+    it is first blurred to the resolution of `finest_mpp`.
 
     Args:
         window: uint8 (h, w, 3) RGB; wider than the crop by 2 px or more.
         mpp: um/px of the window.
         crop_um: side of the crop, in um.
         input_px: side of the crop, in px.
+        finest_mpp: um/px of the sharpest windows that shall be told from coarser ones.
 
     Returns:
         float32 (3, input_px, input_px), RGB in [0, 1]; a view of (input_px, input_px, 3).
     """
     high, wide = window.shape[:2]
     columns = window.transpose(1, 2, 0).astype(np.float32, order="C").reshape(wide, 3 * high)
-    resampled = _resampling(wide, mpp, crop_um, input_px) @ columns
+    resampled = _resampling(wide, mpp, crop_um, input_px, finest_mpp) @ columns
     rows = np.ascontiguousarray(resampled.reshape(input_px * 3, high).T)
-    crop = _resampling(high, mpp, crop_um, input_px) @ rows
+    crop = _resampling(high, mpp, crop_um, input_px, finest_mpp) @ rows
     crop *= np.float32(1 / 255)
     shown: npt.NDArray[np.float32] = crop.reshape(input_px, input_px, 3).transpose(2, 0, 1)
     return shown
@@ -47,7 +56,7 @@ def blur_of(shrink: float) -> Line | None:
     """Return the blur before crops are made smaller, as bilinear sampling alone would alias.
 
     Args:
-        shrink: px of the window for a px of the crop.
+        shrink: px of the window for a px of the crop, or of the resolution that it shall have.
 
     Returns:
         float32 (2 r + 1,), a Gaussian of sum 1; none where no blur is needed.
@@ -62,7 +71,9 @@ def blur_of(shrink: float) -> Line | None:
 
 
 @lru_cache(maxsize=64)
-def _resampling(side: int, mpp: float, crop_um: float, input_px: int) -> csr_array:
+def _resampling(
+    side: int, mpp: float, crop_um: float, input_px: int, finest_mpp: float
+) -> csr_array:
     """Return what makes of a column of a window that of a crop: (input_px, side)."""
     step = crop_um / (mpp * input_px)
     at = (side - 1) / 2 + (np.arange(input_px) + 0.5 - input_px / 2) * step
@@ -72,7 +83,7 @@ def _resampling(side: int, mpp: float, crop_um: float, input_px: int) -> csr_arr
     bilinear[rows, low] = low + 1 - at
     bilinear[rows, low + 1] = at - low
     # Training keeps mpp in float32: on the brink of blurring both must say the same.
-    line = blur_of(crop_um / (float(np.float32(mpp)) * input_px))
+    line = blur_of(max(crop_um / input_px, finest_mpp) / float(np.float32(mpp)))
     if line is None:
         return csr_array(bilinear.astype(np.float32))
     radius, px = len(line) // 2, np.arange(side)

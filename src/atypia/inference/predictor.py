@@ -73,9 +73,7 @@ class Predictor:
         self.sha256 = opened.sha256
         self.network = opened.network
         self.threads = opened.threads
-        self._spec = CropSpec(
-            opened.manifest.crop_um, opened.manifest.input_px, opened.manifest.assumed_mpp
-        )
+        self._spec = CropSpec.of(opened.manifest)
 
     @classmethod
     def load(

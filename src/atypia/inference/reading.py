@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from atypia.bundle.manifest import BundleManifest
 from atypia.data.plain_crops import plain_crop
 from atypia.data.windows import cut_window
 from atypia.errors import AtypiaError
@@ -32,11 +33,19 @@ class CropSpec:
         crop_um: side of a crop in tissue, in um.
         input_px: side of a crop in px.
         assumed_mpp: um/px taken for a figure of which none is known.
+        finest_mpp: um/px of the sharpest figures in training; finer ones are made as coarse.
     """
 
     crop_um: float
     input_px: int
     assumed_mpp: float
+    finest_mpp: float
+
+    @classmethod
+    def of(cls, manifest: BundleManifest) -> CropSpec:
+        """Return how a bundle wants figures."""
+        crop_um, input_px = manifest.crop_um, manifest.input_px
+        return cls(crop_um, input_px, manifest.assumed_mpp, manifest.training_mpp[0])
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,13 @@ def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> Crop:
         ImageError: the image covers less than three quarters of the crop.
     """
     window = cut_window(image, mpp, spec.crop_um, window_um(spec.crop_um, mpp))
-    return plain_crop(window, mpp, crop_um=spec.crop_um, input_px=spec.input_px)
+    return plain_crop(
+        window,
+        mpp,
+        crop_um=spec.crop_um,
+        input_px=spec.input_px,
+        finest_mpp=spec.finest_mpp,
+    )
 
 
 def stacked(crops: Sequence[Crop]) -> Crop:

@@ -28,7 +28,7 @@ from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts
 from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
-from atypia.inference.reading import window_um
+from atypia.inference.reading import CropSpec, window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
 
@@ -61,18 +61,17 @@ def require_slide_ending(out: Path) -> None:
         raise AtypiaError(f"{out}: is a folder; give the name of a file")
 
 
-def slide_source(slide: Slide, points: Points, *, crop_um: float, input_px: int) -> Source:
+def slide_source(slide: Slide, points: Points, spec: CropSpec) -> Source:
     """Make a source of the points of a slide, in the order in which they are read fastest.
 
     Args:
         slide: is left open while figures are read.
         points: on it.
-        crop_um: side of the crop, um.
-        input_px: side of the crop for the network, px; decides the level that is read.
+        spec: of the bundle; decides the level that is read.
     """
-    level = slide.level_for(crop_um / input_px)
+    level = slide.level_for(max(spec.crop_um / spec.input_px, spec.finest_mpp))
     mpp = slide.level_mpp[level]
-    side_um = window_um(crop_um, mpp)
+    side_um = window_um(spec.crop_um, mpp)
     block = _BLOCK_PX * mpp / slide.mpp
     columns, rows = (points.frame[axis].to_numpy() // block for axis in ("x", "y"))
     frame = points.frame.iloc[np.lexsort((columns, rows))]

@@ -12,7 +12,7 @@ import pandas as pd
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts
 from atypia.inference.predictor import Predictor
-from atypia.inference.reading import Failure
+from atypia.inference.reading import CropSpec, Failure
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.workflows.classify import OnProgress, Running, Say, classified, to_stderr
 
@@ -162,12 +162,11 @@ def classify_slide(
             area_mm2 = area.area * slide.mpp**2 / 1e6
         for line in (*points.warnings, *points.failures):
             say(line)
-        manifest = predictor.manifest
         rows = InPointsOrder(points, slide)
         record = classified(
             predictor,
             running,
-            [slide_source(slide, points, crop_um=manifest.crop_um, input_px=manifest.input_px)],
+            [slide_source(slide, points, CropSpec.of(predictor.manifest))],
             rows.write,
             outs[0],
             mpp=job.mpp,
