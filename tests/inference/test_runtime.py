@@ -46,8 +46,9 @@ def test_all_normalisation_of_lite_is_folded(small_bundle: Path) -> None:
     members = load_bundle(small_bundle).members
     assert sum(isinstance(m, nn.BatchNorm2d) for m in members[0].modules()) == 49
     network = Network(members, 32, CPU, "bf16")
-    left = [m for m in network._members[0].modules() if isinstance(m, nn.BatchNorm2d)]
-    assert left == []
+    convolutions = [m for m in network.parts.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 49
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.parts.modules())
 
 
 def test_members_on_one_frozen_backbone_ask_it_once(small_bundle: Path) -> None:
@@ -55,7 +56,8 @@ def test_members_on_one_frozen_backbone_ask_it_once(small_bundle: Path) -> None:
     assert members[0].backbone is members[1].backbone
     network = Network(members, 32, CPU, "fp32")
     asked: list[int] = []
-    network._members[0].backbone.register_forward_hook(lambda *_: asked.append(1))
+    network._same.register_forward_hook(lambda *_: asked.append(1))
+    assert not any(list(member.backbone.modules())[1:] for member in network._members)
     logits = network.look_at(crops().numpy()).logits
     assert len(asked) == 1
     assert not np.allclose(logits[0], logits[1])
@@ -75,9 +77,34 @@ def test_lora_is_merged_and_folded_with_the_same_logits() -> None:
     network = Network([member], 32, CPU, "fp32")
     found = network.look_at(crops().numpy()).logits[0]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-    left = [type(m).__module__ for m in network._members[0].modules()]
+    left = [type(m).__module__ for m in network.parts.modules()]
     assert not [name for name in left if name.startswith("peft")]
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in network._members[0].modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.parts.modules())
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_members_share_the_first_layers_that_lora_leaves_alone(views: int) -> None:
+    torch.manual_seed(0)
+    late = AdapterConfig(kind="lora", rank=2, target=r"blocks\.[5-6]\.\d+\.conv_pwl?|conv_head")
+    members = [build_classifier("lite", late).eval() for _ in range(3)]
+    with torch.inference_mode():
+        for member in members:
+            member.views = views
+            nn.init.normal_(member.head.weight, std=0.1)
+            for name, parameter in member.named_parameters():
+                if "lora_B" in name:
+                    nn.init.normal_(parameter, std=0.02)
+        expected = torch.stack([member(crops()).logit for member in members])
+    network = Network(members, 32, CPU, "fp32")
+    strided: list[int] = []
+    for module in network.parts.modules():
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            module.register_forward_hook(lambda *_: strided.append(1))
+    found = network.look_at(crops().numpy()).logits
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(found[0] - found[1]).min() > 1e-3
+    # The stem and three blocks halve the map before block 5, which does it in each member.
+    assert len(strided) == views * (4 + 3)
 
 
 @pytest.mark.parametrize("side", [32, 33, 47, 64])

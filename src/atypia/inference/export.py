@@ -101,9 +101,9 @@ class _Whole(nn.Module):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
-        self.members = nn.ModuleList(bundle.members)
         cpu = torch.device("cpu")
         self.network = Network(bundle.members, bundle.manifest.input_px, cpu, "fp32")
+        self.parts = self.network.parts
         self.calibration = bundle.calibration
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:

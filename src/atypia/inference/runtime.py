@@ -8,7 +8,7 @@ compared with its original before it is used.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from atypia.errors import AtypiaError
 from atypia.inference.answers import Answers, Device, FloatArray, Precision
 from atypia.models.adapters import merge
-from atypia.models.classifier import Classifier, Output
+from atypia.models.classifier import Classifier, Output, mean_of_views
 from atypia.models.cpu import cpu_has_bf16
 
 # Folding rounds differently; a wrong fold differs by whole units.
@@ -32,6 +32,7 @@ class Network:
 
     Attributes:
         device: where it runs.
+        parts: all that is computed, as modules.
         told, on_gpu, device_name, precision, members: as in `Runtime`.
     """
 
@@ -59,14 +60,15 @@ class Network:
         self.precision: Precision = precision
         self.members = len(members)
         self._threads = threads
-        self._members = [member.eval().requires_grad_(False) for member in members]
-        # With a linear adapter all members stand on one backbone: prepared once, asked once.
+        self.parts = nn.ModuleList(member.eval().requires_grad_(False) for member in members)
+        # With a linear adapter all members stand on one backbone, which is prepared once.
         own = {id(member.backbone): member.backbone for member in members}
         ready = {key: _prepared(one, input_px, precision) for key, one in own.items()}
-        for member in self._members:
-            member.backbone = ready[id(member.backbone)]
-            member.to(device).to(memory_format=torch.channels_last)
-        self._shared = len(ready) == 1
+        same, rest = _split([ready[id(member.backbone)] for member in members])
+        for member, follows in zip(members, rest, strict=True):
+            member.backbone = follows
+        self._members, self._same = list(members), same
+        self.parts.append(same).to(device).to(memory_format=torch.channels_last)
 
     def look_at(self, crops: FloatArray) -> Answers:
         """Return what every member says.
@@ -124,8 +126,11 @@ class Network:
 
     def outputs(self, crops: torch.Tensor) -> list[Output]:
         """Return what each member says of crops, float32 (B, 3, P, P), where the network is."""
-        shown = self._members[0].embed(crops) if self._shared else crops
-        return [member(shown) for member in self._members]
+        views = [self._same(view) for view in self._members[0].views_of(crops)]
+        return [
+            member(mean_of_views([member.backbone(view).float() for view in views]))
+            for member in self._members
+        ]
 
 
 def choose_device(asked: Device) -> torch.device:
@@ -151,14 +156,40 @@ def fast_precision(device: torch.device) -> Precision:
 
 def _prepared(backbone: nn.Module, input_px: int, precision: Precision) -> nn.Module:
     """Merge, fold and cast a backbone, in place where nothing is folded."""
-    merge(backbone)
-    ready = _folded_if_equal(backbone, input_px)
+    ready = _folded_if_equal(merge(backbone), input_px)
     if precision == "bf16":
         # Cast once what autocast would cast for every batch.
         for module in ready.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(torch.bfloat16)
     return ready
+
+
+def _split(networks: Sequence[nn.Module]) -> tuple[nn.Module, list[nn.Module]]:
+    """Split networks into the first layers that all of them share, and what follows in each.
+
+    A linear adapter leaves all layers as published, LoRA on late layers the first ones. They are
+    told by their weights, layer by layer where timm gives a network's layers in order.
+    """
+    layers = [list(_layers(one)) for one in networks]
+    same = 0
+    for first, *others in zip(*layers, strict=False):
+        if not all(_equal(first, other) for other in others):
+            break
+        same += 1
+    return nn.Sequential(*layers[0][:same]), [nn.Sequential(*own[same:]) for own in layers]
+
+
+def _layers(network: nn.Module) -> Iterable[nn.Module]:
+    in_order = getattr(network, "as_sequential", None)
+    return (network,) if in_order is None else in_order()
+
+
+def _equal(one: nn.Module, other: nn.Module) -> bool:
+    if one is other:
+        return True
+    mine, its = one.state_dict(), other.state_dict()
+    return mine.keys() == its.keys() and all(torch.equal(mine[name], its[name]) for name in mine)
 
 
 def _folded_if_equal(backbone: nn.Module, input_px: int) -> nn.Module:

@@ -59,16 +59,20 @@ def adapt(backbone: nn.Module, spec: BackboneSpec, config: AdapterConfig) -> nn.
 def merge(backbone: nn.Module) -> nn.Module:
     """Fold LoRA's additions into the layers they adapt, in place; the outputs stay the same.
 
-    The layers themselves then stand where LoRA's stood: a convolution is one again.
+    Returns:
+        The network as it was before `adapt`, with other weights: a convolution is one again.
     """
-    if isinstance(backbone, _FrozenStatistics):
+    if not isinstance(backbone, _FrozenStatistics):
+        return backbone
+    network = backbone.network
+    if any("lora_" in name for name, _ in network.named_parameters()):
         from peft.tuners.lora import LoraLayer
 
-        for name, module in list(backbone.named_modules()):
+        for name, module in list(network.named_modules()):
             if isinstance(module, LoraLayer):
                 module.merge()
-                backbone.set_submodule(name, module.get_base_layer())
-    return backbone
+                network.set_submodule(name, module.get_base_layer())
+    return network
 
 
 def hold_in_bfloat16(backbone: nn.Module) -> None:

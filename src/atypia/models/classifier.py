@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,12 +89,18 @@ class Classifier(nn.Module):
 
     def embed(self, crops: torch.Tensor) -> torch.Tensor:
         """Return embeddings of crops, float32 (B, 3, P, P) in [0, 1] -> float32 (B, D)."""
+        return mean_of_views([self.backbone(view).float() for view in self.views_of(crops)])
+
+    def views_of(self, crops: torch.Tensor) -> list[torch.Tensor]:
+        """Return what the backbone is shown of crops, float32 (B, 3, P, P) in [0, 1].
+
+        Returns:
+            The crops normalised, (B, 3, P, P) each: as they are in training, else in `views` views.
+        """
         normed = (crops - self.mean) / self.std
         if self.training or self.views == 1:
-            embedding: torch.Tensor = self.backbone(normed).float()
-            return embedding
-        found = [self.backbone(view).float() for view in _symmetries(normed, self.views)]
-        return torch.stack(found).mean(dim=0)
+            return [normed]
+        return list(_symmetries(normed, self.views))
 
     def saved_names(self) -> list[str]:
         """Return the names of the tensors a bundle keeps: what training changed.
@@ -133,6 +139,11 @@ class Classifier(nn.Module):
                     f"{tuple(own[name].shape)}; the weights belong to another network or adapter"
                 )
         self.load_state_dict(dict(state), strict=False)
+
+
+def mean_of_views(embeddings: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the mean of one embedding a view, float32 (B, D) each."""
+    return embeddings[0] if len(embeddings) == 1 else torch.stack([*embeddings]).mean(dim=0)
 
 
 def _symmetries(crops: torch.Tensor, count: int) -> Iterator[torch.Tensor]:

@@ -1,0 +1,75 @@
+"""What each runtime and precision keeps of the accuracy on held-out folds.
+
+python benchmarks/runtimes.py FIGURES BUNDLE OUT_OF_FOLD.csv
+
+BUNDLE must have been exported (`atypia bundle export BUNDLE`); OUT_OF_FOLD.csv is what its training
+left. Every figure is scored by the member that has not seen it, and called by the operating point
+that torch's scores of the other folds gave in float32: a runtime brings none of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from atypia.data.images import read_image
+from atypia.data.readers.opening import open_figures
+from atypia.evaluation.calibration import cross_fitted
+from atypia.evaluation.metrics import binary_metrics
+from atypia.inference.answers import Precision, RuntimeKey
+from atypia.inference.predictor import CPU_BATCH, Predictor
+from atypia.inference.reading import CropSpec, crop_of, stacked
+
+RUNTIMES: tuple[tuple[RuntimeKey, Precision], ...] = (
+    ("torch", "fp32"),
+    ("torch", "bf16"),
+    ("onnx", "fp32"),
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+)
+
+
+def main() -> None:
+    if len(sys.argv) != 4:
+        raise SystemExit(__doc__)
+    table = open_figures(Path(sys.argv[1]))
+    frame = table.frame
+    told = pd.read_csv(sys.argv[3], dtype={"figure_id": str}).set_index("figure_id")
+    fold = told.loc[frame["figure_id"], "fold"].to_numpy()
+    truth, case = frame["label"].to_numpy(), frame["case"].to_numpy(dtype=object)
+
+    fitted = None
+    for key, precision in RUNTIMES:
+        one = Predictor.load(sys.argv[2], device="cpu", runtime=key, precision=precision)
+        spec = CropSpec.of(one.manifest)
+        found = []
+        for start in range(0, len(table), CPU_BATCH):
+            some = frame.iloc[start : start + CPU_BATCH]
+            crops = [
+                crop_of(read_image(table.root / image), mpp, spec)
+                for image, mpp in zip(some["image"], some["mpp"], strict=True)
+            ]
+            found.append(one.network.look_at(stacked(crops)).logits)
+        logits = np.concatenate(found, axis=1)[fold, np.arange(len(table))].astype(np.float64)
+        if fitted is None:
+            fitted, exact = cross_fitted(logits, truth, truth, fold, case), logits
+        p, call = np.zeros(len(table)), np.zeros(len(table), dtype=bool)
+        for number, calibration in fitted.calibrations.items():
+            here = fold == number
+            p[here] = calibration.probability(logits[here])
+            call[here] = calibration.call(p[here])
+        metrics = binary_metrics(truth, p, call)
+        print(
+            f"{key:<9} {precision}   BA {metrics.balanced_accuracy:.4f}   "
+            f"AUROC {metrics.auroc:.4f}   {np.sum(call != fitted.call):4d} of {len(call)} calls "
+            f"differ   largest |P - P of torch fp32| {np.abs(p - fitted.p).max():.5f}   "
+            f"logits {np.sqrt(np.mean((logits - exact) ** 2)):.4f} RMS",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
