@@ -39,7 +39,7 @@ def test_it_is_what_its_recipe_makes() -> None:
         recipe.backbone.input_px,
     )
     assert manifest.views == recipe.backbone.views
-    assert len(manifest.members) == recipe.folds.count
+    assert len(manifest.members) == recipe.folds.count * recipe.folds.members
     card = (default_bundle() / CARD_NAME).read_text(encoding="utf-8")
     assert recipe.card.data in card
     assert recipe.card.licence in card

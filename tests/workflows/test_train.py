@@ -188,6 +188,31 @@ def test_domains_left_out_beside_the_folds_judge_and_calibrate_the_bundle(
     assert "<html" in (tmp_path / "left_out.html").read_text(encoding="utf-8")
 
 
+def test_several_members_without_a_fold_are_scored_by_their_mean_and_all_shipped(
+    cohort: FigureTable, run: TrainingRun, tmp_path: Path
+) -> None:
+    result = train(
+        cohort, read_recipe("lite", [*QUICK, "backbone.views=2", "folds.members=2"]), tmp_path
+    )
+    assert len(load_bundle(result.bundle).members) == 4
+    scored, of_one = pd.read_csv(result.out_of_fold), pd.read_csv(run.out_of_fold)
+    assert (scored["fold"] == of_one["fold"]).all()
+    folders = [tmp_path / "folds" / name for name in ("0", "1", "0-2", "1-2")]
+    for number, folder in enumerate(folders):
+        shipped = load_file(result.bundle / "members" / f"{number}.safetensors")
+        kept = load_file(folder / "member.safetensors")
+        assert all(torch.equal(kept[name], shipped[name]) for name in kept)
+    for fold in (0, 1):
+        of_members = [
+            load_file(folder / "scores.safetensors")["logit"].numpy() for folder in folders[fold::2]
+        ]
+        assert not np.allclose(*of_members)
+        here = scored["fold"] == fold
+        np.testing.assert_allclose(scored["logit"][here], np.mean(of_members, axis=0), rtol=1e-5)
+        # The first is the member that a training of one has.
+        np.testing.assert_array_equal(of_members[0], of_one["logit"][here].astype(np.float32))
+
+
 def test_domains_cannot_be_left_out_of_a_set_of_one(cohort: FigureTable, tmp_path: Path) -> None:
     one = cohort.frame["laboratory"] == cohort.frame["laboratory"].iloc[0]
     table = from_frame(cohort.frame[one].reset_index(drop=True), cohort.root)

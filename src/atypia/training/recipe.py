@@ -163,6 +163,9 @@ class FoldsSection(Section):
     scheme: Literal["slides", "domains"] = Field(
         "slides", description="slides: grouped, stratified folds; domains: each domain left out"
     )
+    members: int = Field(
+        1, ge=1, le=20, description="networks without each part; the mean of their logits is scored"
+    )
     left_out_domains: bool = Field(
         False, description="also train without each domain: to judge, and to calibrate the bundle"
     )

@@ -47,7 +47,7 @@ class TrainingRun:
 
     Attributes:
         bundle: its folder: the members of all folds, calibrated on all out-of-fold scores.
-        out_of_fold: predictions table; each figure scored by the member that has not seen it,
+        out_of_fold: predictions table; each figure scored by the members that have not seen it,
             called by an operating point fitted on the other folds.
         report: HTML.
         judgement: of the out-of-fold predictions.
@@ -77,7 +77,7 @@ def train(
     threads: int | None = None,
     on_progress: OnProgress = _silent,
 ) -> TrainingRun:
-    """Train one member a fold, judge them on what they have not seen, and make a bundle.
+    """Train members on folds, judge them on what they have not seen, and make a bundle.
 
     Started again with the same `out`, it goes on where it was stopped and ends with the same
     weights (on a CPU with the same number of threads, to the bit).
@@ -136,9 +136,9 @@ def train(
     def members_of(folds: Folds) -> list[Member]:
         identity = _identity(table, recipe, folds.of, adapt_to, weights_sha256)
         members = []
-        for part, name in enumerate(folds.names):
+        for seat in folds.seats:
 
-            def report_step(at: Progress, task: str = f"training {name}") -> None:
+            def report_step(at: Progress, task: str = f"training {seat.name}") -> None:
                 gamma = f", gamma {' '.join(f'{one:.2f}' for one in at.gamma)}" if at.gamma else ""
                 on_progress(task, at.step, at.steps, f"loss {at.loss:.3f}{gamma}")
 
@@ -147,9 +147,9 @@ def train(
                     recipe,
                     shown,
                     figures,
-                    np.flatnonzero(folds.of == part),
-                    out / folds.folder / str(part),
-                    member=folds.first_member + part,
+                    np.flatnonzero(folds.of == seat.part),
+                    out / seat.folder,
+                    member=seat.number,
                     identity=identity,
                     fabric=fabric,
                     on_progress=report_step,
@@ -165,8 +165,13 @@ def train(
         judged(table, figures, members, folds)
         for members, folds in zip(trained, parts, strict=True)
     ]
-    folders = [out / "folds" / str(part) for part in range(len(parts[0].names))]
-    story = training_story(trained[0], parts[0].names, folders, figures)
+    seats = parts[0].seats
+    story = training_story(
+        trained[0],
+        [seat.name for seat in seats],
+        [out / seat.folder for seat in seats],
+        figures,
+    )
     result = TrainingRun(
         out / "bundle",
         out / "out_of_fold.csv",

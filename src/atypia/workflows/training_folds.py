@@ -17,22 +17,37 @@ from atypia.training.requirements import require_components_work
 
 
 @dataclass(frozen=True)
+class Seat:
+    """A member to be trained.
+
+    Attributes:
+        part: of the figures, which it does not see.
+        name: what its training is called.
+        folder: of it, relative to the run's.
+        number: decides its draws.
+    """
+
+    part: int
+    name: str
+    folder: str
+    number: int
+
+
+@dataclass(frozen=True)
 class Folds:
-    """A division of all N figures; one member is trained without each part.
+    """A division of all N figures; as many members are trained without each part.
 
     Attributes:
         of: (N,) int64, the part of each figure.
         names: what training without each part is called.
-        folder: of the members, relative to the run's.
         told: what the parts are, in words.
-        first_member: number of the member without part 0; the others follow.
+        seats: the members, one for each part, then the second ones.
     """
 
     of: npt.NDArray[np.int64]
     names: list[str]
-    folder: str
     told: str
-    first_member: int = 0
+    seats: list[Seat]
 
 
 def divisions(table: FigureTable, recipe: Recipe) -> list[Folds]:
@@ -42,24 +57,31 @@ def divisions(table: FigureTable, recipe: Recipe) -> list[Folds]:
         TableError: there is one case, or domains are to be left out and there is one domain.
     """
     if recipe.folds.scheme == "domains":
-        return [_without_domains(table, "folds", 0)]
+        return [_without_domains(table, recipe, "folds", 0)]
     count = min(recipe.folds.count, table.frame["case"].nunique())
-    folds = Folds(
-        slide_folds(table.frame, count, recipe.seed),
-        [f"fold {fold + 1} of {count}" for fold in range(count)],
-        "folds",
-        "folds by slides",
-    )
+    of = slide_folds(table.frame, count, recipe.seed)
+    names = [f"fold {fold + 1} of {count}" for fold in range(count)]
+    folds = Folds(of, names, "folds by slides", _seats(names, "folds", recipe, 0))
     if not recipe.folds.left_out_domains:
         return [folds]
-    return [folds, _without_domains(table, "left_out", count)]
+    return [folds, _without_domains(table, recipe, "left_out", len(folds.seats))]
 
 
-def _without_domains(table: FigureTable, folder: str, first_member: int) -> Folds:
+def _without_domains(table: FigureTable, recipe: Recipe, folder: str, first: int) -> Folds:
     of, names = domain_folds(table.frame)
     short = short_domain_names(names)
     told = [f"without {short[name]}" for name in names]
-    return Folds(of, told, folder, "domains left out", first_member)
+    return Folds(of, told, "domains left out", _seats(told, folder, recipe, first))
+
+
+def _seats(names: list[str], folder: str, recipe: Recipe, first: int) -> list[Seat]:
+    found: list[Seat] = []
+    for turn in range(recipe.folds.members):
+        told, ending = (f", member {turn + 1}", f"-{turn + 1}") if turn else ("", "")
+        for part, name in enumerate(names):
+            place = f"{folder}/{part}{ending}"
+            found.append(Seat(part, f"{name}{told}", place, first + len(found)))
+    return found
 
 
 def require_trainable(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import softmax
 
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
@@ -25,12 +26,15 @@ from atypia.workflows.training_folds import Folds
 
 
 def _phases(members: list[Member], figures: TrainingFigures) -> npt.NDArray[np.object_]:
-    """Return the likeliest phase of each figure by the member that has not seen it, or ""."""
+    """Return the likeliest phase of each figure by members that have not seen it, or ""."""
     phases = np.full(len(figures.truth), "", dtype=object)
-    for member in members:
-        if member.phase.size:
-            best = member.phase.argmax(axis=1)
-            phases[member.held_out] = np.array(figures.phases, dtype=object)[best]
+    knowing = [member for member in members if member.phase.size]
+    if knowing:
+        p = np.zeros((len(phases), knowing[0].phase.shape[1]))
+        for member in knowing:
+            p[member.held_out] += softmax(member.phase, axis=1)
+        seen = p.any(axis=1)
+        phases[seen] = np.array(figures.phases, dtype=object)[p[seen].argmax(axis=1)]
     return phases
 
 
@@ -58,15 +62,17 @@ def judged(
     Args:
         table: N figures.
         figures: the same, as training sees them.
-        members: one a part of the folds.
+        members: the same number for each part of the folds.
         folds: of the figures.
 
     Raises:
         AtypiaError: a score is not finite, or without a part one class only is left.
     """
-    logits, truth = np.full(len(figures.truth), np.nan), figures.truth
+    sums, counts, truth = np.zeros(len(table)), np.zeros(len(table)), figures.truth
     for member in members:
-        logits[member.held_out] = member.logit
+        sums[member.held_out] += member.logit
+        counts[member.held_out] += 1
+    logits = sums / counts
     fitted = cross_fitted(logits, truth, truth, folds.of, figures.case)
     predictions = pd.DataFrame(
         {
@@ -102,7 +108,7 @@ def save_run_bundle(
         folder: of the bundle.
         recipe: of the training.
         table: that was trained on.
-        members: one a fold.
+        members: of the folds.
         found: of the folds and, where they were, of the domains left out; the last calibrates.
         phases: order of the phase head's classes; empty without one.
         weights_sha256: of the backbone's published weights; "" where they are no file.

@@ -32,8 +32,8 @@ def training_story(
     """Return what the training did.
 
     Args:
-        members: one a fold.
-        names: what each fold is called.
+        members: of the folds.
+        names: what the training of each is called.
         folders: of each member, with its record.
         figures: of the whole training.
     """
@@ -85,7 +85,7 @@ def run_facts(
         f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
         "Figures": f"{len(figures.truth)} of {cases} cases in {domains} domains",
         **adapted,
-        "Judged": f"every figure by the member that has not seen it ({len(folds.names)} "
+        "Judged": f"every figure by the members that have not seen it ({len(folds.names)} "
         f"{folds.told}), called by an operating point fitted on the others",
         "atypia": atypia.__version__,
         "Made on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
