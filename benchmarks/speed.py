@@ -1,6 +1,6 @@
 """Classifying from image files on this machine: every figure in one run, as ratios.
 
-python benchmarks/speed.py BUNDLE FOLDER [--crops 1000] [--rounds 3] [--growth 100000]
+python benchmarks/speed.py BUNDLE FOLDER [--members N] [--growth 100000]
 
 BUNDLE must have been exported (`atypia bundle export BUNDLE`). FOLDER holds images; where they lie
 in `normal/` and `atypical/` and the bundle was not trained on them, the balanced accuracy that each
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("bundle", type=Path, help="which must have been exported")
     parser.add_argument("folder", type=Path, help="of images")
     parser.add_argument("--mpp", type=float, help="um/px [the middle of the bundle's training]")
+    parser.add_argument("--members", type=int, help="the first so many, exported likewise [all]")
     parser.add_argument("--crops", type=int, default=1000, help="from all over the folder [1000]")
     parser.add_argument("--loop-crops", type=int, default=100, help="of them, for the loop [100]")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts [3]")
@@ -125,7 +126,9 @@ def main() -> None:
     while count <= given.growth:
         to_stderr(f"{count} crops")
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
-            taken = apart.submit(grown, given.bundle, paths, count, given.mpp, *fastest)
+            taken = apart.submit(
+                grown, given.bundle, paths, count, given.mpp, given.members, *fastest
+            )
             seconds, peak_kb = taken.result()
         print(
             f"{count:>8} crops {seconds:8.1f} s   {count / seconds:6.1f} crops/s   "
@@ -143,7 +146,7 @@ def from_files(
 
     from atypia.bundle.load import load_bundle
 
-    loaded = load_bundle(given.bundle)
+    loaded = load_bundle(given.bundle, members=given.members)
     manifest, members = loaded.manifest, [member.eval() for member in loaded.members]
     side, calibration = manifest.input_px, loaded.calibration
     spec = CropSpec.of(manifest)
@@ -173,7 +176,9 @@ def from_files(
         ),
     ]
     for key, precision in asked:
-        one = Predictor.load(given.bundle, device="cpu", runtime=key, precision=precision)
+        one = Predictor.load(
+            given.bundle, device="cpu", runtime=key, precision=precision, members=given.members
+        )
         contenders.append(
             Contender(
                 f"{key} {precision}",
@@ -280,18 +285,27 @@ def whole_commands(
         first.save(images / "stack.tif", save_all=True, append_images=more)
         atypia = [sys.executable, "-c", ATYPIA]
         told = ["--bundle", str(given.bundle), "--mpp", f"{given.mpp:g}"]
+        fewer = ["--members", str(given.members)] if given.members else []
         for key in runtimes:
             out = ["--out", f"{place}/predictions.csv", "--device", "cpu", "--runtime", key]
-            yield f"one image, {key}", [*atypia, "predict", str(paths[0]), *told, *out]
-        into = ["--input", place, "--output", place]
-        yield f"challenge, {STACK_PAGES} pages", [*atypia, "challenge", "midog25-t2", *into, *told]
+            yield f"one image, {key}", [*atypia, "predict", str(paths[0]), *told, *fewer, *out]
+        if not fewer:  # the challenge's program takes all members
+            into = ["--input", place, "--output", place]
+            command = [*atypia, "challenge", "midog25-t2", *into, *told]
+            yield f"challenge, {STACK_PAGES} pages", command
 
 
 def grown(
-    bundle: Path, paths: Sequence[Path], count: int, mpp: float, key: RuntimeKey, chosen: Precision
+    bundle: Path,
+    paths: Sequence[Path],
+    count: int,
+    mpp: float,
+    members: int | None,
+    key: RuntimeKey,
+    chosen: Precision,
 ) -> tuple[float, int]:
     """Classify so many crops; return seconds, and this process's peak memory in kB."""
-    running = Running(bundle=bundle, device="cpu", runtime=key, precision=chosen)
+    running = Running(bundle=bundle, device="cpu", runtime=key, precision=chosen, members=members)
     repeated = [paths[number % len(paths)] for number in range(count)]
     source = Source(
         paths[0].parent,

@@ -45,11 +45,16 @@ def test_it_is_what_its_recipe_makes() -> None:
     assert recipe.card.licence in card
 
 
-def test_its_recipe_is_lite_with_each_domain_left_out_as_well() -> None:
+def test_its_recipe_is_lite_on_larger_crops_with_each_domain_left_out_as_well() -> None:
     lite = deciding_values(read_recipe("lite"))
     own = deciding_values(read_recipe("atypia-lite"))
     changed = {key: own[key] for key in own if own[key] != lite[key]}
-    assert changed == {"name": "atypia-lite", "folds.left_out_domains": True}
+    assert changed == {
+        "name": "atypia-lite",
+        "backbone.input_px": 160,
+        "adapter.target": r"blocks\.[2-6]\.\d+\.conv_pwl?|conv_head",
+        "folds.left_out_domains": True,
+    }
 
 
 def test_it_is_calibrated_on_domains_left_out_and_its_card_tells_each() -> None:

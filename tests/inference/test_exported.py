@@ -96,7 +96,7 @@ def copy(tmp_path: Path, small_bundle: Path, tmp_path_factory: pytest.TempPathFa
 def test_every_runtime_answers_as_torch(exported: Path, key: str) -> None:
     bundle = load_bundle(exported)
     network = Network(bundle.members, 32, torch.device("cpu"), "fp32")
-    fast = EXPORTED[key](read_exported(exported_path(exported), bundle.sha256), "fp32", 2, 2)
+    fast = EXPORTED[key](read_exported(exported_path(exported), bundle.sha256, 2), "fp32", 2, 2)
     assert fast.members == 2
     for count in (1, 4, 7):
         expected, found = network.look_at(crops(count)), fast.look_at(crops(count))
@@ -189,7 +189,10 @@ def test_an_export_that_differs_from_torch_is_not_kept(
 def test_what_a_runtime_cannot_do_is_said(copy: Path, small_bundle: Path) -> None:
     for wrong, message in (
         ({"runtime": "onnx", "precision": "bf16"}, "does not compute bf16 on a CPU"),
-        ({"runtime": "onnx", "members": 1}, "computes all members; leave out --members"),
+        (
+            {"runtime": "onnx", "members": 1},
+            r"computes 2 members, not 1; make it again with `atypia bundle export --members 1`",
+        ),
         ({"runtime": "openvino", "device": "cuda"}, "runs on the CPU only"),
     ):
         with pytest.raises(AtypiaError, match=message):
@@ -197,11 +200,28 @@ def test_what_a_runtime_cannot_do_is_said(copy: Path, small_bundle: Path) -> Non
     with pytest.raises(AtypiaError, match="make it with `atypia bundle export"):
         Predictor.load(small_bundle, runtime="onnx")
     # What an exported file cannot do, torch does.
-    assert Predictor.load(copy, members=1).network.told.startswith("torch ")
+    with pytest.warns(UserWarning, match="computes 2 members, not 1; .* torch is used instead"):
+        assert Predictor.load(copy, members=1).network.told.startswith("torch ")
+
+
+def test_fewer_members_are_exported_for_who_asks_for_fewer(copy: Path, crop_folder: Path) -> None:
+    export_onnx(copy, members=1)
+    paths = sorted(crop_folder.iterdir())[:3]
+    reference = Predictor.load(copy, precision="fp32", runtime="torch", members=1)
+    predictor = Predictor.load(copy, members=1)
+    assert predictor.network.told.startswith("onnxruntime")
+    assert predictor.network.members == 1
+    np.testing.assert_allclose(
+        predictor.predict(paths, mpp=0.25)["p_atypical"],
+        reference.predict(paths, mpp=0.25)["p_atypical"],
+        atol=1e-3,
+    )
+    with pytest.raises(BundleError, match="computes 1 members, not 2"):
+        Predictor.load(copy, runtime="onnx")
 
 
 def test_bf16_errs_as_torch_does_in_bf16(copy: Path) -> None:
-    model = read_exported(exported_path(copy), bundle_hash(copy))
+    model = read_exported(exported_path(copy), bundle_hash(copy), 2)
     shown = crops(16)
     exact, rough = (
         EXPORTED["openvino"](model, precision, 1, 1).look_at(shown).logits

@@ -105,8 +105,17 @@ def export(
             "--weights", metavar="FILE_OR_DIR", help="The backbone's weights, as for `predict`."
         ),
     ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            "--members",
+            min=1,
+            help="The first so many networks of an ensemble, for `predict --members`; without it, "
+            "all.",
+        ),
+    ] = None,
 ) -> None:
-    """Write all members, normalisation and calibration as one ONNX file, for a faster runtime.
+    """Write members, normalisation and calibration as one ONNX file, for a faster runtime.
 
     It is compared with torch before it is kept. Export again when the bundle has changed.
 
@@ -121,4 +130,4 @@ def export(
     from atypia.bundle.default import default_bundle
     from atypia.inference.export import export_onnx
 
-    typer.echo(f"wrote {export_onnx(folder or default_bundle(), out, weights)}")
+    typer.echo(f"wrote {export_onnx(folder or default_bundle(), out, weights, members)}")

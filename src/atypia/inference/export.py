@@ -38,13 +38,19 @@ LARGEST_DIFFERENCE = 1e-3
 _TRIED = (1, 5)  # crops in a batch: the size must stay free
 
 
-def export_onnx(folder: Path, out: Path | None = None, weights: Path | None = None) -> Path:
+def export_onnx(
+    folder: Path,
+    out: Path | None = None,
+    weights: Path | None = None,
+    members: int | None = None,
+) -> Path:
     """Write a bundle as one ONNX file: crops in, logits and calibrated P(atypical) out.
 
     Args:
         folder: of the bundle.
         out: the file; none takes the place where `predict` looks for it.
         weights: file or folder of the backbone's weights, where the bundle holds an adapter to it.
+        members: the first so many networks of an ensemble; none takes all of them.
 
     Returns:
         The file. Input: `crops`, float32 (B, 3, P, P), RGB in [0, 1]. Outputs: `logits`, float32
@@ -62,7 +68,7 @@ def export_onnx(folder: Path, out: Path | None = None, weights: Path | None = No
         raise AtypiaError(
             "export: needs onnx, onnxscript and a runtime to try it; pip install 'atypia[onnx]'"
         )
-    bundle = load_bundle(folder, weights)
+    bundle = load_bundle(folder, weights, members)
     side = bundle.manifest.input_px
     generator = torch.Generator().manual_seed(0)
     tries = [torch.rand(count, 3, side, side, generator=generator) for count in _TRIED]
@@ -149,7 +155,7 @@ def _model_of(bundle: Bundle) -> onnx.ModelProto:
         GRAPH_KEY: graph_hash(model),
         "atypia.crop_um": f"{manifest.crop_um:g}",
         "atypia.input_px": str(manifest.input_px),
-        "atypia.members": str(len(manifest.members)),
+        "atypia.members": str(len(bundle.members)),
         "atypia.phases": " ".join(manifest.phases),
     }
     onnx.helper.set_model_props(model, facts)

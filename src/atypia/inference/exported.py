@@ -38,20 +38,21 @@ def graph_hash(model: onnx.ModelProto) -> str:
     return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
-def read_exported(path: Path, sha256: str) -> bytes:
+def read_exported(path: Path, sha256: str, members: int) -> bytes:
     """Read an exported file, which must be that of a bundle and hold all its tensors.
 
     Args:
         path: of the file.
         sha256: identifies the bundle.
+        members: so many it must compute.
 
     Raises:
         BundleError: it cannot be read, was exported from another bundle, in another format, or
-            points to other files; or it has changed since.
+            points to other files; it has changed since; or it computes more or fewer members.
     """
     import onnx
 
-    again = "make it again with `atypia bundle export`"
+    again = f"make it again with `atypia bundle export --members {members}`"
     try:
         content = path.read_bytes()
         model = onnx.load_model_from_string(content)
@@ -66,6 +67,10 @@ def read_exported(path: Path, sha256: str) -> bytes:
         raise BundleError(f"{path}: points to other files, which are not read; {again}")
     if said.get(GRAPH_KEY) != graph_hash(model):
         raise BundleError(f"{path}: has changed since it was exported; {again}")
+    logits = next(one for one in model.graph.output if one.name == LOGITS)
+    computed = logits.type.tensor_type.shape.dim[0].dim_value
+    if computed != members:
+        raise BundleError(f"{path}: computes {computed} members, not {members}; {again}")
     return content
 
 

@@ -68,7 +68,7 @@ def open_bundle(
         raise AtypiaError(f"threads {threads}: expected 1 or more")
     if runtime == "torch":
         return _with_torch(folder, device, precision, threads, members, weights)
-    fault = _unfit(folder, device, members, weights)
+    fault = _unfit(folder, device, weights)
     if runtime == "auto":
         fastest = [key for key in _FASTEST[precision] if _installed(key)]
         if fault or not fastest or (device == "auto" and _has_gpu()):
@@ -89,9 +89,9 @@ def open_bundle(
                 "--runtime openvino"
             )
     require_intact(folder)
-    sha256 = bundle_hash(folder)
+    sha256, manifest = bundle_hash(folder), read_manifest(folder)
     try:
-        model = read_exported(exported_path(folder), sha256)
+        model = read_exported(exported_path(folder), sha256, members or len(manifest.members))
     except BundleError as caught:
         if runtime != "auto":
             raise
@@ -101,7 +101,7 @@ def open_bundle(
     network = EXPORTED[key](
         model, "bf16" if precision == "bf16" else "fp32", network_threads(count, False), count
     )
-    return Opened(read_manifest(folder), read_calibration(folder), sha256, network, count)
+    return Opened(manifest, read_calibration(folder), sha256, network, count)
 
 
 def network_threads(threads: int, on_gpu: bool) -> int:
@@ -134,14 +134,12 @@ def _with_torch(
     return Opened(bundle.manifest, bundle.calibration, bundle.sha256, network, count)
 
 
-def _unfit(folder: Path, device: Device, members: int | None, weights: Path | None) -> str:
+def _unfit(folder: Path, device: Device, weights: Path | None) -> str:
     """Say why nothing exported can be used; "" where it can."""
     if device == "cuda":
         return "runs on the CPU only; leave out --device cuda"
     if weights is not None:
         return "the exported file holds all weights; leave out --weights"
-    if members is not None and members != len(read_manifest(folder).members):
-        return "the exported file computes all members; leave out --members"
     if not exported_path(folder).is_file():
         return f"{exported_path(folder)} is not there; make it with `atypia bundle export {folder}`"
     return ""
