@@ -21,7 +21,7 @@ from atypia.bundle.save import save_bundle
 from atypia.bundle.verify import bundle_faults, bundle_hash, write_sums
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
-from atypia.inference import export
+from atypia.inference import export, opening
 from atypia.inference.export import LARGEST_DIFFERENCE, export_onnx
 from atypia.inference.exported import EXPORTED, exported_path, read_exported
 from atypia.inference.predictor import Predictor
@@ -138,7 +138,8 @@ def test_predict_finds_the_file_says_so_and_never_imports_torch(
     out = tmp_path / "predictions.csv"
     code = (
         "import sys; from atypia.workflows.predict import predict\n"
-        f"predict([{str(crop_folder)!r}], {str(out)!r}, bundle={str(copy)!r}, mpp=0.25)\n"
+        f"predict([{str(crop_folder)!r}], {str(out)!r}, bundle={str(copy)!r}, mpp=0.25, "
+        "precision='fp32')\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -146,6 +147,23 @@ def test_predict_finds_the_file_says_so_and_never_imports_torch(
     record = json.loads(out.with_suffix(".run.json").read_text(encoding="utf-8"))
     assert record["runtime"].startswith("onnxruntime ")
     assert (record["precision"], record["members"]) == ("fp32", 2)
+
+
+@pytest.mark.parametrize(
+    ("cpu_has_it", "asked", "chosen"),
+    [
+        (True, "auto", ("openvino", "bf16")),
+        (False, "auto", ("onnxruntime", "fp32")),
+        (True, "fp32", ("onnxruntime", "fp32")),
+        (False, "bf16", ("openvino", "bf16")),
+    ],
+)
+def test_the_fastest_runtime_is_taken(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, cpu_has_it: bool, asked: str, chosen: tuple
+) -> None:
+    monkeypatch.setattr(opening, "openvino_has_bf16", lambda: cpu_has_it)
+    network = Predictor.load(copy, precision=asked, device="cpu").network
+    assert (network.told.split()[0], network.precision) == chosen
 
 
 def test_a_file_of_another_bundle_is_not_used(copy: Path) -> None:
@@ -208,7 +226,7 @@ def test_fewer_members_are_exported_for_who_asks_for_fewer(copy: Path, crop_fold
     export_onnx(copy, members=1)
     paths = sorted(crop_folder.iterdir())[:3]
     reference = Predictor.load(copy, precision="fp32", runtime="torch", members=1)
-    predictor = Predictor.load(copy, members=1)
+    predictor = Predictor.load(copy, members=1, precision="fp32")
     assert predictor.network.told.startswith("onnxruntime")
     assert predictor.network.members == 1
     np.testing.assert_allclose(

@@ -30,7 +30,7 @@ Device = Annotated[
 ]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
-    typer.Option("--precision", help="auto: bf16 where torch is fast at it; else fp32."),
+    typer.Option("--precision", help="auto: bf16 where it is faster here than fp32."),
 ]
 Runtime = Annotated[
     Literal["auto", "torch", "onnx", "openvino"],

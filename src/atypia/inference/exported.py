@@ -154,6 +154,13 @@ class OpenVinoNetwork:
         return ThreadPoolExecutor(workers, "network")
 
 
+def openvino_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 itself, as OpenVINO sees it."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 EXPORTED: dict[str, Callable[[bytes, Precision, int, int], Runtime]] = {
     "onnx": OnnxNetwork,
     "openvino": OpenVinoNetwork,

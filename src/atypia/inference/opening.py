@@ -16,15 +16,21 @@ from atypia.bundle.verify import bundle_hash, require_intact
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
 from atypia.inference.answers import Device, Precision, Runtime, RuntimeKey
-from atypia.inference.exported import EXPORTED, exported_path, read_exported
+from atypia.inference.exported import (
+    EXPORTED,
+    exported_path,
+    openvino_has_bf16,
+    read_exported,
+)
 
 # Beyond this many Python is the bottleneck, so each network thread gets several cores.
 _MOST_NETWORK_THREADS = 4
-# Measured by benchmarks/speed.py: the fastest first.
-_FASTEST: dict[Literal["auto"] | Precision, tuple[str, ...]] = {
-    "auto": ("onnx", "openvino"),
-    "fp32": ("onnx", "openvino"),
-    "bf16": ("openvino",),
+# Measured by benchmarks/speed.py: the fastest first. What bf16 costs in accuracy is measured by
+# benchmarks/runtimes.py.
+_FASTEST: dict[Literal["auto"] | Precision, tuple[tuple[str, Precision], ...]] = {
+    "auto": (("openvino", "bf16"), ("onnx", "fp32"), ("openvino", "fp32")),
+    "fp32": (("onnx", "fp32"), ("openvino", "fp32")),
+    "bf16": (("openvino", "bf16"),),
 }
 
 
@@ -70,24 +76,32 @@ def open_bundle(
         return _with_torch(folder, device, precision, threads, members, weights)
     fault = _unfit(folder, device, weights)
     if runtime == "auto":
-        fastest = [key for key in _FASTEST[precision] if _installed(key)]
-        if fault or not fastest or (device == "auto" and _has_gpu()):
+        if fault or (device == "auto" and _has_gpu()):
             return _with_torch(folder, device, precision, threads, members, weights)
-        key = fastest[0]
     else:
-        key = runtime
         if fault:
-            raise AtypiaError(f"runtime {key}: {fault}; or use --runtime torch")
-        if not _installed(key):
+            raise AtypiaError(f"runtime {runtime}: {fault}; or use --runtime torch")
+        if not _installed(runtime):
             raise AtypiaError(
-                f"runtime {key}: is not installed; pip install 'atypia[{key}]', or use "
+                f"runtime {runtime}: is not installed; pip install 'atypia[{runtime}]', or use "
                 "--runtime torch"
             )
-        if key not in _FASTEST[precision]:
-            raise AtypiaError(
-                f"runtime {key}: does not compute {precision} on a CPU; use --precision fp32, or "
-                "--runtime openvino"
-            )
+    fastest = [
+        (key, chosen)
+        for key, chosen in _FASTEST[precision]
+        if runtime in ("auto", key)
+        and _installed(key)
+        # Nobody has asked for bf16 where it is slower than fp32.
+        and (chosen in (precision, "fp32") or openvino_has_bf16())
+    ]
+    if not fastest and runtime == "auto":
+        return _with_torch(folder, device, precision, threads, members, weights)
+    if not fastest:
+        raise AtypiaError(
+            f"runtime {runtime}: does not compute {precision} on a CPU; use --precision fp32, or "
+            "--runtime openvino"
+        )
+    key, chosen = fastest[0]
     require_intact(folder)
     sha256, manifest = bundle_hash(folder), read_manifest(folder)
     try:
@@ -98,9 +112,7 @@ def open_bundle(
         warn(f"{caught}; torch is used instead")
         return _with_torch(folder, device, precision, threads, members, weights)
     count = threads or _usual_threads()
-    network = EXPORTED[key](
-        model, "bf16" if precision == "bf16" else "fp32", network_threads(count, False), count
-    )
+    network = EXPORTED[key](model, chosen, network_threads(count, False), count)
     return Opened(manifest, read_calibration(folder), sha256, network, count)
 
 

@@ -94,8 +94,7 @@ class Predictor:
         Args:
             folder: of the bundle; none takes the one that comes with atypia.
             device: `auto` takes a GPU where torch can use one.
-            precision: `auto` takes, with torch, bf16 where the device computes it faster than
-                fp32; the other runtimes compute bf16 only where it is asked for.
+            precision: `auto` takes bf16 where runtime and device compute it faster than fp32.
             threads: CPU threads; none takes as many as torch would (OMP_NUM_THREADS is obeyed).
             members: use the first so many networks of an ensemble, which is faster; none takes
                 all of them.
