@@ -104,8 +104,9 @@ def open_bundle(
     key, chosen = fastest[0]
     require_intact(folder)
     sha256, manifest = bundle_hash(folder), read_manifest(folder)
+    wanted = len(manifest.members) if members is None else members
     try:
-        model = read_exported(exported_path(folder), sha256, members or len(manifest.members))
+        model = read_exported(exported_path(folder), sha256, wanted)
     except BundleError as caught:
         if runtime != "auto":
             raise
