@@ -52,7 +52,7 @@ def read_exported(path: Path, sha256: str, members: int) -> bytes:
     """
     import onnx
 
-    again = f"make it again with `atypia bundle export --members {members}`"
+    again = "make it again with `atypia bundle export`"
     try:
         content = path.read_bytes()
         model = onnx.load_model_from_string(content)
@@ -70,7 +70,10 @@ def read_exported(path: Path, sha256: str, members: int) -> bytes:
     logits = next(one for one in model.graph.output if one.name == LOGITS)
     computed = logits.type.tensor_type.shape.dim[0].dim_value
     if computed != members:
-        raise BundleError(f"{path}: computes {computed} members, not {members}; {again}")
+        raise BundleError(
+            f"{path}: computes {computed} members, not {members}; make it again with "
+            f"`atypia bundle export --members {members}`"
+        )
     return content
 
 
