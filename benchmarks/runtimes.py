@@ -14,22 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from speed import RUNTIMES
 
 from atypia.data.images import read_image
 from atypia.data.readers.opening import open_figures
 from atypia.evaluation.calibration import cross_fitted
 from atypia.evaluation.metrics import binary_metrics
-from atypia.inference.answers import Precision, RuntimeKey
 from atypia.inference.predictor import CPU_BATCH, Predictor
 from atypia.inference.reading import CropSpec, crop_of, stacked
-
-RUNTIMES: tuple[tuple[RuntimeKey, Precision], ...] = (
-    ("torch", "fp32"),
-    ("torch", "bf16"),
-    ("onnx", "fp32"),
-    ("openvino", "fp32"),
-    ("openvino", "bf16"),
-)
 
 
 def main() -> None:
@@ -42,7 +34,7 @@ def main() -> None:
     truth, case = frame["label"].to_numpy(), frame["case"].to_numpy(dtype=object)
 
     fitted = None
-    for key, precision in RUNTIMES:
+    for key, precision in [(key, one) for key, (_, can) in RUNTIMES.items() for one in can]:
         one = Predictor.load(sys.argv[2], device="cpu", runtime=key, precision=precision)
         spec = CropSpec.of(one.manifest)
         found = []

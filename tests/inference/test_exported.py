@@ -212,6 +212,8 @@ def test_what_a_runtime_cannot_do_is_said(copy: Path, small_bundle: Path) -> Non
             r"computes 2 members, not 1; make it again with `atypia bundle export --members 1`",
         ),
         ({"runtime": "openvino", "device": "cuda"}, "runs on the CPU only"),
+        ({"members": 0}, "members 0: .* holds 1 to 2"),
+        ({"runtime": "onnx", "members": 3}, "members 3: .* holds 1 to 2"),
     ):
         with pytest.raises(AtypiaError, match=message):
             Predictor.load(copy, **wrong)

@@ -57,8 +57,7 @@ def load_bundle(folder: Path, weights: Path | None = None, members: int | None =
     """
     require_intact(folder)
     manifest = read_manifest(folder)
-    if members is not None and not 1 <= members <= len(manifest.members):
-        raise AtypiaError(f"members {members}: {folder} holds 1 to {len(manifest.members)}")
+    names = manifest.first_members(members)
     spec = backbone_spec(manifest.backbone)
     if manifest.pooling != spec.pooling:
         raise BundleError(
@@ -67,7 +66,7 @@ def load_bundle(folder: Path, weights: Path | None = None, members: int | None =
         )
     file = _backbone_weights(folder, manifest, spec, weights)
     loaded: list[Classifier] = []
-    for name in manifest.members[:members]:
+    for name in names:
         # Heads on a frozen backbone share it: a large one would not fit into memory five times.
         shared = loaded[0].backbone if loaded and manifest.adapter.kind == "linear" else None
         loaded.append(_load_member(folder / name, manifest, file, shared))

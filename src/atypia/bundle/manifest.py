@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from atypia.errors import BundleError
+from atypia.errors import AtypiaError, BundleError
 from atypia.models.adapter_config import AdapterConfig
 
 FORMAT_VERSION: Literal[1] = 1
@@ -105,6 +105,16 @@ class BundleManifest(BaseModel):
     def assumed_mpp(self) -> float:
         """The um/px taken for an image of which none is known: the middle of the training range."""
         return sum(self.training_mpp) / 2
+
+    def first_members(self, count: int | None) -> tuple[str, ...]:
+        """Return the first so many members, all of them for none.
+
+        Raises:
+            AtypiaError: there are not so many.
+        """
+        if count is not None and not 1 <= count <= len(self.members):
+            raise AtypiaError(f"members {count}: {self.name} holds 1 to {len(self.members)}")
+        return self.members[:count]
 
 
 def member_names(count: int) -> tuple[str, ...]:

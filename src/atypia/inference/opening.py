@@ -104,7 +104,7 @@ def open_bundle(
     key, chosen = fastest[0]
     require_intact(folder)
     sha256, manifest = bundle_hash(folder), read_manifest(folder)
-    wanted = len(manifest.members) if members is None else members
+    wanted = len(manifest.first_members(members))
     try:
         model = read_exported(exported_path(folder), sha256, wanted)
     except BundleError as caught:
