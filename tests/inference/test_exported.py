@@ -98,7 +98,7 @@ def test_every_runtime_answers_as_torch(exported: Path, key: str) -> None:
     network = Network(bundle.members, 32, torch.device("cpu"), "fp32")
     fast = EXPORTED[key](read_exported(exported_path(exported), bundle.sha256, 2), "fp32", 2, 2)
     assert fast.members == 2
-    for count in (1, 4, 7):
+    for count in (1, 7, 19):
         expected, found = network.look_at(crops(count)), fast.look_at(crops(count))
         assert found.logits.dtype == np.float32
         assert found.logits.shape == (2, count)
@@ -107,6 +107,25 @@ def test_every_runtime_answers_as_torch(exported: Path, key: str) -> None:
         assert (found.phase is None) == (expected.phase is None)
         if found.phase is not None and expected.phase is not None:
             np.testing.assert_allclose(found.phase, expected.phase, atol=1e-3)
+
+
+@pytest.mark.parametrize("key", sorted(EXPORTED))
+def test_first_looks_of_many_threads_at_once_end(copy: Path, key: str) -> None:
+    code = (
+        "import sys, threading, numpy; from pathlib import Path\n"
+        "from atypia.inference.exported import EXPORTED\n"
+        "sys.setswitchinterval(1e-6)\n"
+        f"content = Path({str(exported_path(copy))!r}).read_bytes()\n"
+        f"network, together = EXPORTED[{key!r}](content, 'fp32', 4, 4), threading.Barrier(8)\n"
+        "def look():\n"
+        "    together.wait()\n"
+        "    network.look_at(numpy.zeros((1, 3, 32, 32), numpy.float32))\n"
+        "threads = [threading.Thread(target=look, daemon=True) for _ in range(8)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+    )
+    # Threads that wait for one another do so for ever.
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_the_file_holds_calibrated_p_and_says_what_it_is(exported: Path) -> None:

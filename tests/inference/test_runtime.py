@@ -107,12 +107,13 @@ def test_members_share_the_first_layers_that_lora_leaves_alone(views: int) -> No
     assert len(strided) == views * (4 + 3)
 
 
+@pytest.mark.parametrize("even_padding", [True, False])
 @pytest.mark.parametrize("side", [32, 33, 47, 64])
-def test_every_image_size_pads_as_before(side: int) -> None:
+def test_every_image_size_pads_as_before(side: int, even_padding: bool) -> None:
     backbone = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
     images = crops(2, side) - 0.5
     with torch.inference_mode():
-        folded = runtime._folded_if_equal(backbone, side)
+        folded = runtime._folded_if_equal(backbone, side, even_padding)
         torch.testing.assert_close(folded(images), backbone(images), rtol=1e-3, atol=1e-4)
 
 
@@ -129,7 +130,7 @@ def test_layers_declared_out_of_order_are_not_folded_wrongly() -> None:
             return there
 
     network = Crossed().eval()
-    assert runtime._folded_if_equal(network, 8) is network
+    assert runtime._folded_if_equal(network, 8, True) is network
 
 
 def test_a_batch_too_large_for_the_memory_is_halved(

@@ -107,8 +107,8 @@ class _Whole(nn.Module):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
-        cpu = torch.device("cpu")
-        self.network = Network(bundle.members, bundle.manifest.input_px, cpu, "fp32")
+        side, cpu = bundle.manifest.input_px, torch.device("cpu")
+        self.network = Network(bundle.members, side, cpu, "fp32", even_padding=False)
         self.parts = self.network.parts
         self.calibration = bundle.calibration
 

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from atypia.errors import BundleError
 from atypia.inference.answers import Answers, FloatArray, Precision, Runtime
 
@@ -25,6 +27,10 @@ FORMAT_KEY, BUNDLE_KEY, SHA256_KEY = "atypia.format", "atypia.bundle", "atypia.b
 GRAPH_KEY = "atypia.graph_sha256"
 INPUT = "crops"
 LOGITS, P, PHASE = "logits", "p_atypical", "phase"
+
+# Crops that OpenVINO looks at together. Measured: it fuses more layers where their number is fixed,
+# and more of them leave the CPU's cache.
+_OPENVINO_BATCH = 8
 
 
 def exported_path(folder: Path) -> Path:
@@ -125,9 +131,14 @@ class OpenVinoNetwork:
         """Prepare a model for `workers` threads that share `threads` of the CPU."""
         import openvino
 
+        # Its first look at a numpy array must be over before threads hand it others: two at once
+        # can wait for one another for ever (2026.4).
+        openvino.Tensor(np.zeros(1, dtype=np.float32)).data  # noqa: B018
         core = openvino.Core()
+        read = core.read_model(model)
+        read.reshape([_OPENVINO_BATCH, *read.input(INPUT).get_partial_shape()[1:]])
         self._compiled = core.compile_model(
-            core.read_model(model),
+            read,
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
@@ -148,13 +159,23 @@ class OpenVinoNetwork:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         request = self._own.request
-        request.infer({INPUT: crops})
-        phase = request.get_tensor(PHASE).data.copy() if self._knows_phases else None
-        return Answers(request.get_tensor(LOGITS).data.copy(), phase)
+        logits, phases = [], []
+        for start in range(0, len(crops), _OPENVINO_BATCH):
+            some = crops[start : start + _OPENVINO_BATCH]
+            count = len(some)
+            request.get_tensor(INPUT).data[:count] = some  # what lies beyond is not looked at
+            request.infer()
+            logits.append(request.get_tensor(LOGITS).data[:, :count].copy())
+            if self._knows_phases:
+                phases.append(request.get_tensor(PHASE).data[:count].copy())
+        return Answers(np.concatenate(logits, axis=1), np.concatenate(phases) if phases else None)
 
     def pool(self, workers: int) -> AbstractContextManager[ThreadPoolExecutor]:
-        """Give threads that may each call `look_at`."""
-        return ThreadPoolExecutor(workers, "network")
+        """Give threads that may each call `look_at`, one more than compute.
+
+        Its batch is ready when another's is done, so no core waits for Python.
+        """
+        return ThreadPoolExecutor(workers + 1, "network")
 
 
 def openvino_has_bf16() -> bool:

@@ -190,7 +190,8 @@ class Predictor:
         workers = network_threads(self.threads, self.network.on_gpu)
         # Threads that each take whole batches never wait for one another inside a layer.
         with self.network.pool(workers) as pool:
-            yield from in_order(pool, self._score, batches, ahead=workers + 1)
+            # One batch more than a pool's threads, of which a runtime may have one more.
+            yield from in_order(pool, self._score, batches, ahead=workers + 2)
 
     def _score(self, batch: Sequence[ReadFigure]) -> Scored:
         begun = time.perf_counter()

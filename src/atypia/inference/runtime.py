@@ -1,8 +1,8 @@
 """The network as torch runs it for prediction: the same function, computed faster.
 
 Batch normalisation is folded into the convolution before it, and the one-sided padding of
-TensorFlow's networks into the kernel; both are exact but for rounding. Every folded network is
-compared with its original before it is used.
+TensorFlow's networks into the kernel, where torch computes it; both are exact but for rounding.
+Every folded network is compared with its original before it is used.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Network:
         device: torch.device,
         precision: Precision,
         threads: int = 1,
+        *,
+        even_padding: bool = True,
     ) -> None:
         """Prepare members for prediction.
 
@@ -52,6 +54,8 @@ class Network:
             device: where they shall run.
             precision: they shall run in.
             threads: of the CPU, shared by all that look at once.
+            even_padding: fold one-sided padding into wider kernels, as torch would copy the image;
+                a runtime whose convolutions pad each side on its own is faster without.
         """
         self.device = device
         self.on_gpu = device.type == "cuda"
@@ -63,7 +67,7 @@ class Network:
         self.parts = nn.ModuleList(member.eval().requires_grad_(False) for member in members)
         # With a linear adapter all members stand on one backbone, which is prepared once.
         own = {id(member.backbone): member.backbone for member in members}
-        ready = {key: _prepared(one, input_px, precision) for key, one in own.items()}
+        ready = {key: _prepared(one, input_px, precision, even_padding) for key, one in own.items()}
         same, rest = _split([ready[id(member.backbone)] for member in members])
         for member, follows in zip(members, rest, strict=True):
             member.backbone = follows
@@ -154,9 +158,11 @@ def fast_precision(device: torch.device) -> Precision:
     return "bf16" if cpu_has_bf16() else "fp32"
 
 
-def _prepared(backbone: nn.Module, input_px: int, precision: Precision) -> nn.Module:
+def _prepared(
+    backbone: nn.Module, input_px: int, precision: Precision, even_padding: bool
+) -> nn.Module:
     """Merge, fold and cast a backbone, in place where nothing is folded."""
-    ready = _folded_if_equal(merge(backbone), input_px)
+    ready = _folded_if_equal(merge(backbone), input_px, even_padding)
     if precision == "bf16":
         # Cast once what autocast would cast for every batch.
         for module in ready.modules():
@@ -192,7 +198,7 @@ def _equal(one: nn.Module, other: nn.Module) -> bool:
     return mine.keys() == its.keys() and all(torch.equal(mine[name], its[name]) for name in mine)
 
 
-def _folded_if_equal(backbone: nn.Module, input_px: int) -> nn.Module:
+def _folded_if_equal(backbone: nn.Module, input_px: int, even_padding: bool) -> nn.Module:
     """Fold what can be folded, and keep it only if the outputs stay the same.
 
     The order in which layers are declared tells which normalisation follows which convolution in
@@ -201,7 +207,7 @@ def _folded_if_equal(backbone: nn.Module, input_px: int) -> nn.Module:
     if not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules()):
         return backbone
     folded = copy.deepcopy(backbone)
-    if not _fold(folded):
+    if not _fold(folded, even_padding):
         return backbone
     probe = torch.rand(2, 3, input_px, input_px, generator=torch.Generator().manual_seed(0)) - 0.5
     with torch.inference_mode():
@@ -213,7 +219,7 @@ def _folded_if_equal(backbone: nn.Module, input_px: int) -> nn.Module:
     return folded if largest <= _LARGEST_SHARE * before.abs().max() else backbone
 
 
-def _fold(module: nn.Module) -> int:
+def _fold(module: nn.Module, even_padding: bool) -> int:
     """Fold each convolution and the batch normalisation declared next to it, in place."""
     done = 0
     before: tuple[str, nn.Conv2d] | None = None
@@ -222,7 +228,7 @@ def _fold(module: nn.Module) -> int:
             place, convolution = before
             if child.num_features == convolution.out_channels and child.track_running_stats:
                 fused = fuse_conv_bn_eval(convolution, child)
-                setattr(module, place, _padded_evenly(fused))
+                setattr(module, place, _padded_evenly(fused) if even_padding else fused)
                 # timm's normalisation carries the activation that follows it. What comes out of a
                 # convolution is nobody else's, so it may be changed in place: half the memory.
                 activation = getattr(child, "act", nn.Identity())
@@ -234,7 +240,7 @@ def _fold(module: nn.Module) -> int:
         elif isinstance(child, nn.Conv2d):
             before = (name, child)
         else:
-            done += _fold(child)
+            done += _fold(child, even_padding)
             before = None
     return done
 
