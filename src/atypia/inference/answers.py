@@ -5,6 +5,7 @@ Torch is the reference; the others compute the same function from an exported fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
@@ -30,6 +31,13 @@ class Answers(NamedTuple):
 
     logits: FloatArray
     phase: FloatArray | None
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """Return what is said of a batch from what is said of its parts, in their order."""
+    phases = [one.phase for one in parts if one.phase is not None]
+    logits = np.concatenate([one.logits for one in parts], axis=1)
+    return Answers(logits, np.concatenate(phases) if phases else None)
 
 
 class Runtime(Protocol):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atypia.errors import BundleError
-from atypia.inference.answers import Answers, FloatArray, Precision, Runtime
+from atypia.inference.answers import Answers, FloatArray, Precision, Runtime, joined
 
 if TYPE_CHECKING:
     import onnx
@@ -156,19 +156,17 @@ class OpenVinoNetwork:
 
     def look_at(self, crops: FloatArray) -> Answers:
         """Return what every member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
+        starts = range(0, len(crops), _OPENVINO_BATCH)
+        return joined([self._computed(crops[at : at + _OPENVINO_BATCH]) for at in starts])
+
+    def _computed(self, crops: FloatArray) -> Answers:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        request = self._own.request
-        logits, phases = [], []
-        for start in range(0, len(crops), _OPENVINO_BATCH):
-            some = crops[start : start + _OPENVINO_BATCH]
-            count = len(some)
-            request.get_tensor(INPUT).data[:count] = some  # what lies beyond is not looked at
-            request.infer()
-            logits.append(request.get_tensor(LOGITS).data[:, :count].copy())
-            if self._knows_phases:
-                phases.append(request.get_tensor(PHASE).data[:count].copy())
-        return Answers(np.concatenate(logits, axis=1), np.concatenate(phases) if phases else None)
+        request, count = self._own.request, len(crops)
+        request.get_tensor(INPUT).data[:count] = crops  # what is said of the rest is left out
+        request.infer()
+        phase = request.get_tensor(PHASE).data[:count].copy() if self._knows_phases else None
+        return Answers(request.get_tensor(LOGITS).data[:, :count].copy(), phase)
 
     def pool(self, workers: int) -> AbstractContextManager[ThreadPoolExecutor]:
         """Give threads that may each call `look_at`, one more than compute.

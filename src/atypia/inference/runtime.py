@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atypia.errors import AtypiaError
-from atypia.inference.answers import Answers, Device, FloatArray, Precision
+from atypia.inference.answers import Answers, Device, FloatArray, Precision, joined
 from atypia.models.adapters import merge
 from atypia.models.classifier import Classifier, Output, mean_of_views
 from atypia.models.cpu import cpu_has_bf16
@@ -95,11 +94,7 @@ class Network:
         # Outside the handler: the failed batch is let go before the next is tried.
         torch.cuda.empty_cache()
         middle = len(crops) // 2
-        first, second = self.look_at(crops[:middle]), self.look_at(crops[middle:])
-        phases = None
-        if first.phase is not None and second.phase is not None:
-            phases = np.concatenate([first.phase, second.phase])
-        return Answers(np.concatenate([first.logits, second.logits], axis=1), phases)
+        return joined([self.look_at(crops[:middle]), self.look_at(crops[middle:])])
 
     @contextmanager
     def pool(self, workers: int) -> Iterator[ThreadPoolExecutor]:
