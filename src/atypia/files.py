@@ -1,14 +1,156 @@
-"""Files: written whole or not at all, hashed, and kept inside their folder."""
+"""Files: written whole or not at all, hashed, kept inside their folder, and never a user's.
+
+What atypia writes for a user is an output: its hash is kept in a folder `.atypia` beside it, so
+that a later run replaces only what atypia wrote and nobody has changed since.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atypia.errors import AtypiaError
+
+#: Folder beside outputs, with the hashes of what atypia wrote there.
+NOTES_FOLDER = ".atypia"
+_MOST_LINES = 10
+
+
+def require_outputs(
+    outputs: Iterable[Path], *, inputs: Iterable[Path] = (), overwrite: bool = False
+) -> None:
+    """Refuse, before any work, outputs that would cost a user a file or cannot be written.
+
+    Args:
+        outputs: all files that a run may write for its user.
+        inputs: files and folders that it reads; none of them may be an output, whatever
+            `overwrite` says.
+        overwrite: files that atypia did not write, or that have changed since, may be replaced.
+
+    Raises:
+        AtypiaError: one line for each output that is an input, a folder, not atypia's own, given
+            twice, or in a place that cannot be written.
+    """
+    outputs, read = list(outputs), {_identity(path) for path in inputs} - {None}
+    faults = [
+        f"{path}: two results would be written to this file; rename one"
+        for path, count in Counter(outputs).items()
+        if count > 1
+    ]
+    foreign = []
+    for path in dict.fromkeys(outputs):
+        if path.is_dir():
+            faults.append(f"{path}: is a folder; give the name of a file")
+        elif _identity(path) in read:
+            faults.append(f"{path}: is an input of this run; choose another place for the results")
+        elif os.path.lexists(path) and not is_ours(path):
+            foreign.append(path)
+    if not overwrite:
+        faults += [f"{path}: {_FOREIGN}" for path in foreign]
+    if faults:
+        more = len(faults) - _MOST_LINES
+        shown = faults[:_MOST_LINES] + ([f"... and {more} more files"] if more > 0 else [])
+        raise AtypiaError("\n".join(shown))
+    for folder in dict.fromkeys(path.parent for path in outputs):
+        require_folder(folder)
+    for path in foreign:
+        note_output(path, sha256(path))
+
+
+_FOREIGN = (
+    "was not written by atypia, or has changed since; move it, choose another place for the "
+    "results, or replace it with --overwrite"
+)
+
+
+def require_folder(folder: Path) -> None:
+    """Make a folder, with those above it, and prove that files can be written there.
+
+    Raises:
+        AtypiaError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        reason = "a file is in its place" if isinstance(fault, FileExistsError) else fault.strerror
+        raise AtypiaError(
+            f"{folder}: cannot be written ({reason}); choose another place"
+        ) from fault
+
+
+def is_ours(path: Path) -> bool:
+    """Tell whether atypia wrote a file and nobody has changed it since."""
+    return path.is_file() and sha256(path) in _noted(path)
+
+
+def is_noted(path: Path, digest: str) -> bool:
+    """Tell whether atypia wrote `path` with this hash; for folders, which have none themselves."""
+    return digest in _noted(path)
+
+
+def remove_ours(path: Path) -> None:
+    """Remove a file that atypia wrote; one that is absent, or not (or no longer) its own, stays."""
+    if is_ours(path):
+        path.unlink(missing_ok=True)
+        _notes_of(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def written_output(path: Path) -> Iterator[Path]:
+    """As `written_whole`, for a file that a user asked for: it never replaces one of theirs.
+
+    Raises:
+        AtypiaError: a file lies there that atypia did not write, or that has changed since; or
+            the file cannot be written.
+    """
+    if os.path.lexists(path) and not is_ours(path):
+        raise AtypiaError(f"{path}: {_FOREIGN}")
+    with written_whole(path) as partial:
+        yield partial
+        note_output(path, sha256(partial))
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to an output, as `written_output`."""
+    with written_output(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def note_output(path: Path, digest: str) -> None:
+    """Note that `path` with this SHA-256 is atypia's; the hash noted before it stays noted.
+
+    Between this note and the renaming that follows, the old file is still in place.
+    """
+    known = [*_noted(path)[-1:], digest]
+    write_text(_notes_of(path), "".join(f"{one}\n" for one in dict.fromkeys(known)))
+
+
+def _noted(path: Path) -> list[str]:
+    try:
+        return _notes_of(path).read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _notes_of(path: Path) -> Path:
+    return path.parent / NOTES_FOLDER / f"{path.name}.sha256"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, by whatever name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -16,7 +158,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
     A reader sees the old file or the new one, never half of it, also after a kill or on a full
-    disk.
+    disk. For files that atypia keeps for itself; what a user asked for is a `written_output`.
 
     Raises:
         AtypiaError: the disk is full or the folder cannot be written.
@@ -40,15 +182,32 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def remove_partials(*paths: Path) -> None:
-    """Remove what processes that were killed left of writing files of one folder.
+    """Remove what processes that were killed left of writing files or folders of one folder.
 
-    Nobody may be writing these files.
+    What a process that lives on this machine is writing stays.
     """
-    prefixes = tuple(_partial_prefix(path) for path in paths)
-    if paths[0].parent.is_dir():
-        for left in paths[0].parent.iterdir():
-            if left.name.startswith(prefixes):
-                left.unlink(missing_ok=True)
+    for folder in dict.fromkeys(path.parent for path in paths):
+        prefixes = tuple(_partial_prefix(path) for path in paths if path.parent == folder)
+        entries = list(folder.iterdir()) if folder.is_dir() else []
+        for entry in entries:
+            if entry.name.startswith(prefixes) and not _is_alive(entry.name.rpartition("-")[2]):
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
+
+
+def _is_alive(number: str) -> bool:
+    """Tell whether another process of this machine has this number."""
+    if os.name == "nt" or not number.isdecimal() or int(number) == os.getpid():
+        return False  # Windows keeps a file that is being written from being removed
+    try:
+        os.kill(int(number), 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def shipped_folder(name: str) -> Path | None:

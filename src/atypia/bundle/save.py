@@ -15,11 +15,13 @@ from atypia.bundle.manifest import (
     CALIBRATION_NAME,
     CARD_NAME,
     MANIFEST_NAME,
+    SUMS_NAME,
     BundleManifest,
 )
-from atypia.bundle.verify import write_sums
+from atypia.bundle.verify import bundle_faults, bundle_hash, write_sums
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
+from atypia.files import is_noted, note_output, remove_partials
 
 
 def save_bundle(
@@ -29,7 +31,7 @@ def save_bundle(
     calibration: Calibration,
     card: str,
 ) -> None:
-    """Write a bundle to `folder`; a bundle that lies there is replaced as a whole.
+    """Write a bundle to `folder`; one that atypia wrote there is replaced as a whole.
 
     Args:
         folder: where to; its parent is created.
@@ -40,12 +42,13 @@ def save_bundle(
 
     Raises:
         ValueError: the manifest's members are not as many as the states.
-        BundleError: something that is not a bundle lies at `folder`.
+        BundleError: something else lies at `folder` that `require_replaceable` refuses.
         AtypiaError: the disk is full or the place cannot be written.
     """
     if len(states) != len(manifest.members):
         raise ValueError(f"{len(manifest.members)} members in the manifest, {len(states)} states")
-    _require_replaceable(folder)
+    _require_ours(folder)
+    remove_partials(folder)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -62,6 +65,7 @@ def save_bundle(
         for path in partial.rglob("*"):
             if path.is_file():
                 _flush(path)
+        note_output(folder, bundle_hash(partial))
         _put_in_place(partial, folder)
     except OSError as fault:
         reason = fault.strerror or str(fault)
@@ -79,18 +83,44 @@ def save_bundle(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _require_replaceable(folder: Path) -> None:
-    """Never remove what is not a bundle."""
+def require_replaceable(folder: Path, *, overwrite: bool = False) -> None:
+    """Refuse to replace what is not a bundle, or one that atypia did not write at this place.
+
+    Args:
+        folder: where a bundle is to be written.
+        overwrite: a bundle that came from elsewhere, or that has changed since, may be replaced.
+
+    Raises:
+        BundleError: naming what lies there.
+    """
+    if overwrite and (folder / MANIFEST_NAME).is_file() and (folder / SUMS_NAME).is_file():
+        note_output(folder, bundle_hash(folder))
+    _require_ours(folder)
+    if not overwrite and (folder / MANIFEST_NAME).exists() and bundle_faults(folder):
+        raise BundleError(f"{folder}: {_FOREIGN}")
+
+
+def _require_ours(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise BundleError(f"{folder}: is not a folder; choose another place for the bundle")
-    if folder.is_dir() and not (folder / MANIFEST_NAME).exists() and any(folder.iterdir()):
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / MANIFEST_NAME).exists():
         raise BundleError(
             f"{folder}: holds files but is not a bundle; choose an empty or a new folder"
         )
+    if not (folder / SUMS_NAME).is_file() or not is_noted(folder, bundle_hash(folder)):
+        raise BundleError(f"{folder}: {_FOREIGN}")
+
+
+_FOREIGN = (
+    "is a bundle that was not written here, or has changed since; move it, choose another place, "
+    "or replace it with --overwrite"
+)
 
 
 def _put_in_place(partial: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    old = folder.with_name(f".{folder.name}.partial-old-{os.getpid()}")
     if not folder.exists():
         partial.rename(folder)
         return

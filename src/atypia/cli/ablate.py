@@ -87,7 +87,6 @@ def ablate(
     for line in result.failed:
         sys.stderr.write(f"{line}\n")
     if result.stopped:
-        sys.stderr.write("stopped; the same command goes on from here\n")
         raise typer.Exit(130)
     if result.failed:
         raise typer.Exit(1)

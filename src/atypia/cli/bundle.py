@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from atypia.cli.outputs import Overwrite
+
 app = typer.Typer(no_args_is_help=True, help="Look at a bundle, export it: show, verify, export.")
 
 Folder = Annotated[
@@ -114,6 +116,7 @@ def export(
             "all.",
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write members, normalisation and calibration as one ONNX file, for a faster runtime.
 
@@ -130,4 +133,5 @@ def export(
     from atypia.bundle.default import default_bundle
     from atypia.inference.export import export_onnx
 
-    typer.echo(f"wrote {export_onnx(folder or default_bundle(), out, weights, members)}")
+    path = export_onnx(folder or default_bundle(), out, weights, members, overwrite)
+    typer.echo(f"wrote {path}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from atypia.cli.outputs import Overwrite
+
 app = typer.Typer(no_args_is_help=True, help="Answer a challenge, as its container does.")
 
 
@@ -35,6 +37,7 @@ def midog25_t2(
     mpp: Annotated[
         float, typer.Option("--mpp", help="um/px of every page; the challenge's crops have 0.25.")
     ] = 0.25,
+    overwrite: Overwrite = False,
 ) -> None:
     """Answer MIDOG 2025, track 2: one stack of crops of 128 x 128 px, TIFF or .mha.
 
@@ -46,7 +49,7 @@ def midog25_t2(
     """
     from atypia.workflows.challenge import answer_stack
 
-    done = answer_stack(folder, out, bundle=bundle, mpp=mpp)
+    done = answer_stack(folder, out, bundle=bundle, mpp=mpp, overwrite=overwrite)
     unread = f" ({done.unread} of them not seen, named above)" if done.unread else ""
     typer.echo(
         f"{done.pages} pages{unread}: {done.atypical} atypical, {done.pages - done.atypical} normal"

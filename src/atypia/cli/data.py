@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
+from atypia.cli.outputs import Overwrite
 from atypia.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def import_(
     layout: LayoutName = None,
     mpp: Mpp = None,
     column: Columns = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Copy figures of any layout into one folder: figures.csv, and their crops in images/.
 
@@ -102,7 +104,12 @@ def import_(
 
     table = opened(source, layout, mpp, column)
     with progress_bars() as report:
-        gathered, faults = gather(table, out, lambda done, of: report("copying", done, of, ""))
+        gathered, faults = gather(
+            table,
+            out,
+            lambda done, of: report("copying", done, of, ""),
+            overwrite=overwrite,
+        )
     console = Console()
     for fault in faults:
         console.print(f"[red]error[/] {_plain(str(fault))}", soft_wrap=True)

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from atypia.cli.outputs import Overwrite
+
 
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder for all that the demo makes.")] = Path("demo"),
+    overwrite: Overwrite = False,
 ) -> None:
     """Walk the whole road on synthetic figures: make, classify, train, judge, predict, report.
 
@@ -26,7 +29,7 @@ def demo(
     from atypia.workflows.demo import demo as run
 
     with progress_bars() as on_progress:
-        made = run(out, on_progress)
+        made = run(out, on_progress, overwrite=overwrite)
     console = Console()
     typer.echo("The bundle that comes with atypia, trained on real figures, on synthetic ones:")
     print_summary(made.shipped, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from typing import Annotated
 
@@ -58,8 +59,24 @@ def _main(
         raise typer.Exit()
 
 
+#: Verbs that keep what is done and resume there.
+_RESUMES = ("train", "ablate", "slides", "demo")
+
+
 def run() -> None:
-    """Run the command: a user's mistake is printed without a traceback; exit code 1 or 2."""
+    """Run the command: a user's mistake is printed without a traceback; exit code 1 or 2.
+
+    Stopped by Ctrl-C it exits with 130, by SIGTERM with 143, and leaves no unfinished file.
+    """
+    terminated = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal terminated
+        terminated = True
+        signal.signal(number, signal.SIG_IGN)  # once is enough: files are being tidied up
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
     try:
         app()
     except AtypiaError as mistake:
@@ -70,3 +87,13 @@ def run() -> None:
             raise
         sys.stderr.write("the disk is full; free some space, the same command then goes on\n")
         sys.exit(2)
+    except SystemExit as end:
+        if end.code != _INTERRUPTED:
+            raise
+        resumes = len(sys.argv) > 1 and sys.argv[1] in _RESUMES
+        goal = "to resume" if resumes else "to start over; unfinished files are removed"
+        sys.stderr.write(f"stopped; run the same command again {goal}\n")
+        sys.exit(_TERMINATED if terminated else _INTERRUPTED)
+
+
+_INTERRUPTED, _TERMINATED = 130, 143

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from atypia.cli.outputs import Overwrite
+
 
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write; an earlier phantom is replaced.")],
@@ -16,6 +18,7 @@ def phantom(
     atypical: Annotated[float, typer.Option(help="Share that is truly atypical, 0 to 1.")] = 0.3,
     size: Annotated[int, typer.Option(help="Side of a crop, px.")] = 128,
     seed: Annotated[int, typer.Option(help="The same seed gives the same cohort.")] = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a synthetic cohort: figures, a table with experts' votes, and the truth.
 
@@ -31,5 +34,6 @@ def phantom(
         atypical_share=atypical,
         size_px=size,
         seed=seed,
+        overwrite=overwrite,
     )
     typer.echo(f"{len(table)} figures: {out / 'figures.csv'}; the truth: {out / 'truth.csv'}")

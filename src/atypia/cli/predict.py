@@ -9,6 +9,7 @@ import typer
 
 from atypia.cli import classifying
 from atypia.cli.counts import counts_in_words
+from atypia.cli.outputs import Overwrite
 from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def predict(
     members: classifying.Members = None,
     batch_size: classifying.BatchSize = None,
     prevalence: classifying.Prevalence = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Classify figures: P(atypical), the call, and whether a person should look.
 
@@ -97,6 +99,7 @@ def predict(
         "--origin": origin != "bounds",
         "--area-mm2": area_mm2,
         "--area-class": area_class,
+        "--no-pictures": not pictures,
     }
     density: list[str] = []
     files: tuple[Path, ...]
@@ -121,6 +124,7 @@ def predict(
                 precision=precision,
                 prevalence=prevalence,
                 runtime=runtime,
+                overwrite=overwrite,
                 on_progress=on_progress,
             )
             files = (out, record_path(out))
@@ -132,6 +136,11 @@ def predict(
                 raise AtypiaError(
                     f"--points {points}: belongs to one slide, but {len(sources)} sources are "
                     "given; give them one at a time, or a list of them to `atypia slides`"
+                )
+            if layout is not None:
+                raise AtypiaError(
+                    f"--layout {layout}: is for folders of crops, not for a slide with --points; "
+                    "leave it out"
                 )
             done = predict_slide(
                 SlideJob(sources[0], points, mpp, area_mm2),
@@ -149,6 +158,7 @@ def predict(
                 ),
                 choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
                 pictures=_without_ending(out) if pictures else None,
+                overwrite=overwrite,
                 on_progress=on_progress,
             )
             record, files = done.record, done.files

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from atypia.cli import classifying
+from atypia.cli.outputs import Overwrite
 from atypia.errors import AtypiaError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def slides(
     members: classifying.Members = None,
     batch_size: classifying.BatchSize = None,
     prevalence: classifying.Prevalence = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Classify the points of many slides.
 
@@ -115,6 +117,7 @@ def slides(
             choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
             formats=formats or ("geojson", "csv"),
             pictures=pictures,
+            overwrite=overwrite,
             engine=work,
             on_progress=on_progress,
         )

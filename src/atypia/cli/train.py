@@ -8,11 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
+from atypia.cli.outputs import Overwrite
 
 
 def train(
     source: Source,
-    out: Annotated[Path, typer.Option(help="Folder of the run; started again, it goes on there.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run. Run the same command again to resume.")
+    ],
     recipe: Annotated[
         str, typer.Option(help="A TOML file, or a name from `atypia recipes list`.")
     ] = "lite",
@@ -51,6 +54,7 @@ def train(
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train one member a fold, judge out of fold, and write a bundle and a report.
 
@@ -82,6 +86,7 @@ def train(
             embeddings=embeddings,
             device=device,
             threads=threads,
+            overwrite=overwrite,
             on_progress=on_progress,
         )
     if not main:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
+import filecmp
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from atypia.data.table import FigureTable, write_table
 from atypia.errors import AtypiaError, ImageError, TableError
-from atypia.files import inside
+from atypia.files import inside, require_outputs, written_whole
 
 TABLE_NAME = "figures.csv"
 IMAGE_FOLDER = "images"
 
 
 def gather(
-    table: FigureTable, folder: Path, progress: Callable[[int, int], None] | None = None
+    table: FigureTable,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> tuple[FigureTable, list[ImageError]]:
     """Copy the images of a figure table into `folder/images` and write `folder/figures.csv`.
 
@@ -27,37 +30,37 @@ def gather(
         table: the figures. Those without an image of their own (slide and place) are kept.
         folder: where to; made if it is not there.
         progress: called with (images done, images in all) now and then.
+        overwrite: replace a figures.csv, and other images of the same names, that lie there.
 
     Returns:
         The table as written, and one error for every figure left out because its image is
         missing or cannot be read.
 
     Raises:
-        TableError: the folder holds a figures.csv already; or not one image could be copied.
+        TableError: the folder holds a figures.csv already, or another image where one is to be
+            copied to; or not one image could be copied.
         AtypiaError: the folder cannot be written.
     """
     target = folder / TABLE_NAME
-    if target.exists():
-        raise TableError(f"{target}: is there already; choose another folder or take it away")
+    if target.exists() and not overwrite:
+        raise TableError(
+            f"{target}: is there already; choose another folder, or replace it with --overwrite"
+        )
+    require_outputs([target], inputs=[table.root / TABLE_NAME], overwrite=overwrite)
     images = list(dict.fromkeys(image for image in table.frame["image"] if image))
+    if not overwrite:
+        _require_no_other(table.root, folder, images)
     new: dict[str, str] = {"": ""}
     faults: list[ImageError] = []
     for done, image in enumerate(images, start=1):
         try:
-            data = _opened(table.root, image)
+            content = _content(table.root, image)
         except AtypiaError as fault:
             faults.append(ImageError(f"left out: {fault}"))
             continue
         new[image] = (PurePosixPath(IMAGE_FOLDER) / image).as_posix()
-        try:
-            (folder / new[image]).parent.mkdir(parents=True, exist_ok=True)
-            with data, (folder / new[image]).open("wb") as copy:
-                shutil.copyfileobj(data, copy)
-        except OSError as fault:
-            raise AtypiaError(
-                f"{folder / new[image]}: cannot be written ({fault.strerror}); free some space or "
-                "choose another place"
-            ) from fault
+        with written_whole(folder / new[image]) as partial:
+            partial.write_bytes(content)
         if progress and (done % 50 == 0 or done == len(images)):
             progress(done, len(images))
     if images and len(new) == 1:
@@ -68,11 +71,32 @@ def gather(
     return gathered, faults
 
 
-def _opened(root: Path, image: str) -> BinaryIO:
+def _require_no_other(root: Path, folder: Path, images: list[str]) -> None:
+    """Refuse images in the folder that are not what would be copied over them."""
+    others = [
+        copy
+        for image, copy in ((one, folder / IMAGE_FOLDER / one) for one in images)
+        if copy.exists() and not _is_copy(root / image, copy)
+    ]
+    if others:
+        raise TableError(
+            f"{others[0]}: another image of this name is there ({len(others)} in all); choose "
+            "another folder, or replace them with --overwrite"
+        )
+
+
+def _is_copy(image: Path, copy: Path) -> bool:
+    try:
+        return filecmp.cmp(image, copy, shallow=False)
+    except OSError:  # the image is missing, and nothing will be copied
+        return True
+
+
+def _content(root: Path, image: str) -> bytes:
     path = inside(root, image)
     if not path.is_file():
         raise ImageError(f"{path}: the image is missing")
     try:
-        return path.open("rb")
+        return path.read_bytes()
     except OSError as fault:
         raise ImageError(f"{path}: cannot be read ({fault.strerror})") from fault

@@ -26,7 +26,7 @@ from atypia.data.columns import (
 from atypia.data.faults import find_faults
 from atypia.data.raw import FIRST_ROW, TABLE_SUFFIXES, read_raw, renamed, told
 from atypia.errors import TableError
-from atypia.files import inside, written_whole
+from atypia.files import inside, written_output
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def write_table(table: FigureTable, path: Path) -> None:
     frame["image"] = _relative_to(path.parent, table)
     for name in ("label", *vote_names(frame.columns)):
         frame[name] = frame[name].astype("Int64")
-    with written_whole(path) as partial:
+    with written_output(path) as partial:
         if suffix == ".csv":
             frame.to_csv(partial, index=False)
         else:

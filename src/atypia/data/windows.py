@@ -101,6 +101,7 @@ def decode_windows(
     crop_um: float,
     window_um: float,
     cache: Path | None = None,
+    content: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Decode the windows of many figures, once.
@@ -110,8 +111,9 @@ def decode_windows(
         mpp: float64 (N,), um/px of each.
         crop_um: side of the crops that will be taken, in um.
         window_um: side of the windows, in um.
-        cache: a folder; the decoded windows are kept there and found again by the files' names,
-            sizes and times, and stay on disk (memory-mapped) instead of in memory.
+        cache: a folder; the decoded windows are kept there, found again by the content of the
+            files, and stay on disk (memory-mapped) instead of in memory.
+        content: with `cache`, the N hashes of the files' content.
         progress: called with (done, all) from time to time.
 
     Raises:
@@ -124,7 +126,7 @@ def decode_windows(
             "add the column mpp to the table or give --mpp"
         )
     side = max(_with_parity(window_um / float(mpp.min()), parity) for parity in (0, 1))
-    found = _cached(cache, paths, mpp, crop_um, window_um)
+    found = None if cache is None else cache / _name(content, mpp, crop_um, window_um)
     if found is not None and found.is_file():
         pixels = np.load(found, mmap_mode="r")
         sizes = np.load(found.with_suffix(".sizes.npy"))
@@ -179,19 +181,11 @@ def _with_parity(side: float, like: int) -> int:
     return whole + (whole - like) % 2
 
 
-def _cached(
-    cache: Path | None,
-    paths: Sequence[Path],
-    mpp: npt.NDArray[np.float64],
-    crop_um: float,
-    window_um: float,
-) -> Path | None:
+def _name(
+    content: Sequence[str], mpp: npt.NDArray[np.float64], crop_um: float, window_um: float
+) -> str:
     """Name the cache file of these windows; the name changes with anything they depend on."""
-    if cache is None:
-        return None
-    key = hashlib.sha256(f"windows 1 {crop_um} {window_um}".encode())
-    for path, resolution in zip(paths, mpp, strict=True):
-        stat = path.stat() if path.exists() else None
-        known = (stat.st_size, stat.st_mtime_ns) if stat else None
-        key.update(f"{path.resolve()} {known} {resolution}\n".encode())
-    return cache / f"windows-{key.hexdigest()[:16]}.npy"
+    key = hashlib.sha256(f"windows 2 {crop_um} {window_um}".encode())
+    for digest, resolution in zip(content, mpp, strict=True):
+        key.update(f"{digest} {resolution}\n".encode())
+    return f"windows-{key.hexdigest()[:16]}.npy"

@@ -17,7 +17,7 @@ from atypia.data.columns import as_numbers, as_text
 from atypia.data.table import FigureTable
 from atypia.errors import TableError
 from atypia.evaluation.predictions import CALLS, check_predictions
-from atypia.files import write_text
+from atypia.files import write_output
 
 ANSWERS_NAME = "multiple-mitotic-figure-classification.json"
 
@@ -36,7 +36,7 @@ def write_answers(path: Path, answers: Iterable[tuple[str, float]]) -> None:
         AtypiaError: the file cannot be written.
     """
     entries = [{"class": call, "confidence": p} for call, p in answers]
-    write_text(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
+    write_output(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
 
 
 def read_answers(path: Path) -> list[tuple[str, float]]:

@@ -25,7 +25,7 @@ from atypia.evaluation.plots import (
 )
 from atypia.evaluation.training_plots import gamma_plot
 from atypia.evaluation.training_story import FoldProbe, TrainingStory
-from atypia.files import write_text
+from atypia.files import write_output
 
 _DOMAIN_METRICS = (
     ("balanced_accuracy", "Balanced accuracy"),
@@ -114,7 +114,7 @@ def write_report(
         AtypiaError: the file cannot be written.
     """
     html = render_report(judgement, table, title=title, facts=facts, training=training)
-    write_text(path, html)
+    write_output(path, html)
 
 
 def render_report(

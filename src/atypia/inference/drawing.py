@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
-from atypia.files import written_whole
+from atypia.files import written_output
 from atypia.inference.slides import ATYPICAL, COLOURS, NORMAL, REFER, class_name
 
 Colour = tuple[int, int, int]
@@ -64,7 +64,7 @@ def require_jpeg(path: Path) -> None:
 
 def save_jpeg(picture: Image.Image, path: Path) -> None:
     """Write a picture, whole or not at all; thin lines keep their colours (4:4:4)."""
-    with written_whole(path) as partial:
+    with written_output(path) as partial:
         picture.save(partial, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
 
 

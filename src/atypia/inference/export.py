@@ -15,7 +15,7 @@ from torch import nn
 
 from atypia.bundle.load import Bundle, load_bundle
 from atypia.errors import AtypiaError
-from atypia.files import written_whole
+from atypia.files import remove_partials, require_outputs, written_output
 from atypia.inference.exported import (
     BUNDLE_KEY,
     EXPORTED,
@@ -43,6 +43,7 @@ def export_onnx(
     out: Path | None = None,
     weights: Path | None = None,
     members: int | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a bundle as one ONNX file: crops in, logits and calibrated P(atypical) out.
 
@@ -51,6 +52,7 @@ def export_onnx(
         out: the file; none takes the place where `predict` looks for it.
         weights: file or folder of the backbone's weights, where the bundle holds an adapter to it.
         members: the first so many networks of an ensemble; none takes all of them.
+        overwrite: replace a file that lies there and that atypia did not write.
 
     Returns:
         The file. Input: `crops`, float32 (B, 3, P, P), RGB in [0, 1]. Outputs: `logits`, float32
@@ -63,6 +65,8 @@ def export_onnx(
             answer otherwise than torch, or it cannot be written.
     """
     path = exported_path(folder) if out is None else out
+    require_outputs([path], overwrite=overwrite)
+    remove_partials(path)
     runtimes = [key for key, module in _RUNTIMES.items() if find_spec(module) is not None]
     if find_spec("onnxscript") is None or not runtimes:
         raise AtypiaError(
@@ -94,7 +98,7 @@ def export_onnx(
                     f"{folder}: exported, {network.told} differs from torch by {largest:.2g} in a "
                     f"logit, at most {LARGEST_DIFFERENCE:g} is allowed; predict with torch"
                 )
-    with written_whole(path) as partial:
+    with written_output(path) as partial:
         partial.write_bytes(content)
     return path
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from atypia.files import write_text
+from atypia.files import write_output
 from atypia.inference.reading import Failure
 
 
@@ -89,4 +89,4 @@ def record_path(out: Path) -> Path:
 
 def write_record(record: RunRecord, path: Path) -> None:
     """Write a record as JSON, whole or not at all."""
-    write_text(path, json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n")
+    write_output(path, json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n")

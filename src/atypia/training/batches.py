@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ def read_windows(
     table: FigureTable,
     recipe: Recipe,
     cache: Path | None = None,
+    content: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
     """Decode as much of each figure's image as any augmented crop of it may need.
@@ -29,6 +30,7 @@ def read_windows(
         table: N figures.
         recipe: for the size of the crops and their augmentation.
         cache: folder; the windows are kept there and found again.
+        content: with `cache`, the hash of each figure's image.
         progress: called with (done, all) from time to time.
 
     Raises:
@@ -41,6 +43,7 @@ def read_windows(
         crop_um=crop_um,
         window_um=window_um(recipe.augment, crop_um),
         cache=cache,
+        content=content,
         progress=progress,
     )
 

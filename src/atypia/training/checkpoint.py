@@ -10,6 +10,7 @@ import torch
 
 from atypia.errors import AtypiaError
 from atypia.files import written_whole
+from atypia.fingerprint import require_same
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -39,18 +40,5 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
         raise AtypiaError(
             f"{path}: cannot be read as a checkpoint; delete it to train this fold again"
         ) from fault
-    refuse_another(path, state["identity"], identity)
+    require_same(path, str(state["identity"]), identity)
     return state
-
-
-def refuse_another(path: Path, found: str, identity: str) -> None:
-    """Refuse a file of another training.
-
-    Raises:
-        AtypiaError: `found` is not `identity`.
-    """
-    if found != identity:
-        raise AtypiaError(
-            f"{path}: belongs to another recipe or other figures; give another --out, or delete "
-            "the folder to start anew"
-        )

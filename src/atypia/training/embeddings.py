@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from safetensors.torch import save as serialized
 
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
-from atypia.files import sha256, written_whole
+from atypia.files import written_whole
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
@@ -42,6 +42,7 @@ Table = dict[str, npt.NDArray[np.float32]]
 def read_shown(
     table: FigureTable,
     recipe: Recipe,
+    content: Sequence[str],
     windows_in: Path,
     embeddings_in: Path,
     fabric: Fabric,
@@ -55,6 +56,7 @@ def read_shown(
     Args:
         table: N figures.
         recipe: of the training.
+        content: SHA-256 of each figure's image.
         windows_in: folder where decoded windows are kept and found again.
         embeddings_in: folder where embeddings are kept and found again: by what decides them
             (backbone and its weights' hash, pooling, crop, size, normalisation, precision), and
@@ -69,13 +71,17 @@ def read_shown(
         TableError: figures without a known mpp, or images that cannot be used; all are named.
     """
     windows = read_windows(
-        table, recipe, windows_in, lambda done, of: on_progress("reading crops", done, of)
+        table,
+        recipe,
+        windows_in,
+        content,
+        lambda done, of: on_progress("reading crops", done, of),
     )
     if recipe.adapter.kind != "linear":
         return windows
     keys = [
-        f"{sha256(path)} {mpp!r}"
-        for path, mpp in zip(table.image_paths(), table.frame["mpp"].tolist(), strict=True)
+        f"{digest} {mpp!r}"
+        for digest, mpp in zip(content, table.frame["mpp"].tolist(), strict=True)
     ]
     kept = embeddings_in / _settings_hash(recipe, weights_sha256, precision_of(fabric))
     found = _read(kept)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from atypia.data.columns import COLUMNS, vote_names
 from atypia.data.domains import domain_names
 from atypia.data.table import FigureTable
 from atypia.data.votes import dawid_skene, hard_labels, soft_labels, vote_fractions, votes_of
@@ -126,6 +127,11 @@ def training_figures(
         phase=phase,
         phases=phases,
     )
+
+
+def deciding_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of a figure table that decide a training, images' content aside."""
+    return [*COLUMNS, *vote_names(frame.columns), "phase_1", "phase_2", "split"]
 
 
 def fitted(figures: TrainingFigures, rows: Ints, labels: SoftLabelsSection) -> TrainingFigures:

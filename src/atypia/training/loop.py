@@ -17,21 +17,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialized
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from atypia.data.windows import Windows
+from atypia.errors import AtypiaError
 from atypia.evaluation.probe import domain_probe
 from atypia.files import written_whole
+from atypia.fingerprint import require_same
 from atypia.training.batches import Embeddings
-from atypia.training.checkpoint import load_checkpoint, refuse_another, save_checkpoint
+from atypia.training.checkpoint import load_checkpoint, save_checkpoint
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
 from atypia.training.journal import Journal
 from atypia.training.mining import HardNegatives
-from atypia.training.recipe import Recipe
+from atypia.training.recipe import Recipe, ScheduleSection
 from atypia.training.requirements import require_components_work, set_aside
 from atypia.training.sampling import draw_epoch, figure_weights, in_mixture
 from atypia.training.scoring import look_at
@@ -129,7 +131,7 @@ def train_member(
         held_out: rows that are not trained on.
         folder: of this member: checkpoint, metrics, weights, scores.
         member: its number, part of every draw.
-        identity: a text that changes with the recipe or the figures.
+        identity: fingerprint of all that decides the weights.
         fabric: device and precision, launched.
         on_progress: called after every step.
         unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
@@ -151,7 +153,7 @@ def train_member(
     work = _Work(recipe, shown, figures, rows, aside, held_out, member, fabric, unlabelled, weights)
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
-    epochs = max(recipe.schedule.epochs, math.ceil(recipe.schedule.least_steps / steps_per_epoch))
+    epochs = epochs_for(recipe.schedule, len(rows))
     steps = steps_per_epoch * epochs
 
     held_out_every = math.ceil(epochs / HELD_OUT_CURVE_POINTS)
@@ -200,6 +202,17 @@ def train_member(
         checkpoint.unlink(missing_ok=True)
     fabric.barrier()
     return result
+
+
+def epochs_for(schedule: ScheduleSection, figures: int) -> int:
+    """Return how many epochs a member is trained for: more than asked for on a small set.
+
+    Args:
+        schedule: of the recipe.
+        figures: trained on, 1 or more.
+    """
+    steps = math.ceil(figures / schedule.batch_size)
+    return max(schedule.epochs, math.ceil(schedule.least_steps / steps))
 
 
 class _Work:
@@ -371,12 +384,30 @@ def _keep(folder: Path, identity: str, member: Member) -> None:
         partial.write_bytes(serialized(member.state, metadata={"identity": identity}))
 
 
-def _read_back(folder: Path, identity: str) -> Member | None:
+def kept_identity(folder: Path) -> str | None:
+    """Return the fingerprint of a member that is done; None where there is none.
+
+    Raises:
+        AtypiaError: the member's file is damaged.
+    """
     weights = folder / "member.safetensors"
     if not weights.is_file():
         return None
-    with safe_open(weights, framework="pt") as file:
-        refuse_another(weights, file.metadata()["identity"], identity)
+    try:
+        with safe_open(weights, framework="pt") as file:
+            return str(file.metadata()["identity"])
+    except (SafetensorError, OSError, KeyError, TypeError) as fault:
+        raise AtypiaError(
+            f"{weights}: cannot be read as a member; delete the folder {folder} to train it again"
+        ) from fault
+
+
+def _read_back(folder: Path, identity: str) -> Member | None:
+    found = kept_identity(folder)
+    if found is None:
+        return None
+    weights = folder / "member.safetensors"
+    require_same(weights, found, identity)
     kept = load_file(folder / "scores.safetensors")
     return Member(
         state=load_file(weights),

@@ -240,6 +240,27 @@ class Recipe(Section):
                 )
         return self
 
+    def asks_for(self, key: str) -> bool:
+        """Tell whether somebody set `section.key`: in a file or with --set, not atypia's recipes.
+
+        A component that is on because a recipe of atypia has it on may step back where it cannot
+        work; one that was asked for is refused there.
+        """
+        section, _, name = key.partition(".")
+        return name in getattr(self, section).model_fields_set
+
+    def value(self, key: str) -> Any:
+        """Return the value of `section.key`."""
+        section, _, name = key.partition(".")
+        return getattr(getattr(self, section), name)
+
+    def changed(self, key: str, value: Any) -> Recipe:
+        """Return the recipe with another value of `section.key`, which nobody asked for."""
+        section, _, name = key.partition(".")
+        part = getattr(self, section).model_copy(update={name: value})
+        part.model_fields_set.discard(name)
+        return self.model_copy(update={section: part})
+
 
 def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
@@ -256,9 +277,16 @@ def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise RecipeError(f"{path}: is not a TOML file ({fault})") from None
+    asked: dict[str, Any] = {} if path in recipe_files().values() else values
     for change in changes:
         _set(values, change)
-    return check_recipe(values, str(path))
+        if asked is not values:
+            _set(asked, change)
+    recipe = check_recipe(values, str(path))
+    for name, section in recipe:
+        if isinstance(section, Section):
+            section.model_fields_set.intersection_update(asked.get(name, {}))
+    return recipe
 
 
 def check_recipe(values: Mapping[str, Any], named: str) -> Recipe:

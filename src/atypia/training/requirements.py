@@ -1,6 +1,9 @@
-"""What a recipe's components need of the figures: refused with the reason before any work."""
+"""What a recipe's components need of the figures: without it they step back, or are refused."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +14,49 @@ from atypia.training.figures import TrainingFigures
 from atypia.training.recipe import Recipe
 
 Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a component needs of the figures.
+
+    Attributes:
+        key: the setting that switches it on, `section.key`.
+        off: the value that switches it off.
+        lacks: gives what the figures lack and what to do about it, "" where it can work.
+    """
+
+    key: str
+    off: float | bool
+    lacks: Callable[[Recipe, TrainingFigures, Rows, Rows | None], tuple[str, str]]
+
+
+def step_back(
+    recipe: Recipe, figures: TrainingFigures, parts: Sequence[Rows], adapt_to: Rows | None
+) -> tuple[Recipe, list[str]]:
+    """Switch off components that cannot work on these figures and that nobody asked for by name.
+
+    Args:
+        recipe: what decides the training.
+        figures: all of them.
+        parts: of each member, int64 (R,), the rows that it is trained on.
+        adapt_to: int64 (M,), domains of the unlabelled figures to adapt to, if there are any.
+
+    Returns:
+        The recipe without them, and a line for each component that was switched off. One that
+        was asked for stays, and `require_components_work` refuses it.
+    """
+    notes = []
+    for requirement in REQUIREMENTS:
+        if recipe.asks_for(requirement.key):
+            continue
+        for rows in parts:
+            lack, _ = requirement.lacks(recipe, figures, rows, adapt_to)
+            if lack:
+                recipe = recipe.changed(requirement.key, requirement.off)
+                notes.append(f"{requirement.key} is set to {_plain(requirement.off)}: {lack}")
+                break
+    return recipe, notes
 
 
 def require_components_work(
@@ -35,30 +81,52 @@ def require_components_work(
             "figures to adapt to are given, but domain.weight is 0, so that nothing would be "
             "learned from them; set domain.weight=0.1, or leave them out"
         )
-    if recipe.domain.weight:
-        known = figures.domain[rows]
-        if adapt_to is not None:
-            known = np.concatenate([known, adapt_to])
-        if len(np.unique(known)) < 2:
+    for requirement in REQUIREMENTS:
+        lack, remedy = requirement.lacks(recipe, figures, rows, adapt_to)
+        if lack:
+            key, off = requirement.key, _plain(requirement.off)
             raise RecipeError(
-                f"domain.weight {recipe.domain.weight:g}: all figures to train on come from one "
-                f"domain ({figures.domains[int(known[0])]}); give figures of a second one, name "
-                "figures to adapt to, or set domain.weight=0"
+                f"{key} {_plain(recipe.value(key))}: {lack}; {remedy}, or set {key}={off}"
             )
-    if recipe.phase.weight and not figures.phase[rows].any():
-        raise RecipeError(
-            f"phase.weight {recipe.phase.weight:g}: no figure to train on has a phase; fill the "
-            "column phase (or phase_1 and phase_2), or set phase.weight=0"
-        )
-    if recipe.metric.weight and not any(
-        _can_pull_together(figures, rows, kind) for kind in (False, True)
-    ):
-        raise RecipeError(
-            f"metric.weight {recipe.metric.weight:g}: no class has unanimous figures on two "
-            "slides, so there is no pair to pull together; give figures of more slides, or set "
-            "metric.weight=0"
-        )
-    set_aside(recipe, figures, rows)
+
+
+def _plain(value: float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
+def _lacks_domains(
+    recipe: Recipe, figures: TrainingFigures, rows: Rows, adapt_to: Rows | None
+) -> tuple[str, str]:
+    known = figures.domain[rows]
+    if adapt_to is not None:
+        known = np.concatenate([known, adapt_to])
+    if not recipe.domain.weight or len(np.unique(known)) > 1:
+        return "", ""
+    name = figures.domains[int(known[0])]
+    return (
+        f"all figures to train on come from one domain ({name})",
+        "give figures of a second one, name figures to adapt to",
+    )
+
+
+def _lacks_phases(
+    recipe: Recipe, figures: TrainingFigures, rows: Rows, adapt_to: Rows | None
+) -> tuple[str, str]:
+    if not recipe.phase.weight or figures.phase[rows].any():
+        return "", ""
+    return "no figure to train on has a phase", "fill the column phase (or phase_1 and phase_2)"
+
+
+def _lacks_pairs(
+    recipe: Recipe, figures: TrainingFigures, rows: Rows, adapt_to: Rows | None
+) -> tuple[str, str]:
+    pairs = (_can_pull_together(figures, rows, kind) for kind in (False, True))
+    if not recipe.metric.weight or any(pairs):
+        return "", ""
+    return (
+        "no class has unanimous figures on two slides, so there is no pair to pull together",
+        "give figures of more slides",
+    )
 
 
 def _can_pull_together(figures: TrainingFigures, rows: Rows, atypical: bool) -> bool:
@@ -67,34 +135,50 @@ def _can_pull_together(figures: TrainingFigures, rows: Rows, atypical: bool) -> 
     return bool(figures.unanimous[here].any()) and len(np.unique(figures.slide[here])) > 1
 
 
+def _lacks_cases(
+    recipe: Recipe, figures: TrainingFigures, rows: Rows, adapt_to: Rows | None
+) -> tuple[str, str]:
+    if not recipe.focal.adaptive or _divided(recipe, figures, rows) is not None:
+        return "", ""
+    return (
+        "cases are set aside to measure calibration on, but the "
+        f"{len(np.unique(figures.case[rows]))} cases at hand leave a class empty",
+        "give figures of more cases",
+    )
+
+
+REQUIREMENTS = (
+    Requirement("domain.weight", 0.0, _lacks_domains),
+    Requirement("phase.weight", 0.0, _lacks_phases),
+    Requirement("metric.weight", 0.0, _lacks_pairs),
+    Requirement("focal.adaptive", False, _lacks_cases),
+)
+
+
 def set_aside(recipe: Recipe, figures: TrainingFigures, rows: Rows) -> tuple[Rows, Rows]:
     """Divide training figures into those trained on and those that gamma is renewed by.
 
     Args:
         recipe: nothing is set aside unless gamma is adaptive.
-        figures: all of them.
+        figures: all of them; enough for an adaptive gamma (see `require_components_work`).
         rows: int64 (R,), of this member.
 
     Returns:
         Rows to train on and rows set aside; no case is in both.
-
-    Raises:
-        RecipeError: too few cases.
     """
-    if not recipe.focal.adaptive:
-        return rows, rows[:0]
+    divided = _divided(recipe, figures, rows) if recipe.focal.adaptive else None
+    return (rows, rows[:0]) if divided is None else divided
+
+
+def _divided(recipe: Recipe, figures: TrainingFigures, rows: Rows) -> tuple[Rows, Rows] | None:
+    """Return rows to train on and rows set aside, None where the cases are too few."""
     cases, atypical = figures.case[rows], figures.atypical[rows]
     parts = min(max(2, round(1 / recipe.focal.set_aside)), len(np.unique(cases)))
-    refusal = RecipeError(
-        f"focal.adaptive sets cases aside to measure calibration on, but the "
-        f"{len(np.unique(cases))} cases at hand leave a class empty; give figures of more cases, "
-        "or set focal.adaptive=false"
-    )
     if parts < 2 or min(atypical.sum(), (~atypical).sum()) < 2:
-        raise refusal
+        return None
     parts = min(parts, int(max(atypical.sum(), (~atypical).sum())))
     folds = StratifiedGroupKFold(parts, shuffle=True, random_state=recipe.seed)
     kept, aside = next(iter(folds.split(rows, atypical, cases)))
     if not (atypical[kept].any() and (~atypical[kept]).any() and len(aside)):
-        raise refusal
+        return None
     return rows[kept], rows[aside]

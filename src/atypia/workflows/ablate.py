@@ -16,7 +16,7 @@ from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, comp
 from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown
 from atypia.evaluation.plots import svg_bytes
-from atypia.files import write_text, written_whole
+from atypia.files import remove_ours, write_output, written_output
 from atypia.training.ablation import Plan
 from atypia.training.devices import Device, require_device
 from atypia.workflows.ablation_bench import Bench, Job, OnProgress, alone, in_workers
@@ -88,7 +88,7 @@ def ablate(
         threads = max(1, torch.get_num_threads() // workers)
     bench = Bench.of(table, Path(out), device, threads)
     jobs = bench.jobs(plan)
-    bench = bench.with_weights(jobs, None if weights is None else Path(weights))
+    bench = bench.with_weights(jobs, None if weights is None else Path(weights)).with_content()
     done = bench.done(jobs)[0]
     for job in jobs:
         if job.key in done:  # a kill between a run's line and its folder's end
@@ -235,15 +235,15 @@ def _write(
     out: Path, plan: Plan, comparison: Comparison, facts: dict[str, str]
 ) -> tuple[Path, ...]:
     files = [out / "table.csv", out / "table.md"]
-    with written_whole(files[0]) as partial:
+    with written_output(files[0]) as partial:
         comparison_frame(comparison).to_csv(partial, index=False, float_format="%.6f")
-    write_text(files[1], comparison_markdown(comparison, f"Ablation: {plan.name}", facts))
+    write_output(files[1], comparison_markdown(comparison, f"Ablation: {plan.name}", facts))
     picture = out / "differences.svg"
     drawn = difference_plot(comparison)
     if drawn is None:
-        picture.unlink(missing_ok=True)  # of an earlier plan
+        remove_ours(picture)  # of an earlier plan
     else:
-        with written_whole(picture) as partial:
+        with written_output(picture) as partial:
             partial.write_bytes(svg_bytes(drawn))
         files.append(picture)
     return tuple(files)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
 import os
 import re
@@ -29,6 +28,7 @@ from atypia.data.windows import Windows
 from atypia.errors import AtypiaError, TableError
 from atypia.evaluation.comparison import Scores
 from atypia.files import write_text
+from atypia.fingerprint import ImageHashes, fingerprint, joined_hash, settings_part
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.ablation import Plan
 from atypia.training.augment import window_um
@@ -86,6 +86,7 @@ class Bench:
         figures: hash of the table and its folds.
         weights: file and SHA-256 of the published weights of each backbone; one that is not in it
             needs none, or is not to be trained.
+        content: SHA-256 of each figure's image; empty where nothing is to be trained.
     """
 
     table: FigureTable
@@ -97,6 +98,7 @@ class Bench:
     domains: tuple[str, ...]
     figures: str
     weights: dict[str, tuple[Path | None, str]] = field(default_factory=dict)
+    content: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, table: FigureTable, out: Path, device: Device, threads: int | None) -> Bench:
@@ -129,6 +131,18 @@ class Bench:
             for fold in range(len(self.domains))
         ]
 
+    def with_content(self) -> Bench:
+        """Hash the content of all images."""
+        hashes = ImageHashes(self.work / "windows" / "images.json")
+        content = tuple(hashes.of(self.table.image_paths()))
+        hashes.keep()
+        return replace(self, content=content)
+
+    @property
+    def images(self) -> str | None:
+        """Hash of the content of all images; none where it is not known."""
+        return joined_hash(self.content)[:16] if self.content else None
+
     def with_weights(self, jobs: Sequence[Job], given: Path | None) -> Bench:
         """Find the published weights of all backbones.
 
@@ -150,6 +164,7 @@ class Bench:
             job.key: Wanted(
                 recipe=flat_recipe(job.recipe),
                 figures=self.figures,
+                images=self.images,
                 left_out=int((self.left_out == job.fold).sum()),
                 held_out=int((self.held_out == job.fold).sum()),
                 weights_sha256=self.weights.get(job.recipe.backbone.key, (None, None))[1],
@@ -167,8 +182,13 @@ class Bench:
     def identity(self, job: Job) -> str:
         """Hash what decides a run's weights: the recipe, the figures, their folds, the fold."""
         weights = self.weights.get(job.recipe.backbone.key, (None, ""))[1]
-        text = f"{json.dumps(deciding_values(job.recipe))}\n{self.figures}\n{job.fold}{weights}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        return fingerprint(
+            recipe=settings_part(deciding_values(job.recipe), deciding_values(Recipe())),
+            figures=self.figures,
+            images=self.images,
+            folds=str(job.fold),
+            weights=weights,
+        )
 
     def training_figures(self, recipe: Recipe) -> TrainingFigures:
         """Return the figures as a recipe's training sees them."""
@@ -183,6 +203,7 @@ class Bench:
         return read_shown(
             self.table,
             recipe,
+            self.content,
             self.work / "windows",
             self.work / "embeddings",
             fabric,
@@ -250,6 +271,7 @@ class Bench:
             left_out=self.domains[job.fold],
             recipe=flat_recipe(job.recipe),
             figures=self.figures,
+            images=self.images or "",
             seconds=round(member.seconds, 1),
             threads=torch.get_num_threads(),
             device=torch.cuda.get_device_name(fabric.device) if gpu else fabric.device.type,

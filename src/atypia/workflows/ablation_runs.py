@@ -29,6 +29,7 @@ class RunLine(BaseModel):
         left_out: name of that domain.
         recipe: every value of the recipe but name and seed, by section.key.
         figures: hash of the figures and their folds.
+        images: hash of the content of their images; "" in lines of a version that did not look.
         seconds: of training, over all starts.
         threads: of the CPU.
         device: "cpu", or the name of the GPU.
@@ -49,6 +50,7 @@ class RunLine(BaseModel):
     left_out: str
     recipe: dict[str, Any]
     figures: str
+    images: str = ""
     seconds: float
     threads: int
     device: str
@@ -73,6 +75,7 @@ class Wanted:
     Attributes:
         recipe: as `flat_recipe` gives it.
         figures: hash of the figures and their folds.
+        images: hash of the content of their images; none where it is not at hand.
         left_out: number of figures of the domain left out.
         held_out: number of figures of other domains held out.
         weights_sha256: of the backbone's published weights; none where they are not at hand.
@@ -80,6 +83,7 @@ class Wanted:
 
     recipe: dict[str, Any]
     figures: str
+    images: str | None
     left_out: int
     held_out: int
     weights_sha256: str | None
@@ -96,6 +100,7 @@ class Wanted:
             there == self.recipe
             and not line.recipe.keys() - self.recipe.keys()
             and line.figures == self.figures
+            and (not line.images or self.images in (None, line.images))
             and self.weights_sha256 in (None, line.weights_sha256)
         )
 

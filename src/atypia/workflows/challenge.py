@@ -9,6 +9,7 @@ from atypia.bundle.manifest import MANIFEST_NAME
 from atypia.evaluation.calibration import Calibration
 from atypia.evaluation.challenge_answers import ANSWERS_NAME, write_answers
 from atypia.evaluation.predictions import CALLS
+from atypia.files import remove_partials, require_outputs
 from atypia.inference.challenge_stack import find_stack, stack_figures
 from atypia.inference.sources import require_mpp
 from atypia.workflows.classify import Running, Say, to_stderr
@@ -40,6 +41,7 @@ def answer_stack(
     *,
     bundle: Path | str | None = None,
     mpp: float = 0.25,
+    overwrite: bool = False,
     say: Say = to_stderr,
 ) -> Answered:
     """Classify the pages of the one stack below a folder.
@@ -53,6 +55,7 @@ def answer_stack(
         out: folder for the answers.
         bundle: its folder; none takes the one in the container, or that which comes with atypia.
         mpp: um/px of every page, in 0.05..5.
+        overwrite: replace answers that lie there and that atypia did not write.
         say: is given a line for each page, or exported file, that cannot be used.
 
     Raises:
@@ -60,7 +63,10 @@ def answer_stack(
             written.
     """
     require_mpp(mpp)
+    path = Path(out) / ANSWERS_NAME
     stack = find_stack(Path(folder))
+    require_outputs([path], overwrite=overwrite)
+    remove_partials(path)
     predictor = Running(bundle=_in_container() if bundle is None else Path(bundle)).load(say)
     answers: dict[int, tuple[str, float]] = {}
     unread = 0
@@ -72,7 +78,6 @@ def answer_stack(
             answers[int(failure.figure_id)] = _unseen(predictor.calibration)
             say(failure.message)
         unread += len(scored.failures)
-    path = Path(out) / ANSWERS_NAME
     write_answers(path, [answers[page] for page in sorted(answers)])
     atypical = sum(call == CALLS[1] for call, _ in answers.values())
     return Answered(path, len(answers), atypical, unread)

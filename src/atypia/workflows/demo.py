@@ -47,18 +47,27 @@ def demo_recipe() -> Recipe:
     )
 
 
-def demo(out: Path, on_progress: OnProgress) -> Demo:
+def demo(out: Path, on_progress: OnProgress, *, overwrite: bool = False) -> Demo:
     """Walk the road in `out`: `cohort/`, `atypia-lite.html`, `run/` and `predictions.csv`.
 
     Args:
         out: folder; started again, it goes on there.
         on_progress: called often.
+        overwrite: replace files that lie there and that atypia did not write.
     """
-    cohort = make_phantom(out / "cohort", figures=FIGURES, domains=3, seed=0)
+    cohort = make_phantom(out / "cohort", figures=FIGURES, domains=3, seed=0, overwrite=overwrite)
     figures = out / "cohort" / "figures.csv"
     shipped_report = out / "atypia-lite.html"
-    shipped, _ = evaluate_bundle(figures, shipped_report, on_progress=on_progress)
-    run = train(cohort, demo_recipe(), out / "run", on_progress=on_progress)
+    shipped, _ = evaluate_bundle(
+        figures, shipped_report, overwrite=overwrite, on_progress=on_progress
+    )
+    run = train(cohort, demo_recipe(), out / "run", overwrite=overwrite, on_progress=on_progress)
     predictions = out / "predictions.csv"
-    predict([figures], predictions, bundle=run.bundle, on_progress=on_progress)
+    predict(
+        [figures],
+        predictions,
+        bundle=run.bundle,
+        overwrite=overwrite,
+        on_progress=on_progress,
+    )
     return Demo(shipped, shipped_report, run, predictions)

@@ -16,7 +16,7 @@ from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
-from atypia.files import sha256, write_text
+from atypia.files import sha256, write_output
 from atypia.inference.record import RunRecord
 from atypia.workflows.classify import OnProgress, Say, to_stderr
 from atypia.workflows.predict import predict
@@ -165,7 +165,7 @@ def _write(
         "Judged on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     write_report(out, judgement, table, title=title, facts=facts)
-    write_text(
+    write_output(
         out.with_name(METRICS_NAME),
         json.dumps({"facts": facts, **judgement.to_dict()}, indent=2, ensure_ascii=False) + "\n",
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from atypia.files import remove_partials, require_outputs
 from atypia.inference.answers import Device, Precision, RuntimeKey
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.inference.sinks import open_sink, require_suffix
@@ -28,6 +29,7 @@ def predict(
     precision: Literal["auto"] | Precision = "auto",
     prevalence: float | None = None,
     runtime: RuntimeKey = "auto",
+    overwrite: bool = False,
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
 ) -> RunRecord:
@@ -50,6 +52,7 @@ def predict(
         precision: auto, fp32 or bf16.
         prevalence: share of atypical figures for which P shall hold; none takes that of training.
         runtime: auto, torch, onnx or openvino.
+        overwrite: replace files at `out` that atypia did not write.
         say: is given a line for each figure that fails, for an assumed mpp, and for an exported
             file that cannot be used, at once.
         on_progress: is given the task's name, done, all, and a note, after each batch.
@@ -62,6 +65,9 @@ def predict(
     """
     out = Path(out)
     require_suffix(out)
+    outputs = (out, record_path(out))
+    require_outputs(outputs, inputs=map(Path, paths), overwrite=overwrite)
+    remove_partials(*outputs)
     sources = open_sources([Path(path) for path in paths], mpp=mpp, layout=layout)
     running = Running(
         bundle=None if bundle is None else Path(bundle),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts
+from atypia.files import remove_ours, remove_partials, require_outputs
 from atypia.inference.predictor import Predictor
 from atypia.inference.reading import CropSpec, Failure
 from atypia.inference.record import RunRecord, record_path, write_record
@@ -22,7 +23,7 @@ try:
     from atypia.data.points.opening import open_points
     from atypia.data.points.qupath import Objects, ObjectType
     from atypia.data.slides import Origin, Slide, open_slide
-    from atypia.inference.contact_sheet import write_contact_sheet
+    from atypia.inference.contact_sheet import MOST_PAGES, write_contact_sheet
     from atypia.inference.overview import write_overview
     from atypia.inference.slides import (
         InPointsOrder,
@@ -96,6 +97,7 @@ def predict_slide(
     running: Running,
     choice: PointsChoice = EVERY_POINT,
     pictures: Path | None = None,
+    overwrite: bool = False,
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
 ) -> ClassifiedSlide:
@@ -107,6 +109,7 @@ def predict_slide(
         running: the bundle, and how it runs.
         choice: which points, and what comes of them.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
+        overwrite: replace files that lie there and that atypia did not write.
         say: is given a line for each point that fails, and for an exported file that cannot be
             used, at once.
         on_progress: is given the task's name, done, all, and a note, after each batch.
@@ -117,10 +120,13 @@ def predict_slide(
     """
     for out in outs:
         require_slide_ending(out)
+    path = record_path(outs[0])
+    outputs = [*outs, *(() if pictures is None else picture_paths(pictures)), path]
+    require_outputs(outputs, inputs=(job.slide, job.points), overwrite=overwrite)
+    remove_partials(*outputs)
     done = classify_slide(
         running.load(say), running, job, choice, outs, pictures, say=say, on_progress=on_progress
     )
-    path = record_path(outs[0])
     write_record(done.record, path)
     return replace(done, files=(*done.files, path))
 
@@ -184,8 +190,14 @@ def classify_slide(
         slide.close()
 
 
-def picture_paths(pictures: Path) -> tuple[Path, Path]:
-    """Return the contact sheet's first page and the overview."""
+def picture_paths(pictures: Path) -> tuple[Path, ...]:
+    """Return every file that drawings may be: pages of the contact sheet, and the overview."""
+    sheet, overview = _first_pictures(pictures)
+    pages = (sheet.with_stem(f"{sheet.stem}-{page}") for page in range(2, MOST_PAGES + 1))
+    return sheet, *pages, overview
+
+
+def _first_pictures(pictures: Path) -> tuple[Path, Path]:
     names = (f"{pictures.name}.sheet.jpg", f"{pictures.name}.overview.jpg")
     return pictures.with_name(names[0]), pictures.with_name(names[1])
 
@@ -198,10 +210,13 @@ def _drawn(
         "calibration": predictor.calibration,
         "bundle_name": predictor.manifest.name,
     }
-    first, second = picture_paths(pictures)
+    first, second = _first_pictures(pictures)
     sheet = write_contact_sheet(first, slide, frame, xy, **told)
     overview = write_overview(second, slide, frame, xy, **told)
     for path, drawn in ((first, sheet), (second, overview)):
         for line in drawn.failures:
             say(f"{path.name}: {line}")
-    return *sheet.paths, *overview.paths
+    written = (*sheet.paths, *overview.paths)
+    for path in set(picture_paths(pictures)) - set(written):
+        remove_ours(path)  # a page of an earlier run, which had more figures
+    return written

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from atypia.evaluation.case_summary import Counts
-from atypia.files import write_text
+from atypia.files import write_output
 
 
 class SlideState(BaseModel):
@@ -51,4 +51,4 @@ def read_state(path: Path) -> SlideState | None:
 
 def write_state(path: Path, state: SlideState) -> None:
     """Write a state, whole or not at all."""
-    write_text(path, state.model_dump_json(indent=1) + "\n")
+    write_output(path, state.model_dump_json(indent=1) + "\n")

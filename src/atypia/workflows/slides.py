@@ -22,8 +22,7 @@ from atypia.bundle.verify import bundle_hash, require_intact
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts, added
-from atypia.files import remove_partials, sha256, written_whole
-from atypia.inference.contact_sheet import MOST_PAGES
+from atypia.files import remove_ours, remove_partials, require_outputs, sha256, written_output
 from atypia.inference.predictor import Predictor
 from atypia.workflows.classify import OnProgress, Running
 from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide, picture_paths
@@ -31,6 +30,7 @@ from atypia.workflows.slide_state import SlideState, read_state, write_state
 
 FORMATS = ("geojson", "geojson.gz", "csv", "parquet", "json", "midog.json")
 LOOK_AGAIN_S = 1.0
+_TABLES = ("slides.csv", "cases.csv")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class Order:
     def files(self, name: str) -> list[Path]:
         """Return the tables of a slide."""
         return [self.out / f"{name}.{ending}" for ending in self.formats]
+
+    def outputs(self, name: str) -> list[Path]:
+        """Return every file that may be written for a slide."""
+        pictures = picture_paths(self.out / name) if self.pictures else ()
+        return [*self.files(name), *pictures, self.state(name)]
 
     def state(self, name: str) -> Path:
         """Return where the state of a slide lies."""
@@ -132,6 +137,7 @@ def predict_slides(
     choice: PointsChoice,
     formats: Sequence[str] = ("geojson", "csv"),
     pictures: bool = True,
+    overwrite: bool = False,
     engine: Engine | None = None,
     on_progress: OnProgress | None = None,
 ) -> SlidesResult:
@@ -148,6 +154,7 @@ def predict_slides(
         choice: which points, and what comes of them.
         formats: of `FORMATS`, at least one.
         pictures: draw a contact sheet and an overview of each slide.
+        overwrite: replace files that lie there and that atypia did not write.
         engine: where slides are done; none does them here, one after the other.
         on_progress: called after each slide.
 
@@ -177,6 +184,12 @@ def predict_slides(
     states = {one.name: state for one in slides if (state := order.done(one)) is not None}
     before = len(states)
     pending = [one for one in slides if one.name not in states]
+    require_outputs(
+        [path for one in pending for path in order.outputs(one.name)]
+        + [order.out / name for name in _TABLES],
+        inputs=[path for one in slides for path in (one.slide, one.points)],
+        overwrite=overwrite,
+    )
     if on_progress is not None:
         on_progress("slides", before, len(slides), "")
     for listed, state in (engine or here)(order, pending) if pending else ():
@@ -227,13 +240,10 @@ def do_slide(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideSt
 def _clean(order: Order, name: str) -> None:
     """Remove what was written for a slide, whole or in part: it may be of other inputs."""
     before = read_state(order.state(name))
-    sheet, overview = picture_paths(order.out / name)
-    pages = [sheet.with_name(f"{name}.sheet-{page}.jpg") for page in range(2, MOST_PAGES + 1)]
-    files = [*order.files(name), sheet, *pages, overview]
-    remove_partials(order.state(name))
-    remove_partials(*files)
-    for file in [*files, *(order.out / one for one in (before.files if before else ()))]:
-        file.unlink(missing_ok=True)
+    files = [*order.files(name), *picture_paths(order.out / name)]
+    remove_partials(order.state(name), *files)
+    for file in {*files, *(order.out / one for one in (before.files if before else ()))}:
+        remove_ours(file)
 
 
 def _classified(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideState:
@@ -302,9 +312,9 @@ def _write_tables(
     ]
     files = []
     with FileLock(out / "state" / ".tables.lock"):
-        for name, table in (("slides.csv", rows), ("cases.csv", cases)):
+        for name, table in zip(_TABLES, (rows, cases), strict=True):
             remove_partials(out / name)
-            with written_whole(out / name) as partial:
+            with written_output(out / name) as partial:
                 pd.DataFrame(table).to_csv(partial, index=False, lineterminator="\n")
             files.append(out / name)
     return tuple(files)

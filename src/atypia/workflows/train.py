@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +15,46 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from atypia.bundle.save import require_replaceable
 from atypia.data.domains import domain_names
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.report import write_report
 from atypia.evaluation.training_story import TrainingStory
-from atypia.files import write_text, written_whole
+from atypia.files import (
+    NOTES_FOLDER,
+    is_ours,
+    note_output,
+    remove_partials,
+    require_outputs,
+    sha256,
+    write_output,
+    written_output,
+)
+from atypia.fingerprint import (
+    ImageHashes,
+    fingerprint,
+    joined_hash,
+    require_same,
+    settings_part,
+    table_part,
+)
 from atypia.training.batches import read_windows
 from atypia.training.devices import Device, open_fabric
 from atypia.training.embeddings import read_shown
-from atypia.training.figures import TrainingFigures, UnlabelledFigures, training_figures
-from atypia.training.loop import Member, Progress, train_member
+from atypia.training.figures import (
+    TrainingFigures,
+    UnlabelledFigures,
+    deciding_columns,
+    training_figures,
+)
+from atypia.training.loop import Member, Progress, kept_identity, train_member
 from atypia.training.recipe import Recipe, deciding_values, read_recipe, to_toml
 from atypia.training.sampling import cell_shares, figure_weights
 from atypia.workflows.backbone_weights import backbone_weights
-from atypia.workflows.training_folds import Folds, divisions, require_trainable
+from atypia.workflows.classify import Say, to_stderr
+from atypia.workflows.training_folds import Folds, plan_members
 from atypia.workflows.training_results import Judged, judged, save_run_bundle
 from atypia.workflows.training_story import run_facts, run_record, training_story
 
@@ -75,6 +100,8 @@ def train(
     embeddings: Path | str | None = None,
     device: Device = "auto",
     threads: int | None = None,
+    overwrite: bool = False,
+    say: Say = to_stderr,
     on_progress: OnProgress = _silent,
 ) -> TrainingRun:
     """Train members on folds, judge them on what they have not seen, and make a bundle.
@@ -94,6 +121,8 @@ def train(
             none takes one in `out`.
         device: auto, cpu or cuda.
         threads: of the CPU; none takes what torch takes.
+        overwrite: replace files in `out` that atypia did not write.
+        say: is given a line for everything that is not as the recipe asked.
         on_progress: called often.
 
     Raises:
@@ -107,18 +136,32 @@ def train(
     file, weights_sha256 = backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
     if not fabric.is_global_zero:
-        on_progress = _silent
+        on_progress, say = _silent, _say_nothing
+    else:
+        _require_place(out, overwrite)
     further = [] if adapt_to is None else list(map(str, np.unique(domain_names(adapt_to.frame))))
     figures = training_figures(table, recipe.soft_labels, further)
     there = None if adapt_to is None else _domains_of(adapt_to, figures)
-    parts = divisions(table, recipe)
-    for folds in parts:
-        require_trainable(recipe, figures, folds, there)
+    recipe, parts, notes = plan_members(table, figures, recipe, there)
+    for note in notes:
+        say(note)
     with fabric.rank_zero_first():  # the others find the windows on disk
-        _keep_recipe(out, recipe)
+        if fabric.is_global_zero:
+            _keep_recipe(out, recipe)
+        hashes = ImageHashes(out / "windows" / "images.json")
+        content = hashes.of(table.image_paths())
+        content_there = [] if adapt_to is None else hashes.of(adapt_to.image_paths())
+        identities = [
+            _identity(table, recipe, folds.of, content, adapt_to, content_there, weights_sha256)
+            for folds in parts
+        ]
+        _require_same_training(out, parts, identities, hashes.changed)
+        if fabric.is_global_zero:
+            hashes.keep()
         shown = read_shown(
             table,
             recipe,
+            content,
             out / "windows",
             out / "embeddings" if embeddings is None else Path(embeddings),
             fabric,
@@ -130,11 +173,10 @@ def train(
         if adapt_to is not None and there is not None:
             told = _told(on_progress, "reading crops to adapt to")
             unlabelled = UnlabelledFigures(
-                read_windows(adapt_to, recipe, out / "windows", told), there
+                read_windows(adapt_to, recipe, out / "windows", content_there, told), there
             )
 
-    def members_of(folds: Folds) -> list[Member]:
-        identity = _identity(table, recipe, folds.of, adapt_to, weights_sha256)
+    def members_of(folds: Folds, identity: str) -> list[Member]:
         members = []
         for seat in folds.seats:
 
@@ -159,11 +201,19 @@ def train(
             )
         return members
 
-    trained = [members_of(folds) for folds in parts]
+    trained = [
+        members_of(folds, identity) for folds, identity in zip(parts, identities, strict=True)
+    ]
     on_progress("judging", 0, 1, "")
     found = [
         judged(table, figures, members, folds)
         for members, folds in zip(trained, parts, strict=True)
+    ]
+    facts = [
+        run_facts(recipe, figures, folds, adapt_to)
+        | ({"Not as the recipe asks": "; ".join(notes)} if notes else {})
+        | {"Refer band of the bundle": found[-1].calibration.refer_rule}
+        for folds in parts
     ]
     seats = parts[0].seats
     story = training_story(
@@ -181,6 +231,7 @@ def train(
         found[1].judgement if len(found) > 1 else None,
     )
     if fabric.is_global_zero:
+        record = run_record(table, recipe, list(chain.from_iterable(trained)), started, fabric)
         save_run_bundle(
             result.bundle,
             recipe,
@@ -190,41 +241,33 @@ def train(
             tuple(figures.phases if recipe.phase.weight else []),
             weights_sha256,
         )
-        record = run_record(
-            table, recipe, [one for some in trained for one in some], started, fabric
-        )
-        write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
-        metrics = found[0].judgement.to_dict()
-        if result.left_out is not None:
-            metrics["left_out_domains"] = result.left_out.to_dict()
-        text = json.dumps(metrics, indent=2, ensure_ascii=False)
-        write_text(out / "metrics.json", text + "\n")
-        facts = [
-            run_facts(recipe, figures, folds, adapt_to)
-            | {"Refer band of the bundle": found[-1].calibration.refer_rule}
-            for folds in parts
-        ]
-        _write_judged(
-            result.out_of_fold,
-            result.report,
-            found[0],
-            table,
-            f"{recipe.name}: out-of-fold scores",
-            facts[0],
-            story,
-        )
-        if len(found) > 1:
-            _write_judged(
-                out / "left_out.csv",
-                out / "left_out.html",
-                found[1],
-                table,
-                f"{recipe.name}: {parts[1].told}",
-                facts[1],
-            )
+        _write_results(out, result, recipe, table, found, parts, record, facts)
     fabric.barrier()
     on_progress("judging", 1, 1, "")
     return result
+
+
+def _write_results(
+    out: Path,
+    result: TrainingRun,
+    recipe: Recipe,
+    table: FigureTable,
+    found: Sequence[Judged],
+    parts: Sequence[Folds],
+    record: Mapping[str, object],
+    facts: Sequence[dict[str, str]],
+) -> None:
+    """Write the record, the metrics, and a predictions table and a report of each division."""
+    write_output(out / "run.json", json.dumps(record, indent=2) + "\n")
+    metrics = result.judgement.to_dict()
+    if result.left_out is not None:
+        metrics["left_out_domains"] = result.left_out.to_dict()
+    write_output(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    title = f"{recipe.name}: out-of-fold scores"
+    _write_judged(result.out_of_fold, result.report, found[0], table, title, facts[0], result.story)
+    if len(found) > 1:
+        title = f"{recipe.name}: {parts[1].told}"
+        _write_judged(out / "left_out.csv", out / "left_out.html", found[1], table, title, facts[1])
 
 
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
@@ -239,9 +282,34 @@ def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
     return cell_shares(figures.domain, figures.atypical, weights, figures.domains)
 
 
+_FILES = (
+    "out_of_fold.csv",
+    "report.html",
+    "left_out.csv",
+    "left_out.html",
+    "metrics.json",
+    "run.json",
+)
+_FOLDERS = ("folds", "left_out", "windows", "embeddings")
+
+
+def _require_place(out: Path, overwrite: bool) -> None:
+    """Refuse a folder in which the run would cost a user a file, or that cannot be written."""
+    outputs = [out / name for name in _FILES]
+    require_outputs(outputs, overwrite=overwrite)
+    require_replaceable(out / "bundle", overwrite=overwrite)
+    remove_partials(*outputs)
+    begun_here = (out / NOTES_FOLDER / "recipe.toml.sha256").is_file()
+    theirs = [out / name for name in _FOLDERS if os.path.lexists(out / name)]
+    if theirs and not begun_here and not overwrite:
+        raise AtypiaError(
+            f"{theirs[0]}: is not of a training that this version of atypia began; choose another "
+            "--out, or let the training write into it with --overwrite"
+        )
+
+
 def _keep_recipe(out: Path, recipe: Recipe) -> None:
     """Write the recipe into the run's folder; refuse a folder that holds a run of another one."""
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "recipe.toml"
     if path.is_file():
         there, here = deciding_values(read_recipe(path)), deciding_values(recipe)
@@ -252,7 +320,27 @@ def _keep_recipe(out: Path, recipe: Recipe) -> None:
                 f"{out}: holds a training by another recipe ({first} is {there[first]!r} there, "
                 f"{here[first]!r} here); give another --out, or delete the folder to start anew"
             )
-    write_text(path, to_toml(recipe))
+        if not is_ours(path):  # with comments of the user, perhaps
+            note_output(path, sha256(path))
+            return
+    write_output(path, to_toml(recipe))
+
+
+def _require_same_training(
+    out: Path, parts: Sequence[Folds], identities: Sequence[str], changed: Sequence[Path]
+) -> None:
+    """Refuse a folder that holds members of another training, before any work."""
+    for folds, identity in zip(parts, identities, strict=True):
+        for seat in folds.seats:
+            there = kept_identity(out / seat.folder)
+            if there is not None and there != identity and changed:
+                raise AtypiaError(
+                    f"{out}: {len(changed)} images have changed since members were trained on "
+                    f"them there (the first is {changed[0]}); give another --out, or delete the "
+                    "folder to start anew"
+                )
+            if there is not None:
+                require_same(out / seat.folder, there, identity)
 
 
 def _domains_of(adapt_to: FigureTable, figures: TrainingFigures) -> npt.NDArray[np.int64]:
@@ -270,7 +358,7 @@ def _write_judged(
     facts: dict[str, str],
     story: TrainingStory | None = None,
 ) -> None:
-    with written_whole(path) as partial:
+    with written_output(path) as partial:
         found.predictions.to_csv(partial, index=False)
     write_report(report, found.judgement, table, title=title, facts=facts, training=story)
 
@@ -283,12 +371,25 @@ def _identity(
     table: FigureTable,
     recipe: Recipe,
     folds: npt.NDArray[np.int64],
+    content: Sequence[str],
     adapt_to: FigureTable | None,
+    content_there: Sequence[str],
     weights_sha256: str,
 ) -> str:
-    """Hash what decides the weights: recipe, tables, folds, the backbone's own weights."""
-    text = json.dumps(deciding_values(recipe)) + table.frame.to_csv(index=False)
+    """Return the fingerprint of all that decides the weights."""
+    there = None
     if adapt_to is not None:
-        text += adapt_to.frame.to_csv(index=False)
-    text += weights_sha256
-    return hashlib.sha256(text.encode() + folds.tobytes()).hexdigest()
+        parts = [table_part(adapt_to.frame, deciding_columns(adapt_to.frame)), *content_there]
+        there = joined_hash(parts)
+    return fingerprint(
+        recipe=settings_part(deciding_values(recipe), deciding_values(Recipe())),
+        figures=table_part(table.frame, deciding_columns(table.frame)),
+        images=joined_hash(content),
+        folds=joined_hash([str(part) for part in folds]),
+        weights=weights_sha256,
+        adapt_to=there,
+    )
+
+
+def _say_nothing(line: str) -> None:
+    """Say nothing: another process does."""

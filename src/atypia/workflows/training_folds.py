@@ -12,8 +12,9 @@ from atypia.data.splits import domain_folds, slide_folds
 from atypia.data.table import FigureTable
 from atypia.errors import RecipeError, TableError
 from atypia.training.figures import TrainingFigures
+from atypia.training.loop import epochs_for
 from atypia.training.recipe import Recipe
-from atypia.training.requirements import require_components_work
+from atypia.training.requirements import require_components_work, step_back
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,52 @@ class Folds:
     names: list[str]
     told: str
     seats: list[Seat]
+
+
+def plan_members(
+    table: FigureTable,
+    figures: TrainingFigures,
+    recipe: Recipe,
+    adapt_to: npt.NDArray[np.int64] | None,
+) -> tuple[Recipe, list[Folds], list[str]]:
+    """Decide which members are trained; what cannot work on these figures steps back or is refused.
+
+    Args:
+        table: N figures.
+        figures: the same, as training sees them.
+        recipe: what decides the training.
+        adapt_to: domains of the unlabelled figures to adapt to, if there are any.
+
+    Returns:
+        The recipe that is trained; the folds and, where it asks for them as well, the domains left
+        out; and a line for everything that is not as the recipe asked.
+
+    Raises:
+        TableError: there is one case, or without a part, one class only is left.
+        RecipeError: a component that was asked for by name cannot work on these figures.
+    """
+    notes = []
+    key = "folds.left_out_domains"
+    if recipe.folds.left_out_domains and not recipe.asks_for(key):
+        try:
+            _require_classes(_without_domains(table, recipe, "left_out", 0), figures)
+        except TableError as lack:
+            recipe = recipe.changed(key, False)
+            notes.append(f"{key} is set to false: {lack}")
+    parts = divisions(table, recipe)
+    rows = [np.flatnonzero(folds.of != part) for folds in parts for part in range(len(folds.names))]
+    recipe, stepped_back = step_back(recipe, figures, rows, adapt_to)
+    for folds in parts:
+        require_trainable(recipe, figures, folds, adapt_to)
+    schedule = recipe.schedule
+    epochs = {epochs_for(schedule, len(one)) for one in rows} - {schedule.epochs}
+    if epochs:
+        notes.append(
+            f"schedule.epochs {schedule.epochs}: trained for {max(epochs)} epochs instead, as "
+            f"these are few figures and schedule.least_steps is {schedule.least_steps}; set "
+            "schedule.least_steps=1 for the epochs alone"
+        )
+    return recipe, parts, [*stepped_back, *notes]
 
 
 def divisions(table: FigureTable, recipe: Recipe) -> list[Folds]:
@@ -102,6 +149,16 @@ def require_trainable(
         TableError: without a part, one class only is left.
         RecipeError: without a part, a component has nothing to work on.
     """
+    _require_classes(folds, figures)
+    for part, name in enumerate(folds.names):
+        rest = np.flatnonzero(folds.of != part)
+        try:
+            require_components_work(recipe, figures, rest, adapt_to)
+        except RecipeError as refused:
+            raise RecipeError(f"{name}: {refused}") from None
+
+
+def _require_classes(folds: Folds, figures: TrainingFigures) -> None:
     for part, name in enumerate(folds.names):
         rest = np.flatnonzero(folds.of != part)
         for word, value in (("atypical", 1.0), ("normal", 0.0)):
@@ -110,7 +167,3 @@ def require_trainable(
                     f"{name}: no {word} figure is left to train on; add {word} figures of other "
                     "cases, or change the recipe's section folds"
                 )
-        try:
-            require_components_work(recipe, figures, rest, adapt_to)
-        except RecipeError as refused:
-            raise RecipeError(f"{name}: {refused}") from None

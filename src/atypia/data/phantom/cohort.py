@@ -36,7 +36,7 @@ from atypia.data.phantom.tissue import (
 )
 from atypia.data.table import FigureTable, from_frame, write_table
 from atypia.errors import AtypiaError
-from atypia.files import written_whole
+from atypia.files import remove_ours, require_outputs, written_output
 
 MIN_SIZE_PX = 48
 MAX_SIZE_PX = 1024
@@ -85,6 +85,7 @@ def make_phantom(
     atypical_share: float = 0.3,
     size_px: int = 128,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> FigureTable:
     """Write a synthetic cohort of mitotic figures whose truth is known.
 
@@ -100,15 +101,17 @@ def make_phantom(
         atypical_share: share that is truly atypical in each domain, 0 to 1.
         size_px: side of a crop, `MIN_SIZE_PX` to `MAX_SIZE_PX`.
         seed: 0 or more.
+        overwrite: replace tables that lie there and that atypia did not write.
 
     Returns:
         The figure table as written.
 
     Raises:
-        AtypiaError: an argument is out of range, or `folder` holds a table that is no phantom.
+        AtypiaError: an argument is out of range, or `folder` holds a table that atypia did not
+            write.
     """
     _check(figures, domains, slides_per_domain, atypical_share, size_px, seed)
-    _clear(folder)
+    _clear(folder, overwrite)
     looks = DOMAIN_LOOKS[:domains]
     plans = plan_cohort(figures, domains, slides_per_domain, atypical_share, seed)
     try:
@@ -121,7 +124,7 @@ def make_phantom(
             f"{folder}: cannot be written ({reason}); free some space or choose another place"
         ) from fault
     frame, truth = describe_cohort(plans, looks, EXPERTS, seed)
-    with written_whole(folder / "truth.csv") as partial:
+    with written_output(folder / "truth.csv") as partial:
         truth.to_csv(partial, index=False)
     table = from_frame(frame, folder)
     # Last, so that a table names only images that are there.
@@ -273,16 +276,13 @@ def _image(plan: FigurePlan) -> str:
     return f"images/{plan.figure_id}.png"
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, overwrite: bool) -> None:
     """Take away an earlier phantom's table and images; refuse to touch anything else."""
     table, truth = folder / "figures.csv", folder / "truth.csv"
-    if table.exists() and not truth.exists():
-        raise AtypiaError(
-            f"{folder}: holds a figures.csv that is no phantom's; choose another folder"
-        )
     if folder.exists() and not folder.is_dir():
         raise AtypiaError(f"{folder}: is a file, expected a folder; choose another name")
-    table.unlink(missing_ok=True)
+    require_outputs((table, truth), overwrite=overwrite)
+    remove_ours(table)
     for image in (folder / "images").glob("phantom-*.png"):
         image.unlink()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from atypia.data.points.table import Points, points_of
 from atypia.errors import TableError
-from atypia.files import write_text
+from atypia.files import write_output
 
 # category_id of the training sets' JSON.
 CATEGORIES = {1: "mitotic figure", 2: "hard negative"}
@@ -54,7 +54,7 @@ def write_midog(path: Path, figures: Iterable[tuple[float, float, str, float]], 
         "points": points,
         "version": {"major": 1, "minor": 0},
     }
-    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_output(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def _boxes(path: Path, document: dict[str, Any], image: str | None) -> Points:

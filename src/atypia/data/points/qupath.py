@@ -27,7 +27,7 @@ import shapely.geometry
 from atypia.data.points.document import GEOJSON_SUFFIXES, Features, short
 from atypia.data.points.table import Points, points_of
 from atypia.errors import TableError
-from atypia.files import written_whole
+from atypia.files import written_output
 
 ObjectType = Literal["annotation", "detection"]
 Json = dict[str, Any]
@@ -221,7 +221,7 @@ def write_features(path: Path, features: Iterable[Json]) -> None:
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     if plain.suffix.lower() not in GEOJSON_SUFFIXES:
         raise TableError(f"{path}: expected a name that ends in .geojson or .geojson.gz")
-    with written_whole(path) as partial:
+    with written_output(path) as partial:
         opened = gzip.open if plain != path else open
         with opened(partial, "wt", encoding="utf-8") as file:
             file.write('{"type": "FeatureCollection", "features": [')

@@ -1,0 +1,165 @@
+"""What decides a result: used wherever something is kept, resumed or called done.
+
+A fingerprint is a JSON text of named parts, so that a refusal can say which part is another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atypia.errors import AtypiaError
+from atypia.files import sha256, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A file that was written this shortly before it was hashed may have been written again since
+# without another time: file systems keep times as coarse as this.
+_DOUBT_NS = 2_000_000_000
+
+
+def settings_part(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not at their default, sorted by name.
+
+    A setting that a later version adds is then at its default in all that came before it.
+
+    Args:
+        values: plain values by name.
+        defaults: likewise; a name that is not in it has none.
+    """
+    return {
+        name: values[name]
+        for name in sorted(values)
+        if name not in defaults or values[name] != defaults[name]
+    }
+
+
+def table_part(frame: pd.DataFrame, columns: Collection[str]) -> str:
+    """Return the SHA-256 of some columns of a table, 64 hexadecimal digits.
+
+    Columns that are absent or hold nothing are left out, and their order does not matter.
+
+    Args:
+        frame: the table, one row a figure.
+        columns: names of those that decide a result.
+    """
+    known = sorted(
+        name
+        for name in columns
+        if name in frame and not (frame[name].isna() | (frame[name] == "")).all()
+    )
+    return hashlib.sha256(frame[known].to_csv(index=False).encode()).hexdigest()
+
+
+def joined_hash(parts: Sequence[str]) -> str:
+    """Return the SHA-256 of some texts in their order, 64 hexadecimal digits."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def fingerprint(**parts: object) -> str:
+    """Return named parts as one JSON text; parts that are empty or None are left out."""
+    held = {name: part for name, part in parts.items() if part not in (None, "", {})}
+    return json.dumps(held, sort_keys=True)
+
+
+_OTHERS = {
+    "recipe": "another recipe",
+    "figures": "other figures",
+    "images": "other images",
+    "folds": "other folds",
+    "weights": "other weights of the backbone",
+    "adapt_to": "other figures to adapt to",
+}
+
+
+def require_same(path: Path, there: str, here: str) -> None:
+    """Refuse what was made from something else.
+
+    Args:
+        path: where it was found.
+        there: its fingerprint.
+        here: that of the present run.
+
+    Raises:
+        AtypiaError: the two differ; it names the parts.
+    """
+    if there == here:
+        return
+    try:
+        old, new = json.loads(there), json.loads(here)
+        parts = [_OTHERS[name] for name in _OTHERS if old.get(name) != new.get(name)]
+    except (json.JSONDecodeError, AttributeError):
+        parts = []
+    raise AtypiaError(
+        f"{path}: was made from {' and '.join(parts) or 'something else, or by another version'}; "
+        "give another --out, or delete the folder to start anew"
+    )
+
+
+class ImageHashes:
+    """Hashes of image files, remembered in a file so that an unchanged image is not read again.
+
+    A remembered hash holds for a file of the same size and time. One that was written so shortly
+    before it was hashed that a later change might not show in its time is hashed again.
+
+    Attributes:
+        changed: files hashed here whose content is not what was remembered.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what is remembered.
+
+        Args:
+            path: JSON file; it need not be there.
+        """
+        self._path = path
+        self.changed: list[Path] = []
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            self._known = {
+                str(file): (str(stamp), sure is True, str(digest))
+                for file, (stamp, sure, digest) in kept.items()
+            }
+        except (OSError, ValueError, AttributeError, TypeError):
+            self._known = {}
+
+    def of(
+        self, files: Sequence[Path], progress: Callable[[int, int], None] | None = None
+    ) -> list[str]:
+        """Return the SHA-256 of each file; "absent" for one that cannot be read.
+
+        Args:
+            files: N images.
+            progress: called with (done, N) from time to time.
+        """
+        digests = []
+        for done, file in enumerate(files, start=1):
+            digests.append(self._hash(file))
+            if progress is not None and (done % 500 == 0 or done == len(files)):
+                progress(done, len(files))
+        return digests
+
+    def keep(self) -> None:
+        """Remember what is known now."""
+        write_text(self._path, json.dumps(self._known, indent=0) + "\n")
+
+    def _hash(self, file: Path) -> str:
+        known = self._known.get(str(file))
+        try:
+            status = file.stat()
+            stamp = f"{status.st_size} {status.st_mtime_ns}"
+            if known is not None and known[:2] == (stamp, True):
+                return known[2]
+            sure = time.time_ns() - status.st_mtime_ns > _DOUBT_NS
+            digest = sha256(file)
+        except OSError:
+            return "absent"
+        if known is not None and known[2] != digest:
+            self.changed.append(file)
+        self._known[str(file)] = (stamp, sure, digest)
+        return digest
