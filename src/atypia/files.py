@@ -70,19 +70,21 @@ _FOREIGN = (
 
 
 def require_folder(folder: Path) -> None:
-    """Make a folder, with those above it, and prove that files can be written there.
+    """Prove that files can be written in a folder, or that it can be made; nothing is left there.
 
     Raises:
         AtypiaError: they cannot.
     """
+    above = next(
+        (one for one in (folder, *folder.absolute().parents) if os.path.lexists(one)), folder
+    )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as fault:
-        reason = "a file is in its place" if isinstance(fault, FileExistsError) else fault.strerror
+        reason = f"{above} is no folder" if above.is_file() else fault.strerror
         raise AtypiaError(
-            f"{folder}: cannot be written ({reason}); choose another place"
+            f"{folder}: cannot be written ({reason}); choose another place for the results"
         ) from fault
 
 

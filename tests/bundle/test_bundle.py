@@ -22,6 +22,7 @@ from atypia.bundle.save import save_bundle
 from atypia.bundle.verify import bundle_faults, bundle_hash, write_sums
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
+from atypia.files import NOTES_FOLDER
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import Classifier, build_classifier
@@ -285,7 +286,7 @@ def test_a_bundle_is_replaced_whole(bundle: Path, members: list[Classifier]) -> 
         "sha256sums",
     }
     assert bundle_faults(bundle) == []
-    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    assert {path.name for path in bundle.parent.iterdir()} == {"bundle", NOTES_FOLDER}
 
 
 def test_a_full_disk_leaves_the_old_bundle(
@@ -301,7 +302,7 @@ def test_a_full_disk_leaves_the_old_bundle(
         save_bundle(bundle, manifest(1), [members[0].saved_state()], CALIBRATION, "new")
     assert "\n" not in str(caught.value)
     assert contents(bundle) == before
-    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    assert {path.name for path in bundle.parent.iterdir()} == {"bundle", NOTES_FOLDER}
 
 
 def test_a_folder_of_other_files_is_never_replaced(

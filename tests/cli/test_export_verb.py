@@ -13,6 +13,7 @@ import pytest
 
 from atypia.bundle.verify import write_sums
 from atypia.cli.main import run
+from atypia.files import NOTES_FOLDER
 from atypia.inference import opening
 from atypia.inference.exported import exported_path
 
@@ -77,7 +78,7 @@ def test_a_file_written_elsewhere_is_for_others(
 ) -> None:
     out = tmp_path / "elsewhere" / "model.onnx"
     assert atypia("bundle", "export", bundle, "--out", out)[:2] == (0, f"wrote {out}\n")
-    assert [path.name for path in out.parent.iterdir()] == ["model.onnx"]
+    assert {path.name for path in out.parent.iterdir()} == {"model.onnx", NOTES_FOLDER}
     assert not (tmp_path / "bundle.onnx").exists()
     code, _, told = atypia("predict", crop_folder, "--bundle", bundle, "--runtime", "onnx")
     assert code == 2

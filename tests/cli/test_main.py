@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
-from atypia.cli.main import app
+from atypia.cli.main import app, run
+from atypia.files import written_output
 
 VERBS = [
     (name,) if not hasattr(command, "commands") else (name, inner)
@@ -60,3 +64,39 @@ def test_a_shown_recipe_can_be_given_back(tmp_path: Path) -> None:
     again = _atypia("recipes", "show", tmp_path / "mine.toml")
     assert again.stdout == shown.stdout
     assert "epochs = 3" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
+)
+@pytest.mark.parametrize(
+    ("verb", "advice"), [("train", "to resume"), ("predict", "unfinished files are removed")]
+)
+def test_a_stop_says_how_to_go_on_and_leaves_no_unfinished_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
+    verb: str,
+    advice: str,
+) -> None:
+    @app.command("stopped")
+    def stopped() -> None:
+        with written_output(tmp_path / "p.csv") as partial:
+            partial.write_text("half")
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+
+    monkeypatch.setattr(sys, "argv", ["atypia", "stopped"])
+    monkeypatch.setattr("atypia.cli.main._RESUMES", ("stopped",) if verb == "train" else ())
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as end:
+            run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        app.registered_commands.pop()
+    assert end.value.code == code
+    assert advice in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

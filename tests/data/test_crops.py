@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from atypia.data.crops import crop_windows
 from atypia.data.windows import cut_window, decode_windows, stack_windows
 from atypia.errors import ImageError, TableError
+from atypia.files import sha256
 
 
 def _crop(image: np.ndarray, mpp: float, crop_um: float, input_px: int) -> torch.Tensor:
@@ -98,13 +100,14 @@ def test_decoded_windows_are_found_again_and_follow_a_changed_file(
 ) -> None:
     mpp = np.full(5, 0.25)
     cache = tmp_path / "cache"
-    first = decode_windows(images, mpp, crop_um=8, window_um=12, cache=cache)
+    decode = partial(decode_windows, images, mpp, crop_um=8, window_um=12, cache=cache)
+    first = decode(content=[sha256(image) for image in images])
     assert first.pixels.shape == (5, 49, 49, 3)
-    again = decode_windows(images, mpp, crop_um=8, window_um=12, cache=cache)
+    again = decode(content=[sha256(image) for image in images])
     np.testing.assert_array_equal(first.pixels, again.pixels)
     assert len(list(cache.glob("windows-*[0-9a-f].npy"))) == 1
     Image.fromarray(np.zeros((64, 64, 3), dtype=np.uint8)).save(images[2])
-    changed = decode_windows(images, mpp, crop_um=8, window_um=12, cache=cache)
+    changed = decode(content=[sha256(image) for image in images])
     assert not changed.pixels[2].any()
 
 

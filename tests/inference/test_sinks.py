@@ -12,6 +12,7 @@ import pytest
 
 from atypia.errors import AtypiaError
 from atypia.evaluation.predictions import PREDICTION_COLUMNS, read_predictions
+from atypia.files import NOTES_FOLDER, write_output
 from atypia.inference import sinks
 from atypia.inference.predictor import empty_predictions
 from atypia.inference.sinks import open_sink
@@ -82,12 +83,20 @@ def test_parquet_gathers_batches_into_few_groups(
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_run_that_breaks_leaves_the_old_table(tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"p{suffix}"
-    out.write_bytes(b"old")
+    write_output(out, "old")
     with pytest.raises(KeyboardInterrupt), open_sink(out) as write:
         write(rows(0, 5))
         raise KeyboardInterrupt
     assert out.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [out]
+    assert {path.name for path in tmp_path.iterdir()} == {out.name, NOTES_FOLDER}
+
+
+def test_a_file_that_atypia_did_not_write_is_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "p.csv"
+    out.write_bytes(b"mine")
+    with pytest.raises(AtypiaError, match=r"p\.csv: was not written by atypia"), open_sink(out):
+        pass
+    assert out.read_bytes() == b"mine"
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:

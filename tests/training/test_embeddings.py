@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from atypia.data.phantom import make_phantom
 from atypia.data.readers.opening import open_figures
 from atypia.data.table import FigureTable
+from atypia.files import sha256
 from atypia.inference.predictor import Predictor
 from atypia.models.backbones.registry import BackboneSpec
 from atypia.models.classifier import Classifier
@@ -61,7 +62,10 @@ def _recipe(*changes: str) -> Recipe:
 
 def _read(table: FigureTable, recipe: Recipe, folder: Path) -> Embeddings:
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.schedule.precision)
-    shown = read_shown(table, recipe, folder / "windows", folder / "kept", fabric, _nothing)
+    content = [sha256(path) for path in table.image_paths()]
+    shown = read_shown(
+        table, recipe, content, folder / "windows", folder / "kept", fabric, _nothing
+    )
     assert isinstance(shown, Embeddings)
     return shown
 
@@ -107,8 +111,9 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
         if task == "embedding" and done == 24:
             raise KeyboardInterrupt
 
+    content = [sha256(path) for path in table.image_paths()]
     with pytest.raises(KeyboardInterrupt):
-        read_shown(table, _recipe(), tmp_path / "windows", tmp_path / "kept", fabric, stop)
+        read_shown(table, _recipe(), content, tmp_path / "windows", tmp_path / "kept", fabric, stop)
     assert sum(looked_at) == 24
     whole = _read(table, _recipe(), tmp_path)
     assert sum(looked_at) == len(table)

@@ -17,7 +17,7 @@ from atypia.data.phantom import make_phantom
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable, from_frame
 from atypia.errors import AtypiaError
-from atypia.files import sha256
+from atypia.files import NOTES_FOLDER, sha256
 from atypia.models.backbones.registry import BackboneSpec
 from atypia.training.ablation import Arm, Plan
 from atypia.workflows import ablation_bench
@@ -126,7 +126,8 @@ def test_what_is_left_can_be_committed_and_holds_no_work(
 ) -> None:
     assert set(_files(undisturbed)) == {"runs.jsonl", "table.csv", "table.md", "differences.svg"}
     assert (undisturbed / "work" / ".gitignore").read_text() == "*\n"
-    assert [path.name for path in (undisturbed / "work").iterdir() if path.is_dir()] == ["windows"]
+    folders = {path.name for path in (undisturbed / "work").iterdir() if path.is_dir()}
+    assert folders == {"windows", NOTES_FOLDER}
     frame = pd.read_csv(undisturbed / "table.csv")
     assert list(frame["arm"]) == ["plain", "no mixup"] and (frame["seeds"] == 1).all()
     text = (undisturbed / "table.md").read_text(encoding="utf-8")

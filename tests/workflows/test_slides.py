@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from atypia.cli.main import app
 from atypia.data.slide_list import read_slide_list
 from atypia.data.slides import open_slide
 from atypia.errors import AtypiaError
+from atypia.files import NOTES_FOLDER
 from atypia.workflows.classify import Running
 from atypia.workflows.slide import PointsChoice
 from atypia.workflows.slides import SlidesResult, predict_slides
@@ -69,8 +71,8 @@ def _do(path: Path, out: Path, bundle: Path, **given: object) -> SlidesResult:
 
 
 def _outputs(out: Path) -> dict[str, bytes]:
-    """Return all that a user finds, but for the folder of states."""
-    return {one.name: one.read_bytes() for one in out.iterdir() if one.name != "state"}
+    """Return all that a user finds, but for the folders of states and of notes."""
+    return {one.name: one.read_bytes() for one in out.iterdir() if one.is_file()}
 
 
 def _command(path: Path, out: Path, bundle: Path, *more: str) -> list[str]:
@@ -111,9 +113,45 @@ def test_a_bad_slide_is_named_and_the_others_are_done(
     assert list(slides["outcome"]) == ["done"] * 4 + ["failed", "done"]
     written = {one.name for one in (tmp_path / "out").iterdir()}
     names = [name for name in slides["name"] if name != "s4"]
-    tables = {"slides.csv", "cases.csv", "state"}
+    tables = {"slides.csv", "cases.csv", "state", NOTES_FOLDER}
     endings = ("csv", "geojson", "sheet.jpg", "overview.jpg")
     assert written == tables | {f"{name}.{end}" for name in names for end in endings}
+
+
+@pytest.mark.parametrize("name", ["s0.geojson", "s1.csv", "s2.sheet.jpg", "slides.csv"])
+def test_a_users_file_in_the_folder_of_results_is_never_touched(
+    few: Path, small_bundle: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(AtypiaError, match=f"{name}: was not written by atypia"):
+        _do(few, tmp_path, small_bundle)
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_correction_exported_over_a_result_outlives_any_other_start(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    _do(few, tmp_path, small_bundle)
+    correction = (tmp_path / "s0.geojson").read_text().replace("P(atypical)", "corrected")
+    (tmp_path / "s0.geojson").write_text(correction)
+    _do(few, tmp_path, small_bundle)
+    with pytest.raises(AtypiaError, match=r"s0\.geojson: .* has changed since"):
+        _do(few, tmp_path, small_bundle, pictures=False)
+    assert (tmp_path / "s0.geojson").read_text() == correction
+    _do(few, tmp_path, small_bundle, pictures=False, overwrite=True)
+    assert (tmp_path / "s0.geojson").read_text() != correction
+
+
+def test_points_that_lie_in_the_folder_of_results_stay_as_they_are(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(few.parent, tmp_path / "w")
+    before = {one.name: one.read_bytes() for one in folder.iterdir()}
+    for _ in range(2):
+        with pytest.raises(AtypiaError, match="is an input of this run"):
+            _do(folder / few.name, folder, small_bundle, overwrite=True)
+    assert {one.name: one.read_bytes() for one in folder.iterdir()} == before
 
 
 def test_a_case_is_the_sum_of_its_slides(few: Path, small_bundle: Path, tmp_path: Path) -> None:
@@ -156,7 +194,7 @@ def test_what_is_done_is_not_done_again_unless_something_changed(
 def test_results_of_other_inputs_do_not_stay(few: Path, small_bundle: Path, tmp_path: Path) -> None:
     _do(few, tmp_path, small_bundle)
     _do(few, tmp_path, small_bundle, formats=("parquet",), pictures=False)
-    names = {one.name for one in tmp_path.iterdir()} - {"slides.csv", "cases.csv", "state"}
+    names = {one.name for one in tmp_path.iterdir() if one.is_file()} - {"slides.csv", "cases.csv"}
     assert names == {f"s{number}.parquet" for number in (0, 1, 2, 3, 5)}
 
 

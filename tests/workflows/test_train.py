@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image, ImageOps
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 import atypia
@@ -20,7 +22,7 @@ from atypia.data.table import FigureTable, from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration, fit_calibration
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe import Recipe, deciding_values, read_recipe
 from atypia.workflows.train import TrainingRun, train
 
 QUICK = [
@@ -121,6 +123,60 @@ def test_another_card_is_written_over_the_same_members(
     for fold in (0, 1):
         name = f"members/{fold}.safetensors"
         assert (again.bundle / name).read_bytes() == (run.bundle / name).read_bytes()
+
+
+def test_images_that_changed_since_are_noticed_and_nothing_is_overwritten(
+    cohort: FigureTable, run: TrainingRun, tmp_path: Path
+) -> None:
+    out, root = tmp_path / "run", tmp_path / "figures"
+    shutil.copytree(run.bundle.parent, out)
+    shutil.copytree(cohort.root, root)
+    recipe = read_recipe("lite", [*QUICK, "backbone.views=2"])
+    table = atypia.open_figures(root / "figures.csv")
+    train(table, recipe, out)  # copied, and nothing in them has changed
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for path in table.image_paths()[:7]:
+        with Image.open(path) as image:
+            inverted = ImageOps.invert(image)
+        inverted.save(path)
+    with pytest.raises(AtypiaError, match="7 images have changed since members were trained"):
+        train(table, recipe, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_what_decides_a_member_names_no_setting_at_its_default(run: TrainingRun) -> None:
+    with safe_open(run.bundle.parent / "folds" / "0" / "member.safetensors", "pt") as file:
+        decides = json.loads(file.metadata()["identity"])
+    defaults = deciding_values(Recipe())
+    assert decides["recipe"]["backbone.input_px"] == 48
+    assert all(defaults.get(key) != value for key, value in decides["recipe"].items())
+    assert set(decides) == {"recipe", "figures", "images", "folds"}
+
+
+def test_a_recipe_with_remarks_of_the_user_is_left_as_it_is(
+    cohort: FigureTable, run: TrainingRun, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run.bundle.parent, out)
+    mine = (out / "recipe.toml").read_text() + "# tried on Tuesday\n"
+    (out / "recipe.toml").write_text(mine)
+    figures = atypia.open_figures(cohort.root / "figures.csv")
+    train(figures, read_recipe(out / "recipe.toml"), out)
+    assert (out / "recipe.toml").read_text() == mine
+
+
+def test_a_bundle_that_changed_since_is_not_replaced_unless_asked(
+    cohort: FigureTable, run: TrainingRun, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run.bundle.parent, out)
+    (out / "bundle" / "card.md").write_text("with my remarks")
+    recipe = read_recipe("lite", [*QUICK, "backbone.views=2"])
+    with pytest.raises(AtypiaError, match=r"bundle: is a bundle .* has changed since"):
+        train(cohort, recipe, out)
+    assert (out / "bundle" / "card.md").read_text() == "with my remarks"
+    train(cohort, recipe, out, overwrite=True)
+    assert "60 figures" in (out / "bundle" / "card.md").read_text(encoding="utf-8")
 
 
 def test_a_small_set_is_shown_until_there_are_steps_enough(

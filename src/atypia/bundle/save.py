@@ -18,6 +18,7 @@ from atypia.bundle.manifest import (
     SUMS_NAME,
     BundleManifest,
 )
+from atypia.bundle.seen import write_seen
 from atypia.bundle.verify import bundle_faults, bundle_hash, write_sums
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
@@ -30,6 +31,7 @@ def save_bundle(
     states: Sequence[Mapping[str, torch.Tensor]],
     calibration: Calibration,
     card: str,
+    images: Sequence[Path] = (),
 ) -> None:
     """Write a bundle to `folder`; one that atypia wrote there is replaced as a whole.
 
@@ -39,6 +41,7 @@ def save_bundle(
         states: for each member what `Classifier.saved_state` gave.
         calibration: fitted on the mean logit of the members.
         card: the model card, Markdown.
+        images: that the members were trained on; kept as salted hashes (see `bundle/seen.py`).
 
     Raises:
         ValueError: the manifest's members are not as many as the states.
@@ -61,6 +64,8 @@ def save_bundle(
         _write_json(partial / MANIFEST_NAME, manifest.model_dump(mode="json"))
         _write_json(partial / CALIBRATION_NAME, calibration.to_dict())
         (partial / CARD_NAME).write_text(card, encoding="utf-8")
+        if images:
+            write_seen(partial, manifest.members, images)
         write_sums(partial)
         for path in partial.rglob("*"):
             if path.is_file():

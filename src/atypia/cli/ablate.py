@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
+from atypia.cli.outputs import Overwrite
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,7 @@ def ablate(
         ),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Only the table; train nothing.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Run recipe changes over seeds and folds, and compare them in one table.
 
@@ -59,7 +61,14 @@ def ablate(
     command = _command(source, layout, mpp, column, plan, out)
     with progress_bars() as on_progress:
         if show:
-            result = show_ablation(table, settings, out, command=command, on_progress=on_progress)
+            result = show_ablation(
+                table,
+                settings,
+                out,
+                command=command,
+                overwrite=overwrite,
+                on_progress=on_progress,
+            )
         else:
             result = run(
                 table,
@@ -70,6 +79,7 @@ def ablate(
                 threads=threads,
                 workers=workers,
                 weights=weights,
+                overwrite=overwrite,
                 on_progress=on_progress,
             )
     if result.comparison is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from atypia.errors import RecipeError
 from atypia.training.recipe import Recipe, Section, read_recipe, recipe_files
@@ -33,6 +33,8 @@ class Plan(Section):
     seeds: tuple[Seed, ...] = Field(min_length=1, description="every arm is run with each")
     changes: tuple[str, ...] = Field((), alias="set", description="of every arm, before its own")
     arms: tuple[Arm, ...] = Field(min_length=1, alias="arm")
+    # Nobody asked for the components that a plan of atypia names: what cannot work is left out.
+    _is_atypias: bool = PrivateAttr(False)
 
     def recipe(self, arm: Arm, seed: int) -> Recipe:
         """Return what decides the runs of an arm with a seed.
@@ -40,7 +42,17 @@ class Plan(Section):
         Raises:
             RecipeError: the arm's recipe or one of the changes is faulty.
         """
-        return read_recipe(arm.recipe, [*self.changes, *arm.changes, f"seed={seed}"])
+        recipe = read_recipe(arm.recipe, [*self.changes, *arm.changes, f"seed={seed}"])
+        return recipe.unasked() if self._is_atypias else recipe
+
+    def without(self, names: Collection[str]) -> Plan:
+        """Return the plan without some arms; what was compared with one of them no longer is."""
+        arms = tuple(
+            arm.model_copy(update={"against": None}) if arm.against in names else arm
+            for arm in self.arms
+            if arm.name not in names
+        )
+        return self.model_copy(update={"arms": arms})
 
 
 def read_plan(source: str | Path) -> Plan:
@@ -63,6 +75,7 @@ def read_plan(source: str | Path) -> Plan:
     except ValidationError as faults:
         lines = [f"{path}: {_explain(fault)}" for fault in faults.errors()]
         raise RecipeError("\n".join(lines)) from None
+    plan._is_atypias = path in plan_files().values()
     lines = [f"{path}: {fault}" for fault in _faults(plan)]
     if lines:
         raise RecipeError("\n".join(lines))

@@ -249,6 +249,17 @@ class Recipe(Section):
         section, _, name = key.partition(".")
         return name in getattr(self, section).model_fields_set
 
+    def unasked(self, asked: Mapping[str, Any] | None = None) -> Recipe:
+        """Return the recipe as one in which nobody asked for anything but some values.
+
+        Args:
+            asked: section -> its values that somebody asked for; none for nothing.
+        """
+        sections = {name: part.model_copy() for name, part in self if isinstance(part, BaseModel)}
+        for name, part in sections.items():
+            part.model_fields_set.intersection_update((asked or {}).get(name, {}))
+        return self.model_copy(update=sections)
+
     def value(self, key: str) -> Any:
         """Return the value of `section.key`."""
         section, _, name = key.partition(".")
@@ -282,11 +293,7 @@ def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
         _set(values, change)
         if asked is not values:
             _set(asked, change)
-    recipe = check_recipe(values, str(path))
-    for name, section in recipe:
-        if isinstance(section, Section):
-            section.model_fields_set.intersection_update(asked.get(name, {}))
-    return recipe
+    return check_recipe(values, str(path)).unasked(asked)
 
 
 def check_recipe(values: Mapping[str, Any], named: str) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Requirement:
 
 def step_back(
     recipe: Recipe, figures: TrainingFigures, parts: Sequence[Rows], adapt_to: Rows | None
-) -> tuple[Recipe, list[str]]:
+) -> tuple[Recipe, dict[str, str]]:
     """Switch off components that cannot work on these figures and that nobody asked for by name.
 
     Args:
@@ -43,10 +44,11 @@ def step_back(
         adapt_to: int64 (M,), domains of the unlabelled figures to adapt to, if there are any.
 
     Returns:
-        The recipe without them, and a line for each component that was switched off. One that
-        was asked for stays, and `require_components_work` refuses it.
+        The recipe without them, and for the `section.key` of each component that was switched off
+        what the figures lack. One that was asked for stays, and `require_components_work` refuses
+        it.
     """
-    notes = []
+    lacks: dict[str, str] = {}
     for requirement in REQUIREMENTS:
         if recipe.asks_for(requirement.key):
             continue
@@ -54,9 +56,9 @@ def step_back(
             lack, _ = requirement.lacks(recipe, figures, rows, adapt_to)
             if lack:
                 recipe = recipe.changed(requirement.key, requirement.off)
-                notes.append(f"{requirement.key} is set to {_plain(requirement.off)}: {lack}")
+                lacks[requirement.key] = lack
                 break
-    return recipe, notes
+    return recipe, lacks
 
 
 def require_components_work(
@@ -141,7 +143,7 @@ def _lacks_cases(
     if not recipe.focal.adaptive or _divided(recipe, figures, rows) is not None:
         return "", ""
     return (
-        "cases are set aside to measure calibration on, but the "
+        "it sets cases aside to measure calibration on, but the "
         f"{len(np.unique(figures.case[rows]))} cases at hand leave a class empty",
         "give figures of more cases",
     )
@@ -178,7 +180,9 @@ def _divided(recipe: Recipe, figures: TrainingFigures, rows: Rows) -> tuple[Rows
         return None
     parts = min(parts, int(max(atypical.sum(), (~atypical).sum())))
     folds = StratifiedGroupKFold(parts, shuffle=True, random_state=recipe.seed)
-    kept, aside = next(iter(folds.split(rows, atypical, cases)))
+    with warnings.catch_warnings():  # of a class with fewer cases than parts, checked below
+        warnings.simplefilter("ignore", UserWarning)
+        kept, aside = next(iter(folds.split(rows, atypical, cases)))
     if not (atypical[kept].any() and (~atypical[kept]).any() and len(aside)):
         return None
     return rows[kept], rows[aside]

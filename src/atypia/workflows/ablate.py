@@ -16,11 +16,12 @@ from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, comp
 from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown
 from atypia.evaluation.plots import svg_bytes
-from atypia.files import remove_ours, write_output, written_output
+from atypia.files import remove_ours, require_outputs, write_output, written_output
 from atypia.training.ablation import Plan
 from atypia.training.devices import Device, require_device
 from atypia.workflows.ablation_bench import Bench, Job, OnProgress, alone, in_workers
 from atypia.workflows.ablation_runs import RunLine, append_run
+from atypia.workflows.classify import Say, to_stderr
 
 
 def _silent(task: str, done: int, of: int, note: str) -> None:
@@ -61,6 +62,8 @@ def ablate(
     threads: int | None = None,
     workers: int = 1,
     weights: Path | str | None = None,
+    overwrite: bool = False,
+    say: Say = to_stderr,
     on_progress: OnProgress = _silent,
 ) -> Ablation:
     """Do the runs of a plan that are not there yet, and compare its arms.
@@ -78,6 +81,8 @@ def ablate(
         workers: processes that train at the same time.
         weights: file or folder of the backbone's published weights; none takes them from the
             package or the local Hugging Face cache, where those of several backbones are found.
+        overwrite: replace a table in `out` that atypia did not write.
+        say: is given a line for each arm that cannot work on these figures.
         on_progress: called often.
 
     Raises:
@@ -87,7 +92,12 @@ def ablate(
     if threads is None and workers > 1:
         threads = max(1, torch.get_num_threads() // workers)
     bench = Bench.of(table, Path(out), device, threads)
+    require_outputs([*_files(bench.out), bench.work_note], overwrite=overwrite)
+    plan, notes = bench.workable(plan)
+    for note in notes:
+        say(note)
     jobs = bench.jobs(plan)
+    bench.require_both_classes(jobs[0].recipe)
     bench = bench.with_weights(jobs, None if weights is None else Path(weights)).with_content()
     done = bench.done(jobs)[0]
     for job in jobs:
@@ -108,6 +118,8 @@ def show_ablation(
     out: Path | str,
     *,
     command: str = "atypia ablate",
+    overwrite: bool = False,
+    say: Say = to_stderr,
     on_progress: OnProgress = _silent,
 ) -> Ablation:
     """Compare the arms of a plan by the runs that are there; nothing is trained.
@@ -117,12 +129,18 @@ def show_ablation(
         plan: as given to `ablate`.
         out: as given to `ablate`.
         command: as given to `ablate`.
+        overwrite: as given to `ablate`.
+        say: as given to `ablate`.
         on_progress: called often.
 
     Raises:
         AtypiaError: as `ablate`.
     """
     bench = Bench.of(table, Path(out), "cpu", None)
+    require_outputs(_files(bench.out), overwrite=overwrite)
+    plan, notes = bench.workable(plan)
+    for note in notes:
+        say(note)
     return _compared(bench, plan, bench.jobs(plan), command, (), False, on_progress)
 
 
@@ -231,14 +249,19 @@ def _told_precisions(lines: list[RunLine]) -> str:
     return " and ".join(f"{count} runs in {name}" for name, count in sorted(counts.items()))
 
 
+def _files(out: Path) -> tuple[Path, Path, Path]:
+    """Return what is written of a comparison: two tables and a drawing."""
+    return out / "table.csv", out / "table.md", out / "differences.svg"
+
+
 def _write(
     out: Path, plan: Plan, comparison: Comparison, facts: dict[str, str]
 ) -> tuple[Path, ...]:
-    files = [out / "table.csv", out / "table.md"]
-    with written_output(files[0]) as partial:
+    table, text, picture = _files(out)
+    files = [table, text]
+    with written_output(table) as partial:
         comparison_frame(comparison).to_csv(partial, index=False, float_format="%.6f")
-    write_output(files[1], comparison_markdown(comparison, f"Ablation: {plan.name}", facts))
-    picture = out / "differences.svg"
+    write_output(text, comparison_markdown(comparison, f"Ablation: {plan.name}", facts))
     drawn = difference_plot(comparison)
     if drawn is None:
         remove_ours(picture)  # of an earlier plan

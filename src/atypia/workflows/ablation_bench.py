@@ -27,7 +27,7 @@ from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
 from atypia.errors import AtypiaError, TableError
 from atypia.evaluation.comparison import Scores
-from atypia.files import write_text
+from atypia.files import write_output
 from atypia.fingerprint import ImageHashes, fingerprint, joined_hash, settings_part
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.ablation import Plan
@@ -38,6 +38,7 @@ from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import train_member
 from atypia.training.recipe import Recipe, deciding_values
+from atypia.training.requirements import step_back
 from atypia.workflows.ablation_runs import (
     RunLine,
     Wanted,
@@ -122,14 +123,49 @@ class Bench:
         """The folder of decoded windows and checkpoints; nothing in it is needed afterwards."""
         return self.out / "work"
 
+    @property
+    def work_note(self) -> Path:
+        """The file that keeps `work` out of a repository."""
+        return self.work / ".gitignore"
+
     def jobs(self, plan: Plan) -> list[Job]:
         """Return all runs of a plan, seed by seed, so that a stop leaves whole seeds."""
-        recipes = [(arm, seed, plan.recipe(arm, seed)) for seed in plan.seeds for arm in plan.arms]
+        recipes = [
+            (arm, seed, self.step_back(plan.recipe(arm, seed))[0])
+            for seed in plan.seeds
+            for arm in plan.arms
+        ]
         return [
             Job(arm.name, seed, fold, recipe)
             for arm, seed, recipe in recipes
             for fold in range(len(self.domains))
         ]
+
+    def step_back(self, recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
+        """As `training.requirements.step_back`, for the runs of a recipe on these figures."""
+        folds = range(len(self.domains))
+        rows = [np.flatnonzero((self.left_out != fold) & (self.held_out != fold)) for fold in folds]
+        return step_back(recipe, self.training_figures(recipe), rows, None)
+
+    def workable(self, plan: Plan) -> tuple[Plan, list[str]]:
+        """Return the plan without arms that are about what cannot work here; say so, a line each.
+
+        Of a plan of atypia, that is: what somebody's own plan asks for is refused run by run.
+        """
+        left_out, notes = [], []
+        for arm in plan.arms:
+            _, lacks = self.step_back(plan.recipe(arm, plan.seeds[0]))
+            for key, lack in lacks.items():
+                if any(change.partition("=")[0].strip() == key for change in arm.changes):
+                    left_out.append(arm.name)
+                    notes.append(f"arm {arm.name!r} is left out: {lack}")
+                else:
+                    notes.append(f"arm {arm.name!r}: {key} is off: {lack}")
+        return plan.without(left_out), notes
+
+    def require_both_classes(self, recipe: Recipe) -> None:
+        """Refuse figures with which a run cannot be trained or called, or no domain be judged."""
+        _require_both_classes(self, self.training_figures(recipe).truth)
 
     def with_content(self) -> Bench:
         """Hash the content of all images."""
@@ -213,10 +249,9 @@ class Bench:
         )
 
     def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
-        """Refuse what cannot work, and read all crops, before anything is trained."""
-        _require_both_classes(self, self.training_figures(jobs[0].recipe).truth)
+        """Read all crops, before anything is trained."""
         self.work.mkdir(parents=True, exist_ok=True)
-        write_text(self.work / ".gitignore", "*\n")  # the folder around it is for committing
+        write_output(self.work_note, "*\n")  # the folder around it is for committing
         mend_end(self.runs)
         for recipe in {_read_once(job.recipe): job.recipe for job in jobs}.values():
             crop_um = recipe.backbone.crop_um
@@ -357,7 +392,6 @@ def _silent(task: str, done: int, of: int) -> None:
 
 
 def _require_both_classes(bench: Bench, truth: npt.NDArray[np.float64]) -> None:
-    """Refuse figures with which a run cannot be trained or called, or no domain be judged."""
     of_domain = [set(truth[bench.left_out == fold]) for fold in range(len(bench.domains))]
     if not any({0.0, 1.0} <= classes for classes in of_domain):
         raise TableError(

@@ -177,7 +177,6 @@ def predict_slides(
         running=replace(running, bundle=folder),
         bundle_sha256=bundle_hash(folder),
     )
-    order.state("any").parent.mkdir(parents=True, exist_ok=True)
     slides = [
         replace(one, slide=one.slide.resolve(), points=one.points.resolve()) for one in slides
     ]
@@ -190,6 +189,7 @@ def predict_slides(
         inputs=[path for one in slides for path in (one.slide, one.points)],
         overwrite=overwrite,
     )
+    order.state("any").parent.mkdir(parents=True, exist_ok=True)
     if on_progress is not None:
         on_progress("slides", before, len(slides), "")
     for listed, state in (engine or here)(order, pending) if pending else ():

@@ -80,10 +80,10 @@ def plan_members(
             _require_classes(_without_domains(table, recipe, "left_out", 0), figures)
         except TableError as lack:
             recipe = recipe.changed(key, False)
-            notes.append(f"{key} is set to false: {lack}")
+            notes.append(f"{key} is off for this training: {lack}")
     parts = divisions(table, recipe)
     rows = [np.flatnonzero(folds.of != part) for folds in parts for part in range(len(folds.names))]
-    recipe, stepped_back = step_back(recipe, figures, rows, adapt_to)
+    recipe, lacks = step_back(recipe, figures, rows, adapt_to)
     for folds in parts:
         require_trainable(recipe, figures, folds, adapt_to)
     schedule = recipe.schedule
@@ -94,7 +94,8 @@ def plan_members(
             f"these are few figures and schedule.least_steps is {schedule.least_steps}; set "
             "schedule.least_steps=1 for the epochs alone"
         )
-    return recipe, parts, [*stepped_back, *notes]
+    off = [f"{key} is off for this training: {lack}" for key, lack in lacks.items()]
+    return recipe, parts, [*off, *notes]
 
 
 def divisions(table: FigureTable, recipe: Recipe) -> list[Folds]:

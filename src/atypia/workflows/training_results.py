@@ -145,4 +145,5 @@ def save_run_bundle(
         by_domain=found[0].judgement.domains.frame,
         left_out=found[1].judgement.domains.frame if len(found) > 1 else None,
     )
-    save_bundle(folder, manifest, [member.state for member in members], calibration, card)
+    states = [member.state for member in members]
+    save_bundle(folder, manifest, states, calibration, card, table.image_paths())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,10 +66,16 @@ def run_record(
         "precision": precision_of(fabric),
         "threads": torch.get_num_threads(),
         "seconds_of_member": [round(member.seconds, 1) for member in members],
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_memory_gb": round(_peak_memory_bytes() / 2**30, 2),
         "started": started.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _peak_memory_bytes() -> int:
+    """Return the most memory that this process has held; systems count it in other units."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def run_facts(

@@ -283,6 +283,7 @@ def _clear(folder: Path, overwrite: bool) -> None:
         raise AtypiaError(f"{folder}: is a file, expected a folder; choose another name")
     require_outputs((table, truth), overwrite=overwrite)
     remove_ours(table)
+    remove_ours(truth)
     for image in (folder / "images").glob("phantom-*.png"):
         image.unlink()
 
