@@ -73,7 +73,7 @@ def test_all_faults_at_once_with_row_numbers(tmp_path: Path) -> None:
         "a,0.5,normal,false,0\n"
         "b,1.2,atypical,true,0\n"
         "c,nan,normal,perhaps,0\n"
-        "a,0.1,AMF,false,-1\n"
+        "a,0.1,maybe,false,-1\n"
         ",0.1,normal,false,\n"
     )
     with pytest.raises(TableError) as caught:
@@ -84,7 +84,7 @@ def test_all_faults_at_once_with_row_numbers(tmp_path: Path) -> None:
         "figure_id: expected a name; found '' (row 6)",
         "figure_id: expected each figure once; found 'a' (rows 2, 5)",
         "found '1.2', 'nan' (rows 3-4)",
-        "call: expected normal or atypical; found 'AMF' (row 5)",
+        "call: expected normal or atypical (AMF/NMF, 1/0); found 'maybe' (row 5)",
         "refer: expected true or false; found 'perhaps' (row 4)",
         "found '-1' (row 5)",
     ):
@@ -100,7 +100,7 @@ def test_all_faults_at_once_with_row_numbers(tmp_path: Path) -> None:
         ("p.csv", "figure_id,call,call,p_atypical\na,normal,normal,0.1\n", "'call' stands 2 times"),
         ("p.json", '{"a": 1}', "expected a list of records"),
         ("p.json", "[{", "not a JSON file"),
-        ("p.xlsx", "x", "not a table"),
+        ("p.xlsx", "x", "save the sheet as CSV"),
     ],
 )
 def test_what_is_no_predictions_table_is_said(

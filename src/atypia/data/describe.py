@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from atypia.data.domains import domain_names
+from atypia.data.splits import TRAINED_ON, split_words
 from atypia.data.table import FigureTable, figures_without_slide
 from atypia.data.votes import agreement, hard_labels, vote_columns
 
@@ -89,6 +90,13 @@ def _remarks(table: FigureTable) -> list[str]:
         remarks.append(
             f"{alone:,} of {len(frame):,} figures name no slide: each counts as a slide of its "
             "own, and folds cannot keep the slides they came from together"
+        )
+    words = split_words(frame)
+    held_out = int((~words.isin(TRAINED_ON)).sum()) if (words != "").any() else 0
+    if held_out:
+        remarks.append(
+            f"{held_out:,} of {len(frame):,} figures are held out by the column split: nothing is "
+            "trained on them"
         )
     without = int(frame["mpp"].isna().sum())
     if without:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from atypia.data.domains import short_domain_names
+from atypia.data.splits import training_part
 from atypia.data.table import FigureTable
 from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
 from atypia.evaluation.comparison_plots import difference_plot
@@ -21,6 +22,7 @@ from atypia.training.ablation import Plan
 from atypia.training.devices import Device, require_device
 from atypia.workflows.ablation_bench import Bench, Job, OnProgress, alone, in_workers
 from atypia.workflows.ablation_runs import RunLine, append_run
+from atypia.workflows.classify import Say, to_stderr
 
 
 def _silent(task: str, done: int, of: int, note: str) -> None:
@@ -61,6 +63,7 @@ def ablate(
     threads: int | None = None,
     workers: int = 1,
     weights: Path | str | None = None,
+    say: Say = to_stderr,
     on_progress: OnProgress = _silent,
 ) -> Ablation:
     """Do the runs of a plan that are not there yet, and compare its arms.
@@ -78,6 +81,7 @@ def ablate(
         workers: processes that train at the same time.
         weights: file or folder of the backbone's published weights; none takes them from the
             package or the local Hugging Face cache, where those of several backbones are found.
+        say: is given a line on figures left out.
         on_progress: called often.
 
     Raises:
@@ -86,6 +90,9 @@ def ablate(
     require_device(device)  # refused here, not once for every run
     if threads is None and workers > 1:
         threads = max(1, torch.get_num_threads() // workers)
+    table, notes = training_part(table)
+    for note in notes:
+        say(f"note: {note}")
     bench = Bench.of(table, Path(out), device, threads)
     jobs = bench.jobs(plan)
     bench = bench.with_weights(jobs, None if weights is None else Path(weights))
@@ -122,7 +129,7 @@ def show_ablation(
     Raises:
         AtypiaError: as `ablate`.
     """
-    bench = Bench.of(table, Path(out), "cpu", None)
+    bench = Bench.of(training_part(table)[0], Path(out), "cpu", None)
     return _compared(bench, plan, bench.jobs(plan), command, (), False, on_progress)
 
 

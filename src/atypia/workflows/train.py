@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from atypia.data.domains import domain_names
+from atypia.data.domains import domain_names, spell_alike
+from atypia.data.splits import training_part
 from atypia.data.table import FigureTable
+from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.report import write_report
@@ -29,6 +31,7 @@ from atypia.training.loop import Member, Progress, train_member
 from atypia.training.recipe import Recipe, deciding_values, read_recipe, to_toml
 from atypia.training.sampling import cell_shares, figure_weights
 from atypia.workflows.backbone_weights import backbone_weights
+from atypia.workflows.classify import Say, to_stderr
 from atypia.workflows.training_folds import Folds, divisions, require_trainable
 from atypia.workflows.training_results import Judged, judged, save_run_bundle
 from atypia.workflows.training_story import run_facts, run_record, training_story
@@ -39,6 +42,10 @@ OnProgress = Callable[[str, int, int, str], None]
 
 def _silent(task: str, done: int, of: int, note: str) -> None:
     """Show nothing."""
+
+
+def _unheard(line: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ def train(
     embeddings: Path | str | None = None,
     device: Device = "auto",
     threads: int | None = None,
+    say: Say = to_stderr,
     on_progress: OnProgress = _silent,
 ) -> TrainingRun:
     """Train members on folds, judge them on what they have not seen, and make a bundle.
@@ -83,7 +91,8 @@ def train(
     weights (on a CPU with the same number of threads, to the bit).
 
     Args:
-        table: figures with images, mpp and labels or votes.
+        table: figures with images, mpp and labels or votes; where it has a column `split`, those of
+            its training part are used (`splits.training_part`).
         recipe: what decides the training.
         out: folder of the run.
         adapt_to: figures of a laboratory that the classifier shall work in, for the domain loss
@@ -94,6 +103,7 @@ def train(
             none takes one in `out`.
         device: auto, cpu or cuda.
         threads: of the CPU; none takes what torch takes.
+        say: is given a line on figures left out and on labels against their votes.
         on_progress: called often.
 
     Raises:
@@ -107,7 +117,8 @@ def train(
     file, weights_sha256 = backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
     if not fabric.is_global_zero:
-        on_progress = _silent
+        on_progress, say = _silent, _unheard
+    table, adapt_to = _training_tables(table, adapt_to, say)
     further = [] if adapt_to is None else list(map(str, np.unique(domain_names(adapt_to.frame))))
     figures = training_figures(table, recipe.soft_labels, further)
     there = None if adapt_to is None else _domains_of(adapt_to, figures)
@@ -227,8 +238,24 @@ def train(
     return result
 
 
+def _training_tables(
+    table: FigureTable, adapt_to: FigureTable | None, say: Say
+) -> tuple[FigureTable, FigureTable | None]:
+    """Return the training parts of both tables, domains spelt as in the first; say what is odd."""
+    table, notes = training_part(table)
+    lines = [*notes, contradictions_in_words(table.frame)]
+    if adapt_to is not None:
+        adapt_to, left_out = training_part(adapt_to)
+        adapt_to = replace(adapt_to, frame=spell_alike(adapt_to.frame, table.frame))
+        lines += [f"of the figures to adapt to, {note}" for note in left_out]
+    for line in filter(None, lines):
+        say(f"note: {line}")
+    return table, adapt_to
+
+
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
     """Return what an epoch will hold, one row a (domain, class): figures and expected share."""
+    table = training_part(table)[0]
     figures = training_figures(table, recipe.soft_labels)
     weights = figure_weights(
         figures.domain,
