@@ -58,6 +58,32 @@ def test_the_three_forms_read_alike(tmp_path: Path, ending: str) -> None:
     assert list(read["phase"]) == ["", "metaphase"]
 
 
+@pytest.mark.parametrize(
+    ("call", "refer"),
+    [("ATYPICAL", "TRUE"), ("AMF", "wahr"), ("1", "1"), ("true", "yes"), ("Atypical ", "Vrai")],
+)
+def test_calls_are_read_in_the_words_of_a_figure_table(
+    tmp_path: Path, call: str, refer: str
+) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "Figure_ID;P_Atypical;Call;Refer;\r\n"
+        f"1.0;0,75;{call};{refer};\r\n2.0;0,5;nmf;;\r\n;;;;\r\n",
+        encoding="utf-16",
+    )
+    read = read_predictions(path)
+    assert list(read["figure_id"]) == ["1", "2"]
+    assert list(read["p_atypical"]) == [0.75, 0.5]
+    assert list(read["call"]) == ["atypical", "normal"]
+    assert list(read["refer"]) == [True, False]
+
+
+def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("figure_id,p_atyp,call\na,0.5,AMF\n")
+    with pytest.raises(TableError, match=r"p_atypical \(did you mean p_atyp\?\) is missing"):
+        read_predictions(tmp_path / "p.csv")
+
+
 def test_three_columns_are_enough(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("figure_id,p_atypical,call\na,0.5,normal\n")

@@ -25,7 +25,7 @@ from atypia.data.columns import (
 from atypia.data.faults import rows
 from atypia.errors import TableError
 
-_TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+_TEXT_SUFFIXES = (".csv", ".tsv")
 TABLE_SUFFIXES = (*_TEXT_SUFFIXES, ".parquet")
 #: The row number of the first figure: the header of a CSV is row 1, as spreadsheets count.
 FIRST_ROW = 2
@@ -49,7 +49,7 @@ def read_raw(path: Path) -> pd.DataFrame:
     others are called "unnamed N".
 
     Args:
-        path: a file ending in .csv, .tsv, .txt (one header) or .parquet.
+        path: a file ending in .csv, .tsv (one header) or .parquet.
 
     Returns:
         Of text, columns of dtype object holding str, "" for absent; of Parquet, its own dtypes.
@@ -64,7 +64,8 @@ def read_raw(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise TableError(f"{path}: there is no such file; give a .csv or .parquet table")
     if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise TableError(f"{path}: not a table; expected a file ending in .csv or .parquet")
+        endings = ", ".join(TABLE_SUFFIXES)
+        raise TableError(f"{path}: not a table; expected a file ending in {endings}")
     if path.stat().st_size == 0:
         raise TableError(f"{path}: the file is empty; expected a header and one row a figure")
     is_text = path.suffix.lower() in _TEXT_SUFFIXES
