@@ -144,6 +144,13 @@ def test_mpp_given_fills_gaps_and_never_replaces_what_is_known(tmp_path: Path) -
             read_table(path, mpp=wrong)
 
 
+def test_every_known_mpp_has_a_source(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"figure_id": list("abc"), "image": "a.png", "mpp": [0.5, 0.5, None]})
+    frame["mpp_source"] = ["layout", None, "given"]
+    table = from_frame(frame, tmp_path)
+    assert list(table.frame["mpp_source"]) == ["layout", "table", ""]
+
+
 def test_mpp_for_all_figures_needs_no_note(tmp_path: Path) -> None:
     path = _csv(tmp_path, "figure_id,image\na,a.png\nb,b.png\n")
     assert read_table(path, mpp=0.25).notes == ()

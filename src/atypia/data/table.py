@@ -168,8 +168,8 @@ def from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTable:
     for name in map(str, frame.columns):
         if name not in made:
             made[name] = frame[name]
-    if "mpp_source" not in made:
-        made["mpp_source"] = made["mpp"].notna().map({True: "table", False: ""})
+    origin = as_text(frame["mpp_source"]) if "mpp_source" in frame else absent
+    made["mpp_source"] = origin.where(origin != "", "table").where(made["mpp"].notna(), "")
     whole = pd.DataFrame(made).reset_index(drop=True)
     return FigureTable(whole, root, tuple(notes))
 
@@ -200,8 +200,8 @@ def with_mpp(table: FigureTable, mpp: float | None) -> FigureTable:
     values = f"{others.min():g}" if others.nunique() == 1 else f"{others.min():g}-{others.max():g}"
     note = (
         f"mpp {mpp:g} fills {counted(int(without.sum()), 'figure')} that had none; "
-        f"{counted(len(others), 'figure')} with another one keep it ({values} um/px): if that is "
-        "wrong, correct the column mpp"
+        f"{counted(len(others), 'figure')} with another one keep it ({values} um/px); to change "
+        "it, correct the column mpp (`atypia data import` makes a table of a folder)"
     )
     return replace(table, frame=frame, notes=(*table.notes, note))
 
