@@ -108,6 +108,38 @@ def test_a_slide_divided_over_splits_is_an_error(tmp_path: Path, column: str) ->
     assert finding.level == "error" and finding.figures == ("f0", "f1")
 
 
+def test_splits_are_compared_in_one_spelling_and_unknown_ones_are_warned_of(
+    tmp_path: Path,
+) -> None:
+    table = _table(tmp_path, split=["Train", "train", "test", "Test", "held out", "held-out"])
+    assert audit(table, images=False) == []
+    odd = audit(_table(tmp_path, split=["1", "1", "2", "2", "train", ""]), images=False)
+    assert _one(odd, "the column split says 1, 2").level == "warning"
+
+
+def test_a_case_keeps_figures_without_a_slide_together(tmp_path: Path) -> None:
+    table = _table(tmp_path, slide=[None] * 6, case=["a", "a", "b", "b", "c", "c"])
+    assert audit(table, images=False) == []
+
+
+def test_many_figures_of_one_fault_share_a_line(tmp_path: Path) -> None:
+    count = 40
+    table = _table(tmp_path, count)
+    for number in range(10):  # no image
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    for number in range(10, 20):  # another size each
+        _picture(tmp_path / f"{number}.png", number, side=33 + number)
+    for number in range(20, 40, 2):  # pairs of one slide and two labels
+        Image.open(tmp_path / f"{number}.png").save(tmp_path / f"{number + 1}.png")
+    findings = audit(table)
+    assert len(findings) == 3
+    unreadable = _one(findings, "10 figures have an image that cannot be used (f0, f1, f2 and 7")
+    assert "0.png" in unreadable.message and unreadable.figures == tuple(f"f{n}" for n in range(10))
+    assert _one(findings, "of 10 other sizes, 43 x 43 to 52 x 52 px").level == "warning"
+    twins = _one(findings, "10 times the same pixels with two labels: f20 = f21, f22 = f23")
+    assert twins.level == "error" and len(twins.figures) == 20
+
+
 def test_one_class_or_one_slide_only_is_an_error(tmp_path: Path) -> None:
     one_class = audit(_table(tmp_path, label=[1] * 6), images=False)
     assert _one(one_class, "all labelled figures are atypical").level == "error"

@@ -34,6 +34,13 @@ def test_counts_by_domain_and_in_all() -> None:
     assert any("no mpp (um/px) is known for 1 of 5" in remark for remark in told.remarks)
 
 
+def test_figures_held_out_are_counted() -> None:
+    frame = pd.DataFrame({"figure_id": list("abc"), "image": "a.png"})
+    frame["split"] = ["train", "Test", "held-out"]
+    remarks = describe(from_frame(frame, Path())).remarks
+    assert any(remark.startswith("2 of 3 figures are held out") for remark in remarks)
+
+
 def test_the_real_figures(ami_br: Path) -> None:
     told = describe(open_figures(ami_br))
     assert (told.figures, told.slides, told.cases) == (2894, 146, 146)

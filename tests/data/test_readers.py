@@ -14,6 +14,7 @@ from atypia.data.domains import domain_names
 from atypia.data.readers.midog import SLIDE_RANGES, origin_of, scanner_mpp
 from atypia.data.readers.opening import open_figures
 from atypia.data.readers.registry import LAYOUTS
+from atypia.data.splits import training_part
 from atypia.errors import TableError
 
 
@@ -149,6 +150,32 @@ def test_midog25(tmp_path: Path) -> None:
     assert any("missing" in one.message and "3.png" in one.figures for one in errors)
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "human breast cancer,Hamamatsu XR,UMC Utrecht,Human",
+        "Human Breast Cancer,Hamammatsu XR,umc utrecht,HUMAN",
+        '"breast cancer, human",Hamamatsu-XR,UMC  Utrecht,human ',
+        ",,,",
+    ],
+)
+def test_one_slide_has_one_domain_in_every_layout_that_holds_it(
+    small_ami_br: Path, tmp_path: Path, origin: str
+) -> None:
+    folder = tmp_path / "midog25"
+    folder.mkdir()
+    (folder / "MIDOG25_Atypical_Classification_Train_Set.csv").write_text(
+        MIDOG25_HEADER + f"1.png,002.tiff,10,20,{origin},NMF,NMF,,NMF\n"
+    )
+    benchmark = tmp_path / "benchmark"
+    benchmark.mkdir()
+    rows = AMI_BR_ROWS.splitlines(keepends=True)[0]
+    (benchmark / "amibr_train_split.csv").write_text(AMI_BR_HEADER + rows)
+    _touch(benchmark, ["AMi-Br/Normal/MIDOG21_6.png"])
+    names = [domain_names(open_figures(one).frame)[0] for one in (small_ami_br, folder, benchmark)]
+    assert set(names) == {"human breast cancer, Hamamatsu XR, UMC Utrecht, human"}
+
+
 def test_slide_ranges_make_ten_domains_without_overlap() -> None:
     assert len({origin for _, _, origin in SLIDE_RANGES}) == 10
     ends = [number for first, last, _ in SLIDE_RANGES for number in (first, last)]
@@ -168,6 +195,9 @@ def test_omg_octo(tmp_path: Path) -> None:
     frame = open_figures(tmp_path, mpp=0.25).frame
     assert list(frame["image"]) == ["crops/a.png", "crops/b.png"]
     assert list(frame["slide"]) == ["s1.svs", "s1.svs"] and list(frame["label"]) == [1, 0]
+    text = ",image_id;filename;majority;;\r\n0;a.png;s1.svs;AMF;;\r\n".replace(",", ";")
+    (tmp_path / "OMG-Octo.csv").write_text(text, encoding="utf-16")
+    assert list(open_figures(tmp_path).frame["image"]) == ["crops/a.png"]
     (tmp_path / "second.csv").write_text("image_id,filename,majority\na.png,s1.svs,AMF\n")
     with pytest.raises(TableError, match=r"OMG-Octo.csv, second.csv"):
         open_figures(tmp_path)
@@ -230,6 +260,12 @@ def test_the_benchmark_holds_three_sets_apart(benchmark: Path) -> None:
     np.testing.assert_array_equal(voted, [0, 0, 0, 1, 1])
     assert frame.loc["AtNorM-MD/Atypical/3", "label"] == 1  # no votes: the folder says it
     assert frame.loc["AtNorM-MD/Normal/9", "image"] == "AtNorM-MD/Normal/9.png"  # missing, kept
+
+
+def test_nothing_is_trained_on_what_the_benchmark_holds_out(benchmark: Path) -> None:
+    table, (note,) = training_part(open_figures(benchmark))
+    assert list(table.frame["figure_id"]) == ["MIDOG21_6", "MIDOG21_7"]
+    assert "7 figures" in note and "held-out" in note
 
 
 def test_one_set_of_the_benchmark_opens_with_its_votes(benchmark: Path) -> None:

@@ -29,6 +29,12 @@ def test_what_is_not_said_is_taken_from_the_file_name(tmp_path: Path) -> None:
     assert (two.name, two.case, two.mpp, two.area_mm2) == ("2", "P-7", 0.25, 1.5)
 
 
+def test_a_list_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    path = _write(tmp_path, "Slide;Points;MPP;area_mm2;;", "1.svs;p.json;0,25;1,5;;", ";;;;;")
+    (listed,) = read_slide_list(path)
+    assert (listed.name, listed.mpp, listed.area_mm2) == ("1", 0.25, 1.5)
+
+
 def test_two_slides_that_claim_one_name_are_refused_until_told_apart(tmp_path: Path) -> None:
     lines = ("a/1.svs,p1.json,{}", "b/1.SVS,p2.json,{}", "c/2.svs,p3.json,")
     faulty = _write(tmp_path, "slide,points,name", *(line.format("") for line in lines))

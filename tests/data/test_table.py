@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atypia.data.table import from_frame, read_table, write_table
+from atypia.data.table import figures_without_slide, from_frame, read_table, write_table
 from atypia.errors import AtypiaError, TableError
 
 
@@ -30,6 +30,16 @@ def test_absent_columns_get_their_defaults_and_further_columns_stay(tmp_path: Pa
 def test_case_defaults_to_slide(tmp_path: Path) -> None:
     table = read_table(_csv(tmp_path, "figure_id,image,slide,case\na,a.png,s,\nb,b.png,s,c\n"))
     assert list(table.frame["case"]) == ["s", "c"]
+
+
+def test_figures_that_name_neither_slide_nor_case_are_counted_also_after_writing(
+    tmp_path: Path,
+) -> None:
+    text = "figure_id,image,slide,case\na,a.png,,\nb,b.png,s,\nc,c.png,,k\nd,d.png,,\n"
+    table = read_table(_csv(tmp_path, text))
+    assert figures_without_slide(table) == 2  # c's case keeps its figures together
+    write_table(table, tmp_path / "again.csv")
+    assert figures_without_slide(read_table(tmp_path / "again.csv")) == 2
 
 
 @pytest.mark.parametrize("yes", ["true", "TRUE", "Yes", "1", "1.0", "AMF", "atypical", "Atypical"])
@@ -78,9 +88,8 @@ def test_all_faults_are_told_at_once_with_their_rows(tmp_path: Path) -> None:
         ("\n  \n", "is empty"),
         ("figure_id,image\n", "no figures"),
         ("figure_id,image,label,label\na,a.png,0,1\n", "'label' stands 2 times"),
-        ("figure_id;image\na;b\n", "semicolons"),
         ("figure_id,image\na,a.png,1\nb\n", "row 2: 3 fields"),
-        ("figure_id,image\na,a.png,1\nb\n", "row 3: 1 fields"),
+        ("figure_id,image\na,a.png,1\nb\n", "row 3: 1 field, the header has 2"),
         ("figureid,image\na,a.png\n", "did you mean figureid"),
         ("figure_id,slide,x\na,s,1\n", "column image is missing"),
         ('figure_id,image\na,"a.png\n', "not a CSV"),
@@ -120,14 +129,78 @@ def test_a_mapping_names_their_columns(tmp_path: Path) -> None:
     assert "did you mean label" in str(caught.value) and "did you mean file" in str(caught.value)
 
 
-def test_mpp_given_overrides_and_is_recorded(tmp_path: Path) -> None:
-    path = _csv(tmp_path, "figure_id,image,mpp\na,a.png,0.5\nb,b.png,\n")
-    assert list(read_table(path).frame["mpp_source"]) == ["table", ""]
-    given = read_table(path, mpp=0.25).frame
-    assert list(given["mpp"]) == [0.25, 0.25] and set(given["mpp_source"]) == {"given"}
+def test_mpp_given_fills_gaps_and_never_replaces_what_is_known(tmp_path: Path) -> None:
+    path = _csv(tmp_path, "figure_id,image,mpp\na,a.png,0.5\nb,b.png,\nc,c.png,0.25\n")
+    assert list(read_table(path).frame["mpp_source"]) == ["table", "", "table"]
+    table = read_table(path, mpp=0.25)
+    assert list(table.frame["mpp"]) == [0.5, 0.25, 0.25]
+    assert list(table.frame["mpp_source"]) == ["table", "given", "table"]
+    # c says the same; that a says otherwise must be known.
+    assert len(table.notes) == 1
+    assert "mpp 0.25 fills 1 figure that had none; 1 figure with another one" in table.notes[0]
+    assert "(0.5 um/px)" in table.notes[0]
     for wrong in (250.0, 0.0, float("nan"), -1.0):
         with pytest.raises(TableError, match="um/px"):
             read_table(path, mpp=wrong)
+
+
+def test_every_known_mpp_has_a_source(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"figure_id": list("abc"), "image": "a.png", "mpp": [0.5, 0.5, None]})
+    frame["mpp_source"] = ["layout", None, "given"]
+    table = from_frame(frame, tmp_path)
+    assert list(table.frame["mpp_source"]) == ["layout", "table", ""]
+
+
+def test_mpp_for_all_figures_needs_no_note(tmp_path: Path) -> None:
+    path = _csv(tmp_path, "figure_id,image\na,a.png\nb,b.png\n")
+    assert read_table(path, mpp=0.25).notes == ()
+
+
+def test_a_table_of_a_spreadsheet_is_the_table_it_stands_for(tmp_path: Path) -> None:
+    plain = read_table(
+        _csv(
+            tmp_path,
+            "figure_id,image,x,y,slide,mpp,vote_a\n1,a.png,0.5,2,s,0.25,1\n2,b.png,,,s,,0\n",
+        )
+    )
+    text = (
+        "Figure ID; Image ;X;Y;slide;mpp;vote_a;;\r\n"
+        "1.0;a.png;0,5;2;s;0,25;WAHR;;\r\n2.0;b.png;;;s;;FALSCH;;\r\n;;;;;;;;\r\n"
+    )
+    (tmp_path / "excel.csv").write_bytes(text.encode("utf-16"))
+    pd.testing.assert_frame_equal(read_table(tmp_path / "excel.csv").frame, plain.frame)
+
+
+@pytest.mark.parametrize("column", ["figure_id", "image", "slide", "scanner", "phase"])
+def test_the_error_of_a_formula_is_no_name(tmp_path: Path, column: str) -> None:
+    frame = pd.DataFrame({"figure_id": ["a", "b"], "image": ["a.png", "b.png"]})
+    frame[column] = ["x", "#REF!"]
+    with pytest.raises(TableError, match=rf"{column}: .*formula.*'#REF!' \(row 3\)"):
+        from_frame(frame, tmp_path)
+
+
+def test_a_table_without_a_known_column_is_not_called_empty(tmp_path: Path) -> None:
+    with pytest.raises(TableError) as caught:
+        read_table(_csv(tmp_path, "name,file\n" + "a,b\n" * 3))
+    assert "figure_id is missing" in str(caught.value) and "image is missing" in str(caught.value)
+    assert "no figures" not in str(caught.value)
+
+
+def test_domains_that_differ_in_spelling_are_one_and_a_note_says_so(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "figure_id": list("abcdef"),
+            "image": "a.png",
+            "scanner": ["Hamamatsu XR"] * 3 + ["hamamatsu-xr", "XR, Hamamatsu", "Aperio CS2"],
+            "laboratory": ["UMC Utrecht", "umc utrecht", "UMC  Utrecht", "N/A", "unknown", ""],
+        }
+    )
+    table = from_frame(frame, tmp_path)
+    assert list(table.frame["scanner"]) == ["Hamamatsu XR"] * 5 + ["Aperio CS2"]
+    assert list(table.frame["laboratory"]) == ["UMC Utrecht"] * 3 + ["unknown"] * 3
+    scanner, laboratory = table.notes
+    assert "'hamamatsu-xr' (1), 'XR, Hamamatsu' (1) as 'Hamamatsu XR'" in scanner
+    assert "'umc utrecht' (1)" in laboratory and "'N/A' (1) as 'unknown'" in laboratory
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])

@@ -7,6 +7,7 @@ import pytest
 from atypia.data.votes import (
     agreement,
     contradicted,
+    contradictions_in_words,
     dawid_skene,
     fleiss_kappa,
     hard_labels,
@@ -126,3 +127,8 @@ def test_dawid_skene_of_figures_without_votes_and_of_one_mind() -> None:
     assert np.all((found.sensitivity < 1) & (found.specificity < 1))
     labelled = _frame([[1, 1], [0, 0], [NAN, NAN], [0, 0]], [NAN, NAN, 1, NAN])
     assert soft_labels(labelled, "dawid-skene")[2] == 1
+
+
+def test_labels_against_their_votes_are_counted_among_those_with_both() -> None:
+    assert contradictions_in_words(FRAME).startswith("1 of 2 labels contradict the majority")
+    assert contradictions_in_words(FRAME.assign(label=np.nan)) == ""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,13 @@ def test_calls_are_judged_against_the_majority_of_votes(cohort, predictions) -> 
 def test_the_label_goes_before_the_votes(cohort, predictions) -> None:
     found = judge(predictions, _changed(cohort, label=0.0))
     assert found.overall.atypical == 0
+
+
+def test_labels_against_their_votes_and_notes_of_the_table_are_noted(cohort, predictions) -> None:
+    table = replace(_changed(cohort, label=1.0), notes=("what was read otherwise",))
+    notes = judge(predictions, table).notes
+    assert notes[0] == "what was read otherwise"
+    assert any(note.startswith("36 of 48 labels contradict") for note in notes)
 
 
 def test_domains_come_with_intervals_and_experts_with_kappa(cohort, predictions) -> None:

@@ -58,6 +58,32 @@ def test_the_three_forms_read_alike(tmp_path: Path, ending: str) -> None:
     assert list(read["phase"]) == ["", "metaphase"]
 
 
+@pytest.mark.parametrize(
+    ("call", "refer"),
+    [("ATYPICAL", "TRUE"), ("AMF", "wahr"), ("1", "1"), ("true", "yes"), ("Atypical ", "Vrai")],
+)
+def test_calls_are_read_in_the_words_of_a_figure_table(
+    tmp_path: Path, call: str, refer: str
+) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "Figure_ID;P_Atypical;Call;Refer;\r\n"
+        f"1.0;0,75;{call};{refer};\r\n2.0;0,5;nmf;;\r\n;;;;\r\n",
+        encoding="utf-16",
+    )
+    read = read_predictions(path)
+    assert list(read["figure_id"]) == ["1", "2"]
+    assert list(read["p_atypical"]) == [0.75, 0.5]
+    assert list(read["call"]) == ["atypical", "normal"]
+    assert list(read["refer"]) == [True, False]
+
+
+def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("figure_id,p_atyp,call\na,0.5,AMF\n")
+    with pytest.raises(TableError, match=r"p_atypical \(did you mean p_atyp\?\) is missing"):
+        read_predictions(tmp_path / "p.csv")
+
+
 def test_three_columns_are_enough(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("figure_id,p_atypical,call\na,0.5,normal\n")
@@ -73,7 +99,7 @@ def test_all_faults_at_once_with_row_numbers(tmp_path: Path) -> None:
         "a,0.5,normal,false,0\n"
         "b,1.2,atypical,true,0\n"
         "c,nan,normal,perhaps,0\n"
-        "a,0.1,AMF,false,-1\n"
+        "a,0.1,maybe,false,-1\n"
         ",0.1,normal,false,\n"
     )
     with pytest.raises(TableError) as caught:
@@ -84,7 +110,7 @@ def test_all_faults_at_once_with_row_numbers(tmp_path: Path) -> None:
         "figure_id: expected a name; found '' (row 6)",
         "figure_id: expected each figure once; found 'a' (rows 2, 5)",
         "found '1.2', 'nan' (rows 3-4)",
-        "call: expected normal or atypical; found 'AMF' (row 5)",
+        "call: expected normal or atypical (AMF/NMF, 1/0); found 'maybe' (row 5)",
         "refer: expected true or false; found 'perhaps' (row 4)",
         "found '-1' (row 5)",
     ):
@@ -100,7 +126,7 @@ def test_all_faults_at_once_with_row_numbers(tmp_path: Path) -> None:
         ("p.csv", "figure_id,call,call,p_atypical\na,normal,normal,0.1\n", "'call' stands 2 times"),
         ("p.json", '{"a": 1}', "expected a list of records"),
         ("p.json", "[{", "not a JSON file"),
-        ("p.xlsx", "x", "not a table"),
+        ("p.xlsx", "x", "save the sheet as CSV"),
     ],
 )
 def test_what_is_no_predictions_table_is_said(

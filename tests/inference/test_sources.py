@@ -68,8 +68,10 @@ def test_a_tables_own_mpp_ids_and_images_are_kept(tmp_path: Path) -> None:
     )
     assert (second.mpp, second.mpp_source) == (None, "assumed")
     assert first.pixels()[0, 0, 0] == 9
-    (given,) = {figure.mpp_source for figure in open_sources([table], mpp=0.25)[0].figures()}
-    assert given == "given"
+    filled = open_sources([table], mpp=0.25)[0]
+    assert [figure.mpp for figure in filled.figures()] == [0.5, 0.25]
+    assert [figure.mpp_source for figure in filled.figures()] == ["table", "given"]
+    assert "1 figure with another one" in filled.notes[0]
     # A folder with a table in it is that table.
     assert list(open_sources([tmp_path])[0].ids) == ["b", "a"]
 

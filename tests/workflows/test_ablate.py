@@ -78,6 +78,20 @@ def _files(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
+@pytest.mark.parametrize("verb", [ablate, show_ablation])
+def test_held_out_figures_take_no_part(
+    cohort: FigureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Callable
+) -> None:
+    def refuse(table: FigureTable, *_: object) -> None:
+        raise AtypiaError(f"{len(table)} figures")
+
+    monkeypatch.setattr(ablation_bench.Bench, "of", refuse)
+    split = np.where(np.arange(len(cohort)) < 7, "val", "train")
+    table = from_frame(cohort.frame.assign(split=split), cohort.root)
+    with pytest.raises(AtypiaError, match=r"^65 figures"):
+        verb(table, PLAN, tmp_path)
+
+
 def test_every_run_leaves_one_line_with_the_scores_of_what_it_has_not_seen(
     cohort: FigureTable, undisturbed: Path
 ) -> None:

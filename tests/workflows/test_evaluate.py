@@ -40,6 +40,19 @@ def test_report_and_metrics_lie_side_by_side(tmp_path: Path) -> None:
     assert written["facts"]["Predictions"] == "predictions.csv"
 
 
+def test_labels_against_their_votes_are_said_and_stand_in_the_report(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.csv"
+    figures.write_text(
+        "figure_id,image,slide,label,vote_a\na,a.png,s1,1,0\nb,b.png,s2,0,0\nc,c.png,s3,1,1\n"
+    )
+    _predict_right(open_figures(figures), tmp_path / "predictions.csv")
+    said: list[str] = []
+    evaluate(tmp_path / "predictions.csv", figures, tmp_path / "r.html", say=said.append)
+    (line,) = said
+    assert line.startswith("note: 1 of 3 labels contradict the majority of their votes")
+    assert "1 of 3 labels contradict" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_a_report_that_would_not_open_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(AtypiaError, match=r"ending in \.html"):
         evaluate(tmp_path / "none.csv", tmp_path / "none.csv", tmp_path / "report.pdf")

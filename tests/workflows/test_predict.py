@@ -118,6 +118,20 @@ def test_the_record_tells_what_was_done(
     assert found["started"] <= found["ended"]
 
 
+def test_an_mpp_that_a_table_contradicts_is_not_taken_and_that_is_said(
+    small_bundle: Path, crop_folder: Path, tmp_path: Path
+) -> None:
+    table = crop_folder / "own-mpp.csv"
+    table.write_text("figure_id,image,mpp\na,1.png,0.5\nb,2.png,\n")
+    said: list[str] = []
+    record = predict(
+        [table], tmp_path / "p.csv", bundle=small_bundle, mpp=0.25, threads=1, say=said.append
+    )
+    table.unlink()
+    assert record.mpp_from == {"table": 1, "given": 1}
+    assert any("own-mpp.csv: mpp 0.25 fills 1 figure" in line for line in said)
+
+
 def test_an_assumed_mpp_is_said_and_recorded(
     small_bundle: Path, crop_folder: Path, tmp_path: Path
 ) -> None:

@@ -22,11 +22,12 @@ Source = Annotated[
     ),
 ]
 LayoutName = Annotated[
-    str | None, typer.Option("--layout", help="The folder's layout, where it is not found out.")
+    str | None,
+    typer.Option("--layout", help="Layout of the folder; detected automatically if omitted."),
 ]
 Mpp = Annotated[
     float | None,
-    typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what SOURCE says."),
+    typer.Option("--mpp", help="um/px, 0.05 to 5, of the figures for which SOURCE states none."),
 ]
 Columns = Annotated[
     list[str] | None,
@@ -41,7 +42,7 @@ Columns = Annotated[
 def opened(
     source: Path, layout: str | None, mpp: float | None, columns: list[str] | None
 ) -> FigureTable:
-    """Open a figure table or a folder in a known layout, as the options say."""
+    """Open a figure table or a folder in a known layout, and print its notes to stderr."""
     from atypia.data.readers.opening import open_figures
 
     mapping = {}
@@ -52,4 +53,7 @@ def opened(
         if ours.strip() in mapping:
             raise AtypiaError(f"--column {pair}: {ours.strip()} is named twice")
         mapping[ours.strip()] = theirs.strip()
-    return open_figures(source, layout=layout, mapping=mapping or None, mpp=mpp)
+    table = open_figures(source, layout=layout, mapping=mapping or None, mpp=mpp)
+    for note in table.notes:
+        typer.echo(f"note: {source}: {note}", err=True)
+    return table

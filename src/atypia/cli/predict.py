@@ -62,7 +62,11 @@ def predict(
     weights: classifying.Weights = None,
     mpp: Annotated[
         float | None,
-        typer.Option("--mpp", help="um/px of every image, 0.05 to 5; overrides what a table says."),
+        typer.Option(
+            "--mpp",
+            help="um/px, 0.05 to 5, of images for which no table states it; with --points, of the "
+            "slide, whatever its file says.",
+        ),
     ] = None,
     layout: Annotated[
         str | None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,13 +18,16 @@ import pandas as pd
 from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, UNKNOWN
 from atypia.data.domains import domain_names
 from atypia.data.images import read_image
-from atypia.data.table import FigureTable
+from atypia.data.splits import TRAINED_ON, split_words, unknown_splits
+from atypia.data.table import FigureTable, own_slides
 from atypia.data.votes import contradicted, hard_labels, vote_counts
 from atypia.errors import AtypiaError
 from atypia.files import inside
 
 _THREADS = 8
 _SPLIT_COLUMNS = ("split", "fold")
+#: Findings of one kind that have a line each; more of them share one.
+_LINES_OF_A_KIND = 5
 Progress = Callable[[int, int], None]
 
 
@@ -67,11 +71,6 @@ def audit(
     if images:
         found += _images(table, progress)
     return sorted(found, key=lambda finding: finding.level != "error")
-
-
-def own_slides(frame: pd.DataFrame) -> pd.Series:
-    """Tell which figures count as a slide of their own because no slide is named."""
-    return frame["slide"] == frame["figure_id"]
 
 
 def _finding(
@@ -163,11 +162,24 @@ def _places(frame: pd.DataFrame) -> Iterator[Finding]:
     yield from _finding("warning", frame, shared, "that share an image file with another")
 
 
+def _parts(frame: pd.DataFrame, column: str) -> pd.Series:
+    """Return which part of a split each figure is of, NaN where that is not said."""
+    parts = split_words(frame) if column == "split" else frame[column]
+    return parts.where(parts.notna() & (parts != ""))
+
+
 def _splits(frame: pd.DataFrame) -> Iterator[Finding]:
+    unknown = unknown_splits(frame)
+    if unknown:
+        message = (
+            f"the column split says {_named(unknown)}; train takes {TRAINED_ON[0]}, and leaves "
+            "test, val and held-out out: if it means something else, rename it"
+        )
+        yield Finding("warning", (), message)
     for column in _SPLIT_COLUMNS:
         if column not in frame.columns:
             continue
-        part = frame[column].where(frame[column].notna() & (frame[column] != ""))
+        part = _parts(frame, column)
         for group in ("case", "slide"):
             divided = part.groupby(frame[group]).transform("nunique") > 1
             if divided.any():
@@ -222,12 +234,29 @@ def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
     missing = seen.map(lambda look: look.fault == "missing").astype(bool)
     message = f"whose image is missing in {table.root}: add the files or take the rows out"
     yield from _finding("error", frame, missing, message)
-    for (_, row), look in zip(frame.iterrows(), seen, strict=True):
-        if look.fault and look.fault != "missing":
-            yield Finding("error", (str(row["figure_id"]),), look.fault)
+    yield from _unreadable(frame, seen.map(lambda look: look.fault))
     read = frame[seen.map(lambda look: not look.fault).astype(bool)]
     yield from _sizes(read, read["image"].map(lambda image: looks[image].size))
     yield from _duplicates(read, read["image"].map(lambda image: looks[image].pixels))
+
+
+def _unreadable(frame: pd.DataFrame, faults: pd.Series) -> Iterator[Finding]:
+    alike: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for figure, image, fault in zip(frame["figure_id"], frame["image"], faults, strict=True):
+        if fault and fault != "missing":
+            reason = fault.partition(f"{image}: ")[2] or fault
+            # Numbers, as those of a size, make no other reason.
+            alike[re.sub(r"\d+", "", reason)].append((figure, fault))
+    for found in alike.values():
+        if len(found) > _LINES_OF_A_KIND:
+            ids = tuple(figure for figure, _ in found)
+            message = (
+                f"{len(found):,} figures have an image that cannot be used ({_named(ids)}); the "
+                f"first: {found[0][1]}"
+            )
+            yield Finding("error", ids, message)
+        else:
+            yield from (Finding("error", (figure,), fault) for figure, fault in found)
 
 
 def _sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
@@ -235,33 +264,47 @@ def _sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
     if len(counts) < 2:
         return
     usual, most = counts.most_common(1)[0]
-    for size, _ in counts.most_common()[1:]:
-        message = (
-            f"of {size[0]} x {size[1]} px, where {most:,} are {usual[0]} x {usual[1]}: check that "
-            "their mpp is right"
+    others = [size for size, _ in counts.most_common()[1:]]
+    message = f"where {most:,} are {usual[0]} x {usual[1]}: check that their mpp is right"
+    if len(others) > _LINES_OF_A_KIND:
+        (low, high), least, largest = usual, min(others), max(others)
+        odd = sizes.map(lambda size: size != (low, high))
+        span = f"{least[0]} x {least[1]} to {largest[0]} x {largest[1]} px"
+        yield from _finding(
+            "warning", frame, odd, f"of {len(others)} other sizes, {span}, {message}"
         )
-        yield from _finding("warning", frame, sizes.map(lambda s, one=size: s == one), message)
+        return
+    for size in others:
+        odd = sizes.map(lambda s, one=size: s == one)
+        yield from _finding("warning", frame, odd, f"of {size[0]} x {size[1]} px, {message}")
 
 
 def _duplicates(frame: pd.DataFrame, pixels: pd.Series) -> Iterator[Finding]:
     repeated = frame[pixels.duplicated(keep=False)]
     classes = pd.Series(hard_labels(repeated), index=repeated.index)
+    parts = {name: _parts(repeated, name) for name in _SPLIT_COLUMNS if name in repeated}
+    alike: dict[tuple[Literal["error", "warning"], str, str], list[tuple[str, ...]]]
+    alike = defaultdict(list)
     for _, twins in repeated.groupby(pixels[repeated.index], sort=False):
         ids = tuple(twins["figure_id"])
-        names = _named(ids)
-        if classes[twins.index].nunique() > 1:
-            message = f"the same pixels with two labels: {names}; keep the right one"
-            yield Finding("error", ids, message)
-        parts = [
-            name
-            for name in _SPLIT_COLUMNS
-            if name in twins and twins[name].replace("", np.nan).nunique() > 1
-        ]
-        if parts:
-            message = f"the same pixels on both sides of the column {parts[0]}: {names}; keep one"
-            yield Finding("error", ids, message)
+        two_labels = classes[twins.index].nunique() > 1
+        if two_labels:
+            alike["error", "the same pixels with two labels", "keep the right one"].append(ids)
+        divided = [name for name, part in parts.items() if part[twins.index].nunique() > 1]
+        if divided:
+            kind = f"the same pixels on both sides of the column {divided[0]}"
+            alike["error", kind, "keep one"].append(ids)
         elif twins["case"].nunique() > 1 or twins["slide"].nunique() > 1:
-            message = f"the same pixels in several slides or cases: {names}; keep one"
-            yield Finding("warning", ids, message)
-        elif classes[twins.index].nunique() < 2:
-            yield Finding("warning", ids, f"the same pixels twice: {names}; keep one")
+            kind = "the same pixels in several slides or cases"
+            alike["warning", kind, "keep one"].append(ids)
+        elif not two_labels:
+            alike["warning", "the same pixels twice", "keep one"].append(ids)
+    for (level, kind, advice), groups in alike.items():
+        if len(groups) > _LINES_OF_A_KIND:
+            every = tuple(figure for ids in groups for figure in ids)
+            first = _named([" = ".join(ids[:3]) for ids in groups])
+            message = f"{len(groups):,} times {kind}: {first}; {advice} of each"
+            yield Finding(level, every, message)
+        else:
+            for ids in groups:
+                yield Finding(level, ids, f"{kind}: {_named(ids)}; {advice}")

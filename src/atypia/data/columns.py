@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -30,15 +32,31 @@ VOTE_PREFIX = "vote_"
 UNKNOWN = "unknown"
 
 MPP_LOW, MPP_HIGH = 0.05, 5.0
+_LISTED = 20
 
-_ATYPICAL = ("1", "1.0", "true", "yes", "amf", "atypical")
-_NORMAL = ("0", "0.0", "false", "no", "nmf", "normal")
-#: What a vote or a label may say, in lower case, and what it means.
+#: "true" and "false" in the words of spreadsheets in English, German, French, Italian, Spanish,
+#: Portuguese and Dutch, and of those who save them; a column of floats writes 1.0 (or 1,0).
+TRUE_WORDS = (
+    *("1", "1.0", "1,0", "true", "yes"),
+    *("wahr", "vrai", "vero", "verdadero", "verdadeiro", "waar"),
+)
+FALSE_WORDS = (
+    *("0", "0.0", "0,0", "false", "no"),
+    *("falsch", "faux", "falso", "onwaar"),
+)
+#: What a vote, a label or a call may say, in lower case, and what it means.
 ANSWERS = {
-    **dict.fromkeys(_ATYPICAL, 1.0),
-    **dict.fromkeys(_NORMAL, 0.0),
+    **dict.fromkeys((*TRUE_WORDS, "amf", "atypical"), 1.0),
+    **dict.fromkeys((*FALSE_WORDS, "nmf", "normal"), 0.0),
     "": np.nan,
 }
+#: What a spreadsheet writes into a cell whose formula failed, in English and German.
+FORMULA_ERRORS = (
+    *("#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"),
+    *("#NV", "#BEZUG!", "#WERT!", "#ZAHL!", "#ÜBERLAUF!"),
+)
+_DECIMAL_COMMA = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
+_THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
 
 
 def vote_names(columns: pd.Index) -> list[str]:
@@ -47,14 +65,37 @@ def vote_names(columns: pd.Index) -> list[str]:
 
 
 def as_text(values: pd.Series) -> pd.Series:
-    """Return `values` as stripped strings of dtype object; None and NaN become ""."""
+    """Return `values` as stripped strings of dtype object; None and NaN become "".
+
+    Whole numbers that were read as floats, as a gap in a column of integers makes them, are
+    written without ".0".
+    """
     present = values.notna()
+    if pd.api.types.is_float_dtype(values) and (values[present] % 1 == 0).all():
+        values = values.astype("Int64")
     text = values.astype(object).where(present, "").map(lambda value: str(value).strip())
     return text.astype(object)
 
 
+def as_ids(text: pd.Series) -> pd.Series:
+    """Return ids, without the ".0" of a column that was all integers and became floats."""
+    named = text[text != ""]
+    if len(named) and named.str.fullmatch(r"\d+\.0").all():
+        return text.str.removesuffix(".0")
+    return text
+
+
 def as_numbers(text: pd.Series) -> pd.Series:
-    """Return text as float64; "" and what is no number become NaN, "inf" becomes infinity."""
+    """Return text as float64; "" and what is no number become NaN, "inf" becomes infinity.
+
+    A comma is taken for the decimal sign where nothing in the column speaks against it: no value
+    has a point as well, and not every comma stands before three digits, as in 12,345.
+    """
+    comma = text.str.fullmatch(_DECIMAL_COMMA)
+    if comma.any() and not (
+        text[comma].str.fullmatch(_THOUSANDS).all() or text.str.contains(".", regex=False).any()
+    ):
+        text = text.where(~comma, text.str.replace(",", "."))
     return pd.to_numeric(text.where(text != ""), errors="coerce").astype("float64")
 
 
@@ -73,6 +114,35 @@ def leaves_folder(relative: str) -> bool:
         or relative.startswith("\\")
         or ".." in windows.parts
     )
+
+
+def known_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Return, for columns that spell a known one otherwise, what they are called here.
+
+    Capitals do not count, and "Figure ID" and "figure-id" are figure_id. A column that bears the
+    known name itself goes first: others that spell it stay what they are.
+
+    Args:
+        header: the names in a table.
+        known: the names asked for; names that begin with `vote_` are known as well.
+
+    Returns:
+        Their name -> our name; two of theirs may be one of ours.
+    """
+    present, asked = set(header), set(known)
+    found = {}
+    for name in present - asked:
+        ours = re.sub(r"[\s_-]+", "_", name.strip().lower())
+        if (ours in asked or name.lower().startswith(VOTE_PREFIX)) and ours not in present:
+            found[name] = ours
+    return found
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return names for a message, the first twenty of them and how many there are besides."""
+    named = [str(name) for name in names]
+    more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
+    return (", ".join(named[:_LISTED]) or "none") + more
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
+
+#: What a table may say for "unknown", as `spelling_keys` puts it; "" is nothing but punctuation.
+_UNKNOWN_KEYS = frozenset({"unknown", "na", "nan", "null", ""})
+_NAMED = 4
 
 
 def domain_names(frame: pd.DataFrame) -> npt.NDArray[Any]:
@@ -50,3 +56,91 @@ def shared_domain_parts(names: Sequence[str]) -> list[str]:
     if len(parts) < 2:
         return []
     return [part for part in parts[0] if all(part in own for own in parts[1:])]
+
+
+def unite_spellings(values: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Write each value of a part of the domain in one spelling.
+
+    Values are one where they differ in capitals, blanks, punctuation or the order of words alone
+    (`spelling_keys`). The spelling of most figures is taken, and of equals the first.
+
+    Args:
+        values: str, of one of the domain's columns.
+
+    Returns:
+        The values, and for a message each group of several spellings, in words.
+    """
+    counts = values.value_counts(sort=False)
+    united: dict[str, str] = {}
+    groups = []
+    for group in group_spellings(map(str, counts.index)):
+        if any(spelling_keys(name) & _UNKNOWN_KEYS for name in group):
+            name = UNKNOWN
+        else:
+            name = max(group, key=lambda spelt: int(counts[spelt]))
+        united |= dict.fromkeys(group, name)
+        others = [spelt for spelt in group if spelt != name and spelt.lower() != UNKNOWN]
+        if others:
+            spelt = ", ".join(f"{one!r} ({counts[one]})" for one in others[:_NAMED])
+            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            groups.append(f"{spelt}{more} as {name!r}")
+    return values.map(united), groups
+
+
+def spell_as(name: str, known: Iterable[str]) -> str:
+    """Return the first of `known` that names the same thing (`spelling_keys`), or `name`."""
+    keys = spelling_keys(name)
+    return next((other for other in known if keys & spelling_keys(other)), name)
+
+
+def spell_alike(frame: pd.DataFrame, model: pd.DataFrame) -> pd.DataFrame:
+    """Return a figure table's frame with its domains spelt as in another one, `model`."""
+    return frame.assign(
+        **{
+            part: frame[part].map(
+                {name: spell_as(name, model[part].unique()) for name in frame[part].unique()}
+            )
+            for part in DOMAIN_COLUMNS
+        }
+    )
+
+
+def group_spellings(names: Iterable[str]) -> list[list[str]]:
+    """Return distinct names in groups that name the same thing (see `spelling_keys`), in order."""
+    groups: list[list[str]] = []
+    home: dict[str, list[str]] = {}
+    for name in names:
+        keys = spelling_keys(name)
+        joined = [group for group in groups if any(home.get(key) is group for key in keys)]
+        first, *others = joined or [[]]
+        if not joined:
+            groups.append(first)
+        for other in others:  # the name is near to both
+            first += other
+            groups.remove(other)
+        first.append(name)
+        for spelt in first:
+            home |= dict.fromkeys(spelling_keys(spelt), first)
+    return groups
+
+
+def spelling_keys(name: str) -> frozenset[str]:
+    """Return what is left of a name without capitals, blanks, punctuation and order of words.
+
+    Names with a key in common name the same thing. What may tell things apart stays: a mark
+    between two digits (site 1-1, site 11), mathematical signs (HER2+, HER2-), and the order of
+    words where one of them is a number or a single letter (lab 1 2, lab 2 1).
+
+    Returns:
+        The words in their order, and sorted, each joined.
+    """
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    plain = re.sub(r"(?<=[^\W_])-(?![^\W_\s])", "\N{MINUS SIGN}", plain)  # ER-/PR+
+    words = "".join(
+        sign if sign.isalnum() or unicodedata.category(sign) in ("Sm", "Mn", "Mc") else " "
+        for sign in plain
+    ).split()
+    orders = [words]
+    if all(len(word) > 1 and not word.isdigit() for word in words):
+        orders.append(sorted(words))
+    return frozenset(re.sub(r"(?<!\d) | (?!\d)", "", " ".join(order)) for order in orders)

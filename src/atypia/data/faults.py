@@ -10,10 +10,14 @@ import pandas as pd
 
 from atypia.data.columns import (
     ANSWERS,
+    DOMAIN_COLUMNS,
+    FORMULA_ERRORS,
     MPP_HIGH,
     MPP_LOW,
+    TEXT_COLUMNS,
     as_numbers,
     leaves_folder,
+    list_names,
     nearest,
     vote_names,
 )
@@ -40,7 +44,7 @@ def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
     import pandera.pandas as pa
 
     faults = _missing_columns(text, header)
-    if text.empty:
+    if not len(text.index):  # a frame with rows and none of our columns is empty too
         return [*faults, "the table has no figures; give at least one row below the header"]
     try:
         _schema(text).validate(text, lazy=True)
@@ -61,14 +65,21 @@ def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
     )
     number = pa.Check(
         lambda values: (values == "") | np.isfinite(as_numbers(values)),
-        error="expected a finite number, or empty where it is absent",
+        error="expected a finite number, without marks between thousands, or empty where it is "
+        "absent",
     )
     scale = pa.Check(
         lambda values: (values == "") | as_numbers(values).between(MPP_LOW, MPP_HIGH),
         error=f"expected {MPP_LOW} to {MPP_HIGH} um/px (a 40x scan has about 0.25), or empty",
     )
+    no_error = pa.Check(
+        lambda values: ~values.isin(FORMULA_ERRORS),
+        error="expected a value, not the error of a formula: correct the cell and save again",
+    )
     checks: dict[str, list[pa.Check]] = {
+        **{name: [no_error] for name in (*TEXT_COLUMNS, *DOMAIN_COLUMNS)},
         "figure_id": [
+            no_error,
             pa.Check(lambda values: values != "", error="expected a name, found nothing"),
             pa.Check(
                 lambda values: (values == "") | ~values.duplicated(keep=False),
@@ -76,10 +87,11 @@ def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
             ),
         ],
         "image": [
+            no_error,
             pa.Check(
                 lambda values: ~values.map(leaves_folder),
                 error="expected a path relative to the table's folder, without '..'",
-            )
+            ),
         ],
         "x": [number],
         "y": [number],
@@ -101,17 +113,18 @@ def _missing_columns(text: pd.DataFrame, header: list[str]) -> list[str]:
     present = [str(name) for name in text.columns]
     faults = []
     if "figure_id" not in present:
-        faults.append(
-            f"column figure_id is missing{nearest('figure_id', header)}; the columns are "
-            f"{', '.join(header) or 'none'}; name yours with a mapping (--column figure_id=YOURS)"
-        )
+        faults.append(_missing("figure_id", "", header))
     absent = [name for name in ("slide", "x", "y") if name not in present]
     if "image" not in present and absent:
-        faults.append(
-            f"column image is missing{nearest('image', header)} (or else {', '.join(absent)}); "
-            "name yours with a mapping (--column image=YOURS)"
-        )
+        faults.append(_missing("image", f" (or else {', '.join(absent)})", header))
+    if faults:
+        faults[-1] += f"; the columns are {list_names(header)}"
     return faults
+
+
+def _missing(name: str, otherwise: str, header: list[str]) -> str:
+    near = nearest(name, header)
+    return f"column {name} is missing{near}{otherwise}; name yours with --column {name}=YOURS"
 
 
 def _unplaced(text: pd.DataFrame) -> list[str]:
@@ -139,6 +152,11 @@ def _line(column: str, rule: str, group: pd.DataFrame) -> str:
         rest = pd.concat([cases["index"] for _, cases in by_value[_SHOWN_VALUES:]])
         found.append(f"{len(by_value) - _SHOWN_VALUES} more values ({rows(rest)})")
     return f"{column}: {rule}; found {', '.join(found)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun in words: "1 case", "2,894 cases"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def rows(numbers: Iterable[int]) -> str:

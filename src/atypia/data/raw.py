@@ -1,99 +1,244 @@
-"""Reading a table before anything in it is understood: CSV or Parquet, faults in one line."""
+"""Reading a table before anything in it is understood: text or Parquet, faults in one line."""
 
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Mapping
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, VOTE_PREFIX, nearest
+from atypia.data.columns import (
+    COLUMNS,
+    OPTIONAL_COLUMNS,
+    VOTE_PREFIX,
+    as_text,
+    known_names,
+    list_names,
+    nearest,
+)
+from atypia.data.faults import rows
 from atypia.errors import TableError
 
-TABLE_SUFFIXES = (".csv", ".parquet")
+_TEXT_SUFFIXES = (".csv", ".tsv")
+TABLE_SUFFIXES = (*_TEXT_SUFFIXES, ".parquet")
 #: The row number of the first figure: the header of a CSV is row 1, as spreadsheets count.
 FIRST_ROW = 2
 
+_SPREADSHEET_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
+#: How the files of spreadsheets begin, whatever they are called: a ZIP, or Microsoft's OLE2.
+_SPREADSHEET_STARTS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
+_SEPARATORS = (",", ";", "\t")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_NAMED_LENGTHS = 6
+
 
 def read_raw(path: Path) -> pd.DataFrame:
-    """Read a CSV as stripped strings, or a Parquet table as it is stored.
+    """Read a text table as stripped strings, or a Parquet table as it is stored.
+
+    Text may come as spreadsheets write it: separated by commas, semicolons or tabs, also with a
+    line "sep=;" above the header; in UTF-8, UTF-16 with its mark, or Windows-1252; with any ends
+    of lines; with rows and columns at the end that hold nothing. Of columns without a name, those
+    that hold nothing are left out, and so is a first one that numbers the rows (pandas writes it);
+    others are called "unnamed N".
 
     Args:
-        path: a file ending in .csv (UTF-8, comma-separated, one header) or .parquet.
+        path: a file ending in .csv, .tsv (one header) or .parquet.
 
     Returns:
-        Of a CSV, columns of dtype object holding str, "" for absent; of Parquet, its own dtypes.
-        The index holds row numbers for messages: lines of the CSV file (the header is row 1), or
+        Of text, columns of dtype object holding str, "" for absent; of Parquet, its own dtypes.
+        The index holds row numbers for messages, as a spreadsheet counts (the header is row 1), or
         2, 3, ... for Parquet.
 
     Raises:
         TableError: the file is missing, empty, of another kind, or not even in shape: a doubled
             column name, rows longer or shorter than the header (all are named).
     """
+    refuse_spreadsheet(path)
     if not path.is_file():
         raise TableError(f"{path}: there is no such file; give a .csv or .parquet table")
     if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise TableError(f"{path}: not a table; expected a file ending in .csv or .parquet")
+        endings = ", ".join(TABLE_SUFFIXES)
+        raise TableError(f"{path}: not a table; expected a file ending in {endings}")
     if path.stat().st_size == 0:
         raise TableError(f"{path}: the file is empty; expected a header and one row a figure")
-    return _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    lines: list[list[str]] = []
-    numbers: list[int] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.reader(handle, strict=True)
-            for fields in reader:
-                if any(field.strip() for field in fields):
-                    lines.append([field.strip() for field in fields])
-                    numbers.append(reader.line_num)
-    except (UnicodeDecodeError, csv.Error) as fault:
-        raise TableError(
-            f"{path}: not a CSV file ({fault}); save it as CSV, UTF-8, separated by commas"
-        ) from fault
-    except OSError as fault:
-        raise TableError(f"{path}: cannot be read ({fault.strerror})") from fault
-    if not lines:
-        raise TableError(f"{path}: the file is empty; expected a header and one row a figure")
-    header = lines[0]
-    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and separator in header[0]:
-            raise TableError(f"{path}: separated by {name}; save it separated by commas")
-    faults = _doubled(header)
-    for number, fields in zip(numbers[1:], lines[1:], strict=True):
-        if len(fields) != len(header):
-            faults.append(f"row {number}: {len(fields)} fields, the header has {len(header)}")
+    is_text = path.suffix.lower() in _TEXT_SUFFIXES
+    frame = _name_columns(_read_text_table(path) if is_text else _read_parquet(path))
+    faults = [
+        f"column {name!r} stands {count} times in the header; keep one"
+        for name, count in Counter(frame.columns).items()
+        if count > 1
+    ]
     if faults:
         raise TableError(told(str(path), faults))
-    return pd.DataFrame(lines[1:], columns=header, index=numbers[1:], dtype=object)
+    return frame
+
+
+def refuse_spreadsheet(path: Path) -> None:
+    """Refuse a workbook, whose cells atypia does not read.
+
+    Raises:
+        TableError: the name ends as those of spreadsheets do.
+    """
+    if path.suffix.lower() in _SPREADSHEET_SUFFIXES:
+        raise TableError(
+            f"{path}: a spreadsheet, not a table; save the sheet as CSV UTF-8 and give that file"
+        )
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the names of the columns of a text table, "" for a column without one.
+
+    Raises:
+        TableError: the file cannot be read, or is no text table.
+    """
+    return next(_records(path, *_split_separator(_read_text(path))))[1]
+
+
+def _read_text_table(path: Path) -> pd.DataFrame:
+    (_, header), *records = _records(path, *_split_separator(_read_text(path)))
+    named = max(position for position, name in enumerate(header, start=1) if name)
+    lengths: dict[int, list[int]] = defaultdict(list)
+    for number, fields in records:
+        if not named <= len(fields) <= len(header):
+            lengths[len(fields)].append(number)
+    if lengths:
+        raise TableError(told(str(path), _ragged(lengths, named)))
+    return pd.DataFrame(
+        [fields + [""] * (len(header) - len(fields)) for _, fields in records],
+        columns=header,
+        index=[number for number, _ in records],
+        dtype=object,
+    )
+
+
+def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Give the rows that hold anything, the header first, with their numbers."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    header: list[str] = []
+    try:
+        # Rows are counted as a spreadsheet does: a cell of several lines is in one.
+        for number, cells in enumerate(reader, start=1):
+            fields = [cell.strip() for cell in cells]
+            if not any(fields):
+                continue
+            if not header:
+                header = fields = [" ".join(name.split()) for name in fields]
+                if len(header) == 1 and any(sign in header[0] for sign in _SEPARATORS):
+                    raise TableError(
+                        f"{path}: the whole header is in one cell ({header[0][:60]}); split the "
+                        "cells into columns and save it as CSV UTF-8"
+                    )
+            yield number, fields
+    except csv.Error as fault:
+        raise TableError(f"{path}: not a CSV file ({fault}); save it as CSV UTF-8") from fault
+    if not header:
+        raise TableError(f"{path}: the file is empty; expected a header and one row a figure")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as fault:
+        raise TableError(f"{path}: cannot be read ({fault.strerror})") from fault
+    if data.startswith(_SPREADSHEET_STARTS):
+        raise TableError(
+            f"{path}: a spreadsheet (or another archive) under the name of a table; save the sheet "
+            "as CSV UTF-8 and give that file"
+        )
+    encodings = ["utf-16"] if data.startswith(_UTF16_STARTS) else ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            # DOS programs mark the end of a file by \x1a.
+            text = data.decode(encoding).rstrip("\x1a")
+        except UnicodeDecodeError:
+            continue
+        if not _NO_TEXT.search(text):
+            return text
+    raise TableError(f"{path}: not a CSV file (it holds bytes that are no text); save it as CSV")
+
+
+def _split_separator(text: str) -> tuple[str, str]:
+    """Return the text from its header on, and what separates its cells."""
+    stated = re.match(r'\s*"?sep=(.)"?[ ]*(?:\r\n|\r|\n|$)', text, flags=re.IGNORECASE)
+    if stated:
+        return text[stated.end() :], stated[1]
+    outside = re.sub(r'"[^"]*"', "", text[:100_000]).strip("\r\n ")
+    header = re.split(r"[\r\n]", outside, maxsplit=1)[0]
+    return text, max(_SEPARATORS, key=header.count)
+
+
+def _ragged(lengths: dict[int, list[int]], expected: int) -> list[str]:
+    """Return one line for each wrong number of fields, the most frequent ones first."""
+    by_count = sorted(lengths.items(), key=lambda item: (-len(item[1]), item[0]))
+    faults = [
+        f"{rows(numbers)}: {count} field{'' if count == 1 else 's'}, the header has {expected}"
+        for count, numbers in by_count[:_NAMED_LENGTHS]
+    ]
+    rest = by_count[_NAMED_LENGTHS:]
+    if rest:
+        others = [number for _, numbers in rest for number in numbers]
+        faults.append(
+            f"{rows(others)}: {len(rest)} other numbers of fields, the header has {expected}"
+        )
+    faults[-1] += "; put a cell that contains the separator in double quotes"
+    return faults
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as fault:
-        reason = str(fault).splitlines()[0]
+        # An index of pandas is a column like others: it may be the one of the ids.
+        frame = pq.read_table(path).to_pandas(ignore_metadata=True)
+    except (pa.ArrowException, OSError, ValueError) as fault:
+        reason = (str(fault) or type(fault).__name__).splitlines()[0]
         raise TableError(f"{path}: not a Parquet file ({reason}); write it anew") from fault
-    faults = _doubled(table.column_names)
-    if faults:
-        raise TableError(told(str(path), faults))
-    frame = table.to_pandas()
+    frame.columns = [" ".join(str(name).split()) for name in frame.columns]
+    frame = frame.drop(columns=[name for name in frame if re.match(r"__index_level_\d+__", name)])
     frame.index = pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame))
-    return pd.DataFrame(frame.rename(columns=str))
+    return pd.DataFrame(frame)
 
 
-def _doubled(header: list[str]) -> list[str]:
-    return [
-        f"column {name!r} stands {count} times in the header; keep one"
-        for name, count in Counter(header).items()
-        if count > 1 and name
-    ]
+def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out columns that have no name and nothing to say; name the other nameless ones."""
+    kept: list[int] = []
+    names: list[str] = []
+    for position, name in enumerate(map(str, frame.columns)):
+        if not name:
+            values = as_text(frame.iloc[:, position])
+            numbers_rows = position == 0 and values.str.fullmatch(r"\d+(\.0)?").all()
+            if numbers_rows or (values == "").all():
+                continue
+        kept.append(position)
+        names.append(name or f"unnamed {position + 1}")
+    return frame.iloc[:, kept].set_axis(names, axis=1)
+
+
+def take_known(frame: pd.DataFrame, known: Iterable[str], source: str) -> pd.DataFrame:
+    """Return `frame` with the columns that spell a known one in other letters called by it.
+
+    Args:
+        frame: a table in somebody's spelling.
+        known: names as they are spelt here (see `columns.known_names`).
+        source: the file, for messages.
+
+    Raises:
+        TableError: two columns spell the same known one.
+    """
+    theirs = known_names(map(str, frame.columns), known)
+    faults = []
+    for ours, count in Counter(theirs.values()).items():
+        if count > 1:
+            spelt = sorted(repr(name) for name, name_here in theirs.items() if name_here == ours)
+            faults.append(f"columns {', '.join(spelt)}: each may be {ours}; rename all but one")
+    if faults:
+        raise TableError(told(source, faults))
+    return frame.rename(columns=theirs)
 
 
 def renamed(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.DataFrame:
@@ -110,6 +255,7 @@ def renamed(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.D
     """
     ours = [*COLUMNS, *OPTIONAL_COLUMNS]
     theirs = [str(name) for name in text.columns]
+    mapping = {our: " ".join(their.split()) for our, their in mapping.items()}  # as names are read
     faults = []
     for our, their in mapping.items():
         if our not in ours and not our.startswith(VOTE_PREFIX):
@@ -120,7 +266,7 @@ def renamed(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.D
         if their not in theirs:
             faults.append(
                 f"column {their!r} (for {our}) is missing{nearest(their, theirs)}; "
-                f"the columns are {', '.join(theirs)}"
+                f"the columns are {list_names(theirs)}"
             )
     if faults:
         raise TableError(told(source, faults))

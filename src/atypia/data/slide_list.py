@@ -10,7 +10,7 @@ import pandas as pd
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, nearest
 from atypia.data.faults import rows
-from atypia.data.raw import read_raw, told
+from atypia.data.raw import read_raw, take_known, told
 from atypia.errors import TableError
 
 LIST_COLUMNS = ("slide", "points", "name", "case", "mpp", "area_mm2")
@@ -49,7 +49,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     Raises:
         TableError: the list is faulty; all faults are named, with their rows.
     """
-    raw = read_raw(path)
+    raw = take_known(read_raw(path), LIST_COLUMNS, str(path))
     header = [str(name) for name in raw.columns]
     faults = [
         f"column {name} is missing{nearest(name, header)}; the columns are {', '.join(header)}"
@@ -83,10 +83,10 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
             case=row["case"],
             slide=path.parent / row["slide"],
             points=path.parent / row["points"],
-            mpp=float(row["mpp"]) if row["mpp"] else None,
-            area_mm2=float(row["area_mm2"]) if row["area_mm2"] else None,
+            mpp=float(scale) if row["mpp"] else None,
+            area_mm2=float(tissue) if row["area_mm2"] else None,
         )
-        for row in text.to_dict("records")
+        for row, scale, tissue in zip(text.to_dict("records"), mpp, area, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from atypia.data.columns import as_text
 from atypia.data.domains import domain_names
+from atypia.data.faults import counted
+from atypia.data.table import FigureTable
 from atypia.data.votes import hard_labels
 from atypia.errors import TableError
 
@@ -18,6 +22,69 @@ _OVERALL = 4.0
 _STARTS = 16
 
 Folds = npt.NDArray[np.int64]
+
+#: What a column `split` may say of figures to train on, and of those to measure on; small letters,
+#: blanks and underscores as hyphens.
+TRAINED_ON = ("train", "training")
+HELD_OUT = (
+    *("held-out", "heldout", "hold-out", "holdout"),
+    *("test", "testing", "val", "valid", "validation", "dev", "tune", "tuning", "external"),
+)
+
+
+def split_words(frame: pd.DataFrame) -> pd.Series:
+    """Return what the column `split` says of each figure, in one spelling; "" where nothing."""
+    if "split" not in frame.columns:
+        return pd.Series("", index=frame.index, dtype=object)
+    return as_text(frame["split"]).str.lower().str.replace(r"[\s_-]+", "-", regex=True)
+
+
+def unknown_splits(frame: pd.DataFrame) -> list[str]:
+    """Return what the column `split` says that is neither for training nor held out."""
+    return sorted({*split_words(frame)} - {*TRAINED_ON, *HELD_OUT, ""})
+
+
+def training_part(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
+    """Return the figures to train on: all of them, or those of the split "train".
+
+    Where the column `split` says anything, figures that it does not give to training are there to
+    measure on, and a figure of which it says nothing may be one of them.
+
+    Args:
+        table: the figures.
+
+    Returns:
+        The table without the others, whose notes say how many these are; and those notes alone.
+
+    Raises:
+        TableError: a value of `split` that is not understood, or none of training.
+    """
+    words = split_words(table.frame)
+    unknown = unknown_splits(table.frame)
+    if unknown:
+        named = ", ".join(map(repr, unknown[:5])) + (" ..." if len(unknown) > 5 else "")
+        raise TableError(
+            f"{table.root}: column split: {named}; expected {TRAINED_ON[0]} for figures to train "
+            f"on, {', '.join(HELD_OUT)} for others; if it means something else, rename the column"
+        )
+    others = words[~words.isin(TRAINED_ON)]
+    if not (words != "").any() or others.empty:
+        return table, ()
+    parts = ", ".join(
+        f"{count:,} of {f'split {word}' if word else 'no split'}"
+        for word, count in others.value_counts().items()
+    )
+    if len(others) == len(words):
+        raise TableError(
+            f"{table.root}: no figure to train on: the column split says train of none ({parts}); "
+            "write train there, or take the column out"
+        )
+    note = (
+        f"{counted(len(others), 'figure')} left out of training and of its judging by the column "
+        f"split ({parts})"
+    )
+    frame = table.frame[words.isin(TRAINED_ON)].reset_index(drop=True)
+    return replace(table, frame=frame, notes=(*table.notes, note)), (note,)
 
 
 def slide_folds(frame: pd.DataFrame, count: int, seed: int) -> Folds:

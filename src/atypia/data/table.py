@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from atypia.data.columns import (
@@ -16,17 +17,24 @@ from atypia.data.columns import (
     MPP_HIGH,
     MPP_LOW,
     NUMBER_COLUMNS,
+    OPTIONAL_COLUMNS,
     TEXT_COLUMNS,
     UNKNOWN,
     as_answers,
+    as_ids,
     as_numbers,
     as_text,
     vote_names,
 )
-from atypia.data.faults import find_faults
-from atypia.data.raw import FIRST_ROW, TABLE_SUFFIXES, read_raw, renamed, told
+from atypia.data.domains import unite_spellings
+from atypia.data.faults import counted, find_faults
+from atypia.data.raw import FIRST_ROW, read_raw, renamed, take_known, told
 from atypia.errors import TableError
 from atypia.files import inside, written_output
+
+_WRITTEN_SUFFIXES = (".csv", ".parquet")
+#: Ids that a table may hold as floats.
+_ID_COLUMNS = ("figure_id", "slide", "case")
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,12 @@ class FigureTable:
             `vote_*` are float64, 1 atypical, 0 normal, NaN absent; `mpp_source` says where mpp
             comes from ("table", "layout", "given" or ""). Further columns are kept as they came.
         root: the folder.
+        notes: what was read otherwise than it is written, or left out; one line each.
     """
 
     frame: pd.DataFrame
     root: Path
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of figures."""
@@ -66,6 +76,19 @@ class FigureTable:
         return [inside(self.root, relative) for relative in self.frame["image"]]
 
 
+def own_slides(frame: pd.DataFrame) -> pd.Series:
+    """Return, bool (N,), which figures name neither a slide nor a case.
+
+    Each counts as a slide and a case of its own, so folds may divide the slide it came from.
+    """
+    return (frame["slide"] == frame["figure_id"]) & (frame["case"] == frame["figure_id"])
+
+
+def figures_without_slide(table: FigureTable) -> int:
+    """Return how many figures name neither a slide nor a case (see `own_slides`)."""
+    return int(own_slides(table.frame).sum())
+
+
 def read_table(
     path: Path, *, mapping: Mapping[str, str] | None = None, mpp: float | None = None
 ) -> FigureTable:
@@ -74,7 +97,7 @@ def read_table(
     Args:
         path: the file; image paths in it are relative to its folder.
         mapping: our column name -> theirs, where theirs differ.
-        mpp: um/px of every image, in 0.05..5; it overrides what the table says.
+        mpp: um/px of the images whose row has none, in 0.05..5.
 
     Returns:
         The table. Further columns of a CSV are kept as strings.
@@ -103,30 +126,37 @@ def from_frame(frame: pd.DataFrame, root: Path) -> FigureTable:
     """
     doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if doubled:
-        raise TableError(f"the frame has columns twice: {', '.join(doubled)}; keep one of each")
+        names = ", ".join(map(repr, doubled))
+        raise TableError(f"the frame has columns twice: {names}; keep one of each")
     numbered = frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)
     return from_rows(numbered, root, "figure table")
 
 
 def from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTable:
     """As `from_frame`, for readers: the index holds row numbers of the file named `source`."""
+    frame = take_known(frame, (*COLUMNS, *OPTIONAL_COLUMNS), source)
     checked = [
         name
         for name in map(str, frame.columns)
         if name in COLUMNS or name in vote_names(frame.columns)
     ]
     text = pd.DataFrame({name: as_text(frame[name]) for name in checked}, index=frame.index)
+    for name in set(_ID_COLUMNS) & set(checked):
+        text[name] = as_ids(text[name])
     faults = find_faults(text, [str(name) for name in frame.columns])
     if faults:
         raise TableError(told(source, faults))
     made: dict[str, pd.Series] = {}
+    notes: list[str] = []
     absent = pd.Series("", index=frame.index, dtype=object)
     for name in COLUMNS:
         values = text.get(name, absent)
         if name in TEXT_COLUMNS:
             made[name] = values
         elif name in DOMAIN_COLUMNS:
-            made[name] = values.where(values != "", UNKNOWN)
+            made[name], spellings = unite_spellings(values.where(values != "", UNKNOWN))
+            if spellings:
+                notes.append(f"column {name}: takes {'; '.join(spellings)}")
         elif name in NUMBER_COLUMNS:
             made[name] = as_numbers(values)
         else:
@@ -138,14 +168,16 @@ def from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTable:
     for name in map(str, frame.columns):
         if name not in made:
             made[name] = frame[name]
-    if "mpp_source" not in made:
-        made["mpp_source"] = made["mpp"].notna().map({True: "table", False: ""})
+    origin = as_text(frame["mpp_source"]) if "mpp_source" in frame else absent
+    made["mpp_source"] = origin.where(origin != "", "table").where(made["mpp"].notna(), "")
     whole = pd.DataFrame(made).reset_index(drop=True)
-    return FigureTable(whole, root)
+    return FigureTable(whole, root, tuple(notes))
 
 
 def with_mpp(table: FigureTable, mpp: float | None) -> FigureTable:
-    """Return the table with `mpp` (um/px) for every figure, or as it is if `mpp` is None.
+    """Return the table with `mpp` (um/px) for the figures that have none.
+
+    A value that is there already is kept, and a note says so where it is another one.
 
     Raises:
         TableError: `mpp` is not in 0.05..5.
@@ -157,7 +189,21 @@ def with_mpp(table: FigureTable, mpp: float | None) -> FigureTable:
             f"mpp {mpp:g}: expected {MPP_LOW} to {MPP_HIGH} um/px; a 40x scan has about 0.25, "
             "20x about 0.5"
         )
-    return FigureTable(table.frame.assign(mpp=float(mpp), mpp_source="given"), table.root)
+    own = table.frame["mpp"]
+    without = own.isna()
+    frame = table.frame.assign(
+        mpp=own.fillna(float(mpp)), mpp_source=table.frame["mpp_source"].mask(without, "given")
+    )
+    others = own[~without & ~np.isclose(own, mpp)]
+    if not len(others):
+        return replace(table, frame=frame)
+    values = f"{others.min():g}" if others.nunique() == 1 else f"{others.min():g}-{others.max():g}"
+    note = (
+        f"mpp {mpp:g} fills {counted(int(without.sum()), 'figure')} that had none; "
+        f"{counted(len(others), 'figure')} with another one keep it ({values} um/px); to change "
+        "it, correct the column mpp (`atypia data import` makes a table of a folder)"
+    )
+    return replace(table, frame=frame, notes=(*table.notes, note))
 
 
 def write_table(table: FigureTable, path: Path) -> None:
@@ -171,7 +217,7 @@ def write_table(table: FigureTable, path: Path) -> None:
         AtypiaError: the file cannot be written.
     """
     suffix = path.suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
+    if suffix not in _WRITTEN_SUFFIXES:
         raise TableError(f"{path}: expected a name ending in .csv or .parquet")
     frame = table.frame.copy()
     frame["image"] = _relative_to(path.parent, table)

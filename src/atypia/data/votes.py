@@ -149,6 +149,19 @@ def contradicted(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return result
 
 
+def contradictions_in_words(frame: pd.DataFrame) -> str:
+    """Return one line on labels against the majority of their votes; "" where there is none."""
+    against = int(contradicted(frame).sum())
+    if not against:
+        return ""
+    majority = _majority(vote_fractions(frame))
+    both = int((frame["label"].notna().to_numpy() & np.isfinite(majority)).sum())
+    return (
+        f"{against:,} of {both:,} labels contradict the majority of their votes; training uses "
+        "the votes, judging the label: correct one or the other (`atypia data check` names them)"
+    )
+
+
 def fleiss_kappa(frame: pd.DataFrame) -> float:
     """Return Fleiss' kappa of the votes, in [-1, 1]; NaN where it is not defined.
 

@@ -11,7 +11,12 @@ import pandas as pd
 
 from atypia.data.domains import domain_names
 from atypia.data.table import FigureTable
-from atypia.data.votes import agreement, hard_labels, vote_columns
+from atypia.data.votes import (
+    agreement,
+    contradictions_in_words,
+    hard_labels,
+    vote_columns,
+)
 from atypia.errors import TableError
 from atypia.evaluation.intervals import (
     Interval,
@@ -138,7 +143,7 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
         TableError: no predicted figure is in the table, or none of these has a truth.
     """
     joined = join(predictions, table)
-    frame, notes = joined.frame, list(joined.notes)
+    frame, notes = joined.frame, [*table.notes, *joined.notes]
     truth = np.asarray(hard_labels(frame), dtype=np.float64)
     frame = frame.assign(truth=truth, domain=np.asarray(domain_names(frame), dtype=object))
     known = np.isfinite(truth)
@@ -150,6 +155,9 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     if not known.all():
         notes.append(f"{(~known).sum()} figures without label or majority of votes, left out")
     frame = frame[known].reset_index(drop=True)
+    against = contradictions_in_words(frame)
+    if against:
+        notes.append(against)
 
     truth = frame["truth"].to_numpy(dtype=np.float64)
     p = frame["p_atypical"].to_numpy(dtype=np.float64)

@@ -9,9 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atypia.data.columns import as_numbers, as_text
+from atypia.data.columns import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    as_answers,
+    as_ids,
+    as_numbers,
+    as_text,
+    list_names,
+    nearest,
+)
 from atypia.data.faults import rows
-from atypia.data.raw import FIRST_ROW, read_raw, told
+from atypia.data.raw import FIRST_ROW, read_raw, take_known, told
 from atypia.data.table import FigureTable
 from atypia.errors import TableError
 
@@ -27,8 +36,6 @@ PREDICTION_COLUMNS: tuple[str, ...] = (
 CALLS: tuple[str, str] = ("normal", "atypical")
 
 _REQUIRED = ("figure_id", "p_atypical", "call")
-_TRUE_WORDS = frozenset({"true", "1", "1.0", "yes"})
-_FALSE_WORDS = frozenset({"false", "0", "0.0", "no", ""})
 _NAMED = 5
 
 
@@ -51,7 +58,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Read a predictions table: CSV, Parquet, or JSON (a list of records).
 
     `figure_id`, `p_atypical` and `call` must be there; the others may be absent, so that other
-    programs' predictions can be judged too.
+    programs' predictions can be judged too. A call may use any word that a label may use
+    (atypical, AMF, 1, ...), in any capitals.
 
     Returns:
         RangeIndex and all of `PREDICTION_COLUMNS` (`image`, `phase`: str, "" where absent; `refer`:
@@ -97,28 +105,37 @@ def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _checked(raw: pd.DataFrame, source: str) -> pd.DataFrame:
+    raw = take_known(raw, PREDICTION_COLUMNS, source)
     text = pd.DataFrame({str(name): as_text(raw[name]) for name in raw.columns}, index=raw.index)
     missing = [name for name in _REQUIRED if name not in text.columns]
     if missing:
+        header = [str(name) for name in raw.columns]
+        named = ", ".join(f"{name}{nearest(name, header)}" for name in missing)
         raise TableError(
-            f"{source}: column {', '.join(missing)} is missing; a predictions table has the "
-            f"columns {', '.join(PREDICTION_COLUMNS)}"
+            f"{source}: column {named} is missing; the columns are {list_names(header)}; a "
+            f"predictions table has the columns {', '.join(PREDICTION_COLUMNS)}"
         )
     if text.empty:
         raise TableError(f"{source}: no predictions; give at least one row below the header")
     absent = pd.Series("", index=text.index, dtype=object)
     given = {name: text.get(name, absent) for name in PREDICTION_COLUMNS}
-    figure_id, call = given["figure_id"], given["call"]
+    figure_id = given["figure_id"] = as_ids(given["figure_id"])
     p, spread = as_numbers(given["p_atypical"]), as_numbers(given["spread"])
-    refer = given["refer"].str.lower()
+    called, refer = as_answers(given["call"]), given["refer"].str.lower()
     spread_wrong = (given["spread"] != "") & ~((spread >= 0) & np.isfinite(spread))
     doubled = (figure_id != "") & figure_id.duplicated(keep=False)
     faults = [
         *_faults(figure_id == "", figure_id, "figure_id: expected a name"),
         *_faults(doubled, figure_id, "figure_id: expected each figure once"),
         *_faults(~p.between(0, 1), given["p_atypical"], "p_atypical: expected a number in 0..1"),
-        *_faults(~call.isin(CALLS), call, f"call: expected {' or '.join(CALLS)}"),
-        *_faults(~refer.isin(_TRUE_WORDS | _FALSE_WORDS), refer, "refer: expected true or false"),
+        *_faults(
+            called.isna(), given["call"], f"call: expected {' or '.join(CALLS)} (AMF/NMF, 1/0)"
+        ),
+        *_faults(
+            ~refer.isin([*TRUE_WORDS, *FALSE_WORDS, ""]),
+            given["refer"],
+            "refer: expected true or false",
+        ),
         *_faults(
             spread_wrong, given["spread"], "spread: expected a number of 0 or more, or nothing"
         ),
@@ -126,7 +143,13 @@ def _checked(raw: pd.DataFrame, source: str) -> pd.DataFrame:
     if faults:
         raise TableError(told(source, faults))
     further = {name: text[name] for name in text.columns if name not in PREDICTION_COLUMNS}
-    known = {**given, "p_atypical": p, "refer": refer.isin(_TRUE_WORDS), "spread": spread}
+    known = {
+        **given,
+        "p_atypical": p,
+        "call": called.map({0.0: CALLS[0], 1.0: CALLS[1]}).astype(object),
+        "refer": refer.isin(TRUE_WORDS),
+        "spread": spread,
+    }
     return pd.DataFrame({**known, **further}).reset_index(drop=True)
 
 

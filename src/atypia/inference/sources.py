@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW
 from atypia.data.images import IMAGE_SUFFIXES, page_count, read_image, read_pages
-from atypia.data.raw import TABLE_SUFFIXES
+from atypia.data.raw import TABLE_SUFFIXES, refuse_spreadsheet
 from atypia.data.readers.opening import OWN_TABLES, open_figures
 from atypia.data.readers.registry import LAYOUTS
 from atypia.data.table import FigureTable
@@ -66,6 +66,7 @@ class Source:
         mpp: `Figure.mpp` of each.
         mpp_sources: `Figure.mpp_source` of each.
         readers: gives `Figure.pixels` of each; every call begins with the first.
+        notes: of the figure table, for people.
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Source:
     mpp: Sequence[float | None]
     mpp_sources: Sequence[MppSource]
     readers: Callable[[], Iterator[Reader]]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of figures."""
@@ -92,7 +94,7 @@ def open_sources(
 
     Args:
         paths: of images, folders, TIFFs of many pages and figure tables.
-        mpp: um/px of every image, in 0.05..5; it overrides what a table says.
+        mpp: um/px of the images for which no table states it, in 0.05..5.
         layout: key of the layout of the folders, where it is not to be found out.
 
     Raises:
@@ -150,6 +152,7 @@ def _open(path: Path, mpp: float | None, layout: str | None) -> Source:
         return _table(path, open_figures(path, layout=layout, mpp=mpp), "layout")
     if suffix in TABLE_SUFFIXES:
         return _table(path, open_figures(path, layout=layout, mpp=mpp), "figure table")
+    refuse_spreadsheet(path)
     if suffix not in IMAGE_SUFFIXES:
         raise AtypiaError(
             f"{path}: neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a figure table "
@@ -226,7 +229,7 @@ def _table(path: Path, table: FigureTable, kind: Literal["figure table", "layout
         for name, image in zip(ids, images, strict=True):
             yield partial(_of_table, table.root, name, image)
 
-    return Source(path, kind, ids, images, mpp, said, readers)
+    return Source(path, kind, ids, images, mpp, said, readers, table.notes)
 
 
 def _of_table(root: Path, name: str, image: str) -> RGBImage:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from atypia.data.domains import short_domain_names
+from atypia.data.splits import training_part
 from atypia.data.table import FigureTable
 from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
 from atypia.evaluation.comparison_plots import difference_plot
@@ -82,7 +83,7 @@ def ablate(
         weights: file or folder of the backbone's published weights; none takes them from the
             package or the local Hugging Face cache, where those of several backbones are found.
         overwrite: replace a table in `out` that atypia did not write.
-        say: is given a line for each arm that cannot work on these figures.
+        say: is given a line on figures left out, and for each arm that cannot work on the others.
         on_progress: called often.
 
     Raises:
@@ -91,11 +92,14 @@ def ablate(
     require_device(device)  # refused here, not once for every run
     if threads is None and workers > 1:
         threads = max(1, torch.get_num_threads() // workers)
+    table, notes = training_part(table)
+    for note in notes:
+        say(f"note: {note}")
     bench = Bench.of(table, Path(out), device, threads)
     require_outputs([*_files(bench.out), bench.work_note], overwrite=overwrite)
-    plan, notes = bench.workable(plan)
-    for note in notes:
-        say(note)
+    plan, stepped_back = bench.workable(plan)
+    for note in stepped_back:
+        say(f"note: {note}")
     jobs = bench.jobs(plan)
     bench.require_both_classes(jobs[0].recipe)
     bench = bench.with_weights(jobs, None if weights is None else Path(weights)).with_content()
@@ -136,11 +140,11 @@ def show_ablation(
     Raises:
         AtypiaError: as `ablate`.
     """
-    bench = Bench.of(table, Path(out), "cpu", None)
+    bench = Bench.of(training_part(table)[0], Path(out), "cpu", None)
     require_outputs(_files(bench.out), overwrite=overwrite)
     plan, notes = bench.workable(plan)
     for note in notes:
-        say(note)
+        say(f"note: {note}")
     return _compared(bench, plan, bench.jobs(plan), command, (), False, on_progress)
 
 

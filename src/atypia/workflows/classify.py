@@ -113,6 +113,9 @@ def classified(
     Returns:
         The record, which is not written yet.
     """
+    for source in sources:
+        for note in source.notes:
+            say(f"note: {source.path}: {note}")
     mpp_from = Counter(chain.from_iterable(source.mpp_sources for source in sources))
     total = mpp_from.total()
     assumed = predictor.manifest.assumed_mpp if mpp_from["assumed"] else None

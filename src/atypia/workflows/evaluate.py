@@ -11,6 +11,7 @@ from pathlib import Path
 from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
 from atypia.data.readers.opening import open_figures
 from atypia.data.table import FigureTable
+from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError
 from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
@@ -31,6 +32,7 @@ def evaluate(
     *,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
+    say: Say = to_stderr,
     title: str = "How well atypical mitotic figures are told apart",
 ) -> Judgement:
     """Judge predictions and write a report, with `metrics.json` beside it.
@@ -41,6 +43,7 @@ def evaluate(
         out: the report to write, ending in .html.
         layout: the layout of `source`, where it is not to be found out.
         mapping: our column name -> theirs, for a table with other names.
+        say: is given a line on labels against their votes.
         title: the report's heading.
 
     Returns:
@@ -54,6 +57,9 @@ def evaluate(
     _require_html(out)
     predicted = read_predictions(predictions)
     table = open_figures(source, layout=layout, mapping=mapping)
+    against = contradictions_in_words(table.frame)
+    if against:
+        say(f"note: {against}")
     judgement = judge(predicted, table)
     facts = {
         "Predictions": predictions.name,
@@ -94,7 +100,7 @@ def evaluate_bundle(
     record = predict(
         [source], predictions, bundle=bundle, layout=layout, say=say, on_progress=on_progress
     )
-    return evaluate(predictions, source, out, layout=layout), record
+    return evaluate(predictions, source, out, layout=layout, say=say), record
 
 
 def predictions_path(report: Path) -> Path:

@@ -41,7 +41,7 @@ def predict(
         paths: images, folders of images, TIFFs of many pages, figure tables, known layouts.
         out: predictions table, by its ending CSV, Parquet or JSON; the record lies beside it.
         bundle: folder of the bundle.
-        mpp: um/px of every image, in 0.05..5; it overrides what a table says.
+        mpp: um/px of the images for which no table states it, in 0.05..5.
         layout: key of the layout of the folders, where it is not to be found out.
         batch_size: figures the network sees at once.
         threads: of the CPU; none takes as many as torch would.

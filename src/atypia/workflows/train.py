@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -16,8 +16,10 @@ import pandas as pd
 import torch
 
 from atypia.bundle.save import require_replaceable
-from atypia.data.domains import domain_names
+from atypia.data.domains import domain_names, spell_alike
+from atypia.data.splits import training_part
 from atypia.data.table import FigureTable
+from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.report import write_report
@@ -66,6 +68,10 @@ def _silent(task: str, done: int, of: int, note: str) -> None:
     """Show nothing."""
 
 
+def _unheard(line: str) -> None:
+    """Say nothing."""
+
+
 @dataclass(frozen=True)
 class TrainingRun:
     """What a training left behind.
@@ -110,7 +116,8 @@ def train(
     weights (on a CPU with the same number of threads, to the bit).
 
     Args:
-        table: figures with images, mpp and labels or votes.
+        table: figures with images, mpp and labels or votes; where it has a column `split`, those of
+            its training part are used (`splits.training_part`).
         recipe: what decides the training.
         out: folder of the run.
         adapt_to: figures of a laboratory that the classifier shall work in, for the domain loss
@@ -122,7 +129,8 @@ def train(
         device: auto, cpu or cuda.
         threads: of the CPU; none takes what torch takes.
         overwrite: replace files in `out` that atypia did not write.
-        say: is given a line for everything that is not as the recipe asked.
+        say: is given a line on figures left out, labels against their votes, and whatever is not as
+            the recipe asks.
         on_progress: called often.
 
     Raises:
@@ -136,15 +144,16 @@ def train(
     file, weights_sha256 = backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
     if not fabric.is_global_zero:
-        on_progress, say = _silent, _say_nothing
+        on_progress, say = _silent, _unheard
     else:
         _require_place(out, overwrite)
+    table, adapt_to = _training_tables(table, adapt_to, say)
     further = [] if adapt_to is None else list(map(str, np.unique(domain_names(adapt_to.frame))))
     figures = training_figures(table, recipe.soft_labels, further)
     there = None if adapt_to is None else _domains_of(adapt_to, figures)
     recipe, parts, notes = plan_members(table, figures, recipe, there)
     for note in notes:
-        say(note)
+        say(f"note: {note}")
     with fabric.rank_zero_first():  # the others find the windows on disk
         if fabric.is_global_zero:
             _keep_recipe(out, recipe)
@@ -231,7 +240,6 @@ def train(
         found[1].judgement if len(found) > 1 else None,
     )
     if fabric.is_global_zero:
-        record = run_record(table, recipe, list(chain.from_iterable(trained)), started, fabric)
         save_run_bundle(
             result.bundle,
             recipe,
@@ -241,10 +249,34 @@ def train(
             tuple(figures.phases if recipe.phase.weight else []),
             weights_sha256,
         )
-        _write_results(out, result, recipe, table, found, parts, record, facts)
+        _write_results(
+            out,
+            result,
+            recipe,
+            table,
+            found,
+            parts,
+            run_record(table, recipe, list(chain.from_iterable(trained)), started, fabric),
+            facts,
+        )
     fabric.barrier()
     on_progress("judging", 1, 1, "")
     return result
+
+
+def _training_tables(
+    table: FigureTable, adapt_to: FigureTable | None, say: Say
+) -> tuple[FigureTable, FigureTable | None]:
+    """Return the training parts of both tables, domains spelt as in the first; say what is odd."""
+    table, notes = training_part(table)
+    lines = [*notes, contradictions_in_words(table.frame)]
+    if adapt_to is not None:
+        adapt_to, left_out = training_part(adapt_to)
+        adapt_to = replace(adapt_to, frame=spell_alike(adapt_to.frame, table.frame))
+        lines += [f"of the figures to adapt to, {note}" for note in left_out]
+    for line in filter(None, lines):
+        say(f"note: {line}")
+    return table, adapt_to
 
 
 def _write_results(
@@ -272,6 +304,7 @@ def _write_results(
 
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
     """Return what an epoch will hold, one row a (domain, class): figures and expected share."""
+    table = training_part(table)[0]
     figures = training_figures(table, recipe.soft_labels)
     weights = figure_weights(
         figures.domain,
@@ -389,7 +422,3 @@ def _identity(
         weights=weights_sha256,
         adapt_to=there,
     )
-
-
-def _say_nothing(line: str) -> None:
-    """Say nothing: another process does."""

@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 import atypia
+from atypia.data.faults import counted
 from atypia.data.table import FigureTable
 from atypia.evaluation.training_story import FoldProbe, TrainingStory
 from atypia.training.devices import precision_of
@@ -82,7 +83,8 @@ def run_facts(
     recipe: Recipe, figures: TrainingFigures, folds: Folds, adapt_to: FigureTable | None
 ) -> dict[str, str]:
     """Return what stands at the top of a run's report, name -> value."""
-    cases, domains = len(np.unique(figures.case)), len(np.unique(figures.domain))
+    cases = counted(len(np.unique(figures.case)), "case")
+    domains = counted(len(np.unique(figures.domain)), "domain")
     adapted = (
         {} if adapt_to is None else {"Adapted to": f"{len(adapt_to)} figures, labels not looked at"}
     )
@@ -90,7 +92,7 @@ def run_facts(
         "Recipe": f"{recipe.name}, seed {recipe.seed}",
         "Network": f"{recipe.backbone.key}, adapter {recipe.adapter.kind}, "
         f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
-        "Figures": f"{len(figures.truth)} of {cases} cases in {domains} domains",
+        "Figures": f"{len(figures.truth)} of {cases} in {domains}",
         **adapted,
         "Judged": f"every figure by the members that have not seen it ({len(folds.names)} "
         f"{folds.told}), called by an operating point fitted on the others",

@@ -13,7 +13,7 @@ import pandas as pd
 from atypia.data.columns import DOMAIN_COLUMNS
 from atypia.data.raw import read_raw
 from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
-from atypia.data.readers.midog import BREAST, Origin, origin_of, scanner_mpp
+from atypia.data.readers.midog import BREAST, HUMAN, Origin, origin_of, scanner_mpp
 from atypia.data.table import FigureTable, from_rows
 
 TABLE = "AMI-BR.csv"
@@ -22,9 +22,9 @@ _CLASSES = ("normal", "atypical")
 
 #: TUPAC16 slides: the second and third centre's scanner is stated from memory (unverified).
 _TUPAC16 = (
-    (1, 23, Origin(BREAST, "Aperio XT", "UMC Utrecht", "human")),
-    (24, 48, Origin(BREAST, "Leica SCN400", "TUPAC16 second centre", "human")),
-    (49, 73, Origin(BREAST, "Leica SCN400", "TUPAC16 third centre", "human")),
+    (1, 23, Origin(BREAST, "Aperio XT", "UMC Utrecht", HUMAN)),
+    (24, 48, Origin(BREAST, "Leica SCN400", "TUPAC16 second centre", HUMAN)),
+    (49, 73, Origin(BREAST, "Leica SCN400", "TUPAC16 third centre", HUMAN)),
 )
 
 

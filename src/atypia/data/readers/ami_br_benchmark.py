@@ -15,7 +15,7 @@ import pandas as pd
 from atypia.data.raw import read_raw
 from atypia.data.readers.ami_br import ami_br_rows, patches
 from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
-from atypia.data.readers.midog import BREAST
+from atypia.data.readers.midog import BREAST, HUMAN
 from atypia.data.table import FigureTable, from_frame, from_rows
 from atypia.errors import TableError
 
@@ -69,7 +69,7 @@ def _ami_br(home: Path) -> FigureTable:
     listed = from_rows(ami_br_rows(text, images).assign(split="train"), home, str(path)).frame
     rest = {stem: image for stem, image in images.items() if stem not in set(listed["figure_id"])}
     unlisted = pd.DataFrame(
-        {"figure_id": [*rest], "image": [*rest.values()], "tumour": BREAST, "species": "human"}
+        {"figure_id": [*rest], "image": [*rest.values()], "tumour": BREAST, "species": HUMAN}
     ).assign(label=[_label(image) for image in rest.values()], split="held-out")
     parts = [listed, from_frame(unlisted, home).frame] if rest else [listed]
     return FigureTable(pd.concat(parts, ignore_index=True).assign(set="AMi-Br"), home)
@@ -77,7 +77,7 @@ def _ami_br(home: Path) -> FigureTable:
 
 def _atnorm_br(home: Path) -> FigureTable:
     frame = _classed(home, "AtNorM-Br")
-    return from_frame(frame.assign(tumour=BREAST, laboratory="TCGA", species="human"), home)
+    return from_frame(frame.assign(tumour=BREAST, laboratory="TCGA", species=HUMAN), home)
 
 
 def _atnorm_md(home: Path) -> FigureTable:

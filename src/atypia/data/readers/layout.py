@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from atypia.data.columns import nearest
+from atypia.data.columns import list_names, nearest
 from atypia.data.images import IMAGE_SUFFIXES
 from atypia.data.raw import told
 from atypia.data.table import FigureTable
@@ -42,7 +42,7 @@ def need_columns(text: pd.DataFrame, names: Sequence[str], source: Path) -> None
     """
     present = [str(name) for name in text.columns]
     faults = [
-        f"column {name} is missing{nearest(name, present)}; the columns are {', '.join(present)}"
+        f"column {name} is missing{nearest(name, present)}; the columns are {list_names(present)}"
         for name in names
         if name not in present
     ]

@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from atypia.data.columns import DOMAIN_COLUMNS
+from atypia.data.domains import spell_as
+
 XR = "Hamamatsu XR"
 S360 = "Hamamatsu S360"
 CS2 = "Aperio CS2"
@@ -30,17 +33,18 @@ class Origin:
 
 
 BREAST = "human breast cancer"
+HUMAN, CANINE = "human", "canine"
 SLIDE_RANGES: tuple[tuple[int, int, Origin], ...] = (
-    (1, 50, Origin(BREAST, XR, "UMC Utrecht", "human")),
-    (51, 100, Origin(BREAST, S360, "UMC Utrecht", "human")),
-    (101, 150, Origin(BREAST, CS2, "UMC Utrecht", "human")),
-    (201, 244, Origin("canine lung cancer", PANNORAMIC, "VMU Vienna", "canine")),
-    (245, 299, Origin("canine lymphoma", PANNORAMIC, "VMU Vienna", "canine")),
-    (300, 349, Origin("canine cutaneous mast cell tumor", CS2, "FU Berlin", "canine")),
-    (350, 404, Origin("human neuroendocrine tumor", XR, "UMC Utrecht", "human")),
-    (405, 489, Origin("canine soft tissue sarcoma", PANNORAMIC, "AMC New York", "canine")),
-    (490, 504, Origin("canine soft tissue sarcoma", PANNORAMIC, "VMU Vienna", "canine")),
-    (505, 553, Origin("human melanoma", XR, "UMC Utrecht", "human")),
+    (1, 50, Origin(BREAST, XR, "UMC Utrecht", HUMAN)),
+    (51, 100, Origin(BREAST, S360, "UMC Utrecht", HUMAN)),
+    (101, 150, Origin(BREAST, CS2, "UMC Utrecht", HUMAN)),
+    (201, 244, Origin("canine lung cancer", PANNORAMIC, "VMU Vienna", CANINE)),
+    (245, 299, Origin("canine lymphoma", PANNORAMIC, "VMU Vienna", CANINE)),
+    (300, 349, Origin("canine cutaneous mast cell tumor", CS2, "FU Berlin", CANINE)),
+    (350, 404, Origin("human neuroendocrine tumor", XR, "UMC Utrecht", HUMAN)),
+    (405, 489, Origin("canine soft tissue sarcoma", PANNORAMIC, "AMC New York", CANINE)),
+    (490, 504, Origin("canine soft tissue sarcoma", PANNORAMIC, "VMU Vienna", CANINE)),
+    (505, 553, Origin("human melanoma", XR, "UMC Utrecht", HUMAN)),
 )
 
 
@@ -52,9 +56,27 @@ def origin_of(slide_number: int) -> Origin | None:
     return None
 
 
-def spelt_once(scanner: str) -> str:
-    """Return a scanner's name in one spelling: the MIDOG tables also write "Hamammatsu"."""
-    return " ".join(scanner.split()).replace("Hamammatsu", "Hamamatsu")
+_KNOWN = {
+    part: sorted({getattr(origin, part) for _, _, origin in SLIDE_RANGES})
+    for part in DOMAIN_COLUMNS
+}
+
+
+def spell_as_known(part: str, name: str) -> str:
+    """Return a part of a domain as it is spelt here: one name for what all readers know.
+
+    What names the same thing as a name of `SLIDE_RANGES` (`domains.spelling_keys`) becomes that
+    name; so do "tumour" for "tumor", and "Hamammatsu", which the MIDOG tables write too. Other
+    names stay, blanks put right.
+
+    Args:
+        part: tumour, scanner, laboratory or species.
+        name: as a public table has it.
+    """
+    spelt = " ".join(name.split())
+    plain = spelt.lower().replace("hamammatsu", "hamamatsu").replace("tumour", "tumor")
+    known = spell_as(plain, _KNOWN[part])
+    return known if known in _KNOWN[part] else spelt.replace("Hamammatsu", "Hamamatsu")
 
 
 def scanner_mpp(scanner: str) -> float | None:

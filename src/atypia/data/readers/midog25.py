@@ -7,6 +7,7 @@ Files: `MIDOG25_Atypical_Classification_Train_Set.csv` and the crops, by their `
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from atypia.data.columns import DOMAIN_COLUMNS
 from atypia.data.raw import read_raw
 from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
-from atypia.data.readers.midog import origin_of, scanner_mpp, spelt_once
+from atypia.data.readers.midog import origin_of, scanner_mpp, spell_as_known
 from atypia.data.table import FigureTable, from_rows
 
 TABLE = "MIDOG25_Atypical_Classification_Train_Set.csv"
@@ -32,9 +33,10 @@ def read(folder: Path) -> FigureTable:
     """Read the MIDOG 2025 training set.
 
     A figure's id is its `image_id`, its slide `filename`. Where the table leaves a part of the
-    domain empty, the known slide ranges fill it. The two spellings of one scanner become one. mpp
-    follows from the scanner (`readers.midog`). The 49 rows whose majority contradicts their votes
-    are kept as they are: the audit names them. So is a row whose image is missing.
+    domain empty, the known slide ranges fill it. Names are spelt as in the other layouts of the
+    MIDOG family, so that one domain carries one name. mpp follows from the scanner
+    (`readers.midog`). The 49 rows whose majority contradicts their votes are kept as they are: the
+    audit names them. So is a row whose image is missing.
 
     Raises:
         TableError: the table is missing or faulty; all faults at once.
@@ -61,8 +63,7 @@ def read(folder: Path) -> FigureTable:
     for part in DOMAIN_COLUMNS:
         known = pd.Series([getattr(o, part) if o else "" for o in origins], index=text.index)
         given = text[_THEIRS[part]] if _THEIRS[part] in text.columns else known
-        rows[part] = given.where(given != "", known)
-    rows["scanner"] = rows["scanner"].map(spelt_once)
+        rows[part] = given.where(given != "", known).map(partial(spell_as_known, part))
     rows["mpp"] = rows["scanner"].map(scanner_mpp)
     rows["mpp_source"] = rows["mpp"].notna().map({True: "layout", False: ""})
     return from_rows(rows, folder, str(path))

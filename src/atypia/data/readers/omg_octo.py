@@ -6,12 +6,11 @@ crops. Prevalence is inverted (1,378 of 1,757 figures are atypical), so it shift
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pandas as pd
 
-from atypia.data.raw import read_raw
+from atypia.data.raw import read_header, read_raw
 from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
 from atypia.data.table import FigureTable, from_rows
 from atypia.errors import TableError
@@ -60,9 +59,8 @@ def _tables(folder: Path) -> list[Path]:
 
 def _header(path: Path) -> set[str]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            return {name.strip() for name in next(csv.reader(handle), []) if name.strip()}
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return {name for name in read_header(path) if name}
+    except TableError:
         return set()
 
 

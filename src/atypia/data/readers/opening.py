@@ -29,7 +29,7 @@ def open_figures(
             figures.parquet; or a folder in a known layout.
         layout: the key of the layout, where it is not to be found out.
         mapping: our column name -> theirs; for tables only.
-        mpp: um/px of every image, in 0.05..5; overrides what the source says.
+        mpp: um/px of the figures for which the source states none, in 0.05..5.
 
     Raises:
         TableError: nothing there, no such layout, a folder of no known layout, or faults in the
