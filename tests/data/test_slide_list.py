@@ -45,6 +45,42 @@ def test_two_slides_that_claim_one_name_are_refused_until_told_apart(tmp_path: P
     assert [one.name for one in named] == ["a-1", "b-1", "2"]
 
 
+def test_a_faulty_row_costs_no_other(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        "slide,points,mpp,area_mm2",
+        "1.svs,p.json,0.25,2",
+        "2.svs,,,",
+        ",p.json,,",
+        "4.svs,p.json,1000,-2",
+    )
+    one, two, three, four = read_slide_list(path)
+    assert (one.fault, one.mpp, one.area_mm2) == ("", 0.25, 2.0)
+    assert two.fault == f"{path}, row 3: points: expected a file, found nothing"
+    assert (three.name, three.fault) == (
+        "row-4",
+        f"{path}, row 4: slide: expected a file, found nothing",
+    )
+    assert four.fault == (
+        f"{path}, row 5: mpp: expected 0.05 to 5 um/px, found '1000'; "
+        f"{path}, row 5: area_mm2: expected a number above 0, found '-2'"
+    )
+
+
+def test_back_slashes_divide_folders(tmp_path: Path) -> None:
+    path = _write(tmp_path, "slide,points", r"scans\1.svs,points\1.json", r"b\2.ome.tif,2.json")
+    one, two = read_slide_list(path)
+    assert (one.name, one.slide, one.points) == (
+        *("1", tmp_path / "scans" / "1.svs", tmp_path / "points" / "1.json"),
+    )
+    assert (two.name, two.slide) == ("2", tmp_path / "b" / "2.ome.tif")
+
+
+def test_columns_in_capitals_are_known(tmp_path: Path) -> None:
+    (one,) = read_slide_list(_write(tmp_path, "Slide,POINTS,Area mm2", "1.svs,p.json,2"))
+    assert (one.name, one.area_mm2) == ("1", 2.0)
+
+
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     path = _write(
         tmp_path,

@@ -158,6 +158,104 @@ def test_a_point_off_the_slide_is_named_and_the_others_go_on(
     assert len(json.loads((tmp_path / "out.geojson").read_text())["features"]) == 2
 
 
+def test_progress_ends_with_all_points_also_those_that_failed(
+    slide: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "points.csv"
+    table.write_text("x,y\n20,20\nnothing,3\nnothing,4\n5000,20\n60,20\n")
+    seen: list[tuple[int, int]] = []
+    running = Running(bundle=small_bundle, precision="fp32", threads=1, batch_size=1)
+    predict_slide(
+        SlideJob(slide, table),
+        [tmp_path / "p.csv"],
+        running=running,
+        say=lambda line: None,
+        on_progress=lambda task, done, of, note: seen.append((done, of)),
+    )
+    assert {of for _, of in seen} == {5}
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    assert seen[-1] == (5, 5)
+
+
+@pytest.mark.parametrize("ending", ["geojson", "csv", "parquet", "json", "midog.json"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.geojson", '{"type": "FeatureCollection", "features": []}'),
+        ("p.json", '{"images": [{"id": 1, "file_name": "case.tif"}], "annotations": []}'),
+        ("p.csv", "slide,x,y\n"),
+    ],
+)
+def test_a_slide_without_a_figure_is_a_result(
+    slide: Path, small_bundle: Path, name: str, content: str, ending: str, tmp_path: Path
+) -> None:
+    points = tmp_path / name
+    points.write_text(content)
+    out = tmp_path / f"out.{ending}"
+    job = SlideJob(slide, points, area_mm2=2.0)
+    running = Running(bundle=small_bundle, precision="fp32", threads=1)
+    done = predict_slide(job, [out], running=running, pictures=tmp_path / "out")
+    assert done.counts == Counts(0, 0, 0, 0, 2.0, 0, 0)
+    assert done.counts.density == 0
+    assert all(file.is_file() for file in done.files)
+    assert len(done.files) == 4
+
+
+def test_a_slide_with_outlines_alone_is_searched_and_holds_no_figure(
+    slide: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    corners = [[0, 0], [160, 0], [160, 40], [0, 40], [0, 0]]
+    outline = {
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
+        "properties": {"classification": "Tumor"},
+    }
+    points, out = tmp_path / "p.geojson", tmp_path / "p.csv"
+    points.write_text(json.dumps([outline]))
+    for names in ((), ("Mitosis",)):
+        _, counts = _predict(slide, points, out, small_bundle, area_class="Tumor", names=names)
+        assert (counts.figures, counts.in_area, counts.density) == (0, 0, 0)
+        assert counts.area_mm2 == pytest.approx(160 * 40 * 0.25**2 / 1e6)
+    with pytest.raises(AtypiaError, match="no point of class Mitosis; its classes are 'Tumor': 1"):
+        _predict(slide, points, out, small_bundle, names=("Mitosis",))
+
+
+def test_hard_negatives_count_for_nothing_and_are_said(
+    slide: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    table, out = tmp_path / "p.csv", tmp_path / "o.csv"
+    table.write_text("id,x,y,class\n007,20,20,Mitosis\n8,60,20,Non-mitosis\n9,20,60,Mitosis\n")
+    said: list[str] = []
+    _, counts = _predict(slide, table, out, small_bundle, area_mm2=1.0, say=said.append)
+    assert (counts.figures, counts.in_area) == (2, 2)
+    assert pd.read_csv(out, dtype=str)["figure_id"].tolist() == ["007", "9"]
+    assert "1 of 3 points are no mitosis by their class ('Non-mitosis': 1)" in said[0]
+
+
+def test_a_point_that_failed_has_nothing_of_an_earlier_run(
+    slide: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    former = {
+        "classification": {"name": "Refer", "color": [1, 2, 3]},
+        "measurements": {"P(atypical)": 0.31, "Spread of members": 0.25, "Area": 3.0},
+        "metadata": {"Phase": "AMF other"},
+    }
+    places = [[20, 20], [5000, 20]]
+    features = [
+        {"geometry": {"type": "Point", "coordinates": place}, "properties": former}
+        for place in places
+    ]
+    points, out = tmp_path / "p.geojson", tmp_path / "o.geojson"
+    points.write_text(json.dumps({"features": features, "name": "mine"}))
+    running = Running(bundle=small_bundle, precision="fp32", threads=1, members=1)
+    predict_slide(SlideJob(slide, points), [out], running=running, say=lambda line: None)
+    document = json.loads(out.read_text())
+    assert document["name"] == "mine"
+    good, failed = (one["properties"] for one in document["features"])
+    assert set(good["measurements"]) == {"P(atypical)", "Area"}
+    assert good["measurements"]["P(atypical)"] != 0.31
+    assert failed == {"measurements": {"Area": 3.0}}
+
+
 def test_points_of_another_slide_are_refused_and_doubled_ids_are_told(
     slide: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
@@ -175,7 +273,7 @@ def test_points_of_another_slide_are_refused_and_doubled_ids_are_told(
     record, _ = _predict(slide, twice, tmp_path / "p.csv", small_bundle, say=said.append)
     assert (record.predicted, len(record.failures)) == (2, 0)
     assert len(said) == 1
-    assert "ids that stand before already: 1 (the first: feature 2" in said[0]
+    assert "1 object ids occur more than once (the first: feature 2" in said[0]
 
 
 def test_without_openslide_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,50 @@ def test_a_case_is_the_sum_of_its_slides(few: Path, small_bundle: Path, tmp_path
     assert list(cases["slides_failed"]) == [0, 0, 1]
 
 
+def test_a_slide_that_was_searched_and_holds_no_figure_counts_for_its_case(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    path = tmp_path / "list.csv"
+    rows = [f"{few.parent / 's0.tif'},{few.parent / 's0.geojson'},P1,2"]
+    rows.append(f"{few.parent / 's1.tif'},none.geojson,P1,2")
+    path.write_text("\n".join(["slide,points,case,area_mm2", *rows]) + "\n")
+    result = _do(path, tmp_path / "out", small_bundle)
+    assert not result.faulty
+    assert _do(path, tmp_path / "out", small_bundle).before == 2
+    (row,) = pd.read_csv(tmp_path / "out" / "cases.csv").to_dict("records")
+    assert (row["slides"], row["slides_failed"], row["area_mm2"]) == (2, 0, 4)
+    assert row["atypical_per_mm2"] == pytest.approx(row["atypical"] / 4)
+
+
+def test_a_row_without_points_and_a_missing_file_cost_no_other(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "list.csv"
+    slide = few.parent / "s0.tif"
+    good = f"{slide},{few.parent / 's0.geojson'},good"
+    path.write_text(f"slide,points,name\n{good}\n{slide},,empty\n{slide},none.json,missing\n")
+    done = CliRunner().invoke(app, _command(path, tmp_path / "out", small_bundle)[3:])
+    assert done.exit_code == 1, done.output
+    assert "1 of 3 slides done; 4 figures" in done.output
+    assert f"empty: {path}, row 3: points: expected a file, found nothing" in done.output
+    assert f"missing: {tmp_path / 'none.json'}: there is no such file" in done.output
+
+
+def test_what_is_to_be_known_of_the_points_is_said(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "p.csv"
+    table.write_text("x,y,class\n20,20,Mitosis\n60,20,imposter\n")
+    path = tmp_path / "list.csv"
+    path.write_text(f"slide,points\n{few.parent / 's0.tif'},p.csv\n")
+    done = CliRunner().invoke(app, _command(path, tmp_path / "out", small_bundle)[3:])
+    assert done.exit_code == 0, done.output
+    assert "s0: warning: " in done.output
+    assert "1 of 2 points are no mitosis" in done.output
+    assert "imposter" in pd.read_csv(tmp_path / "out" / "slides.csv")["warnings"][0]
+
+
 def test_what_is_done_is_not_done_again_unless_something_changed(
     few: Path, small_bundle: Path, tmp_path: Path
 ) -> None:

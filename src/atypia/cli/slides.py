@@ -154,7 +154,8 @@ def _summary(result: SlidesResult, names: list[str]) -> list[str]:
     ]
     if points:
         lines += [f"points of {len(points)} slides could not be classified:", *_first(points)]
-    return lines + [f"wrote {file}" for file in result.files]
+    warned = [f"  {name}: {line}" for name, state in states for line in state.warnings]
+    return lines + _first(warned) + [f"wrote {file}" for file in result.files]
 
 
 _TIMES = ("seconds", "reading_s", "network_s")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, nearest
+from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text, nearest
 from atypia.data.faults import rows
 from atypia.data.raw import read_raw, take_known, told
 from atypia.errors import TableError
@@ -28,6 +28,7 @@ class ListedSlide:
         points: file; it may be missing.
         mpp: um/px of level 0; None takes it from the slide's metadata.
         area_mm2: of the tissue that figures were looked for in; None where it is not known.
+        fault: why nothing can be done with the row; "" where something can.
     """
 
     name: str
@@ -36,18 +37,44 @@ class ListedSlide:
     points: Path
     mpp: float | None
     area_mm2: float | None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What is wrong with some rows.
+
+    Attributes:
+        expected: the column, and what was expected in it.
+        found: what stands there instead, by row number.
+    """
+
+    expected: str
+    found: pd.Series
+
+    def of_all(self) -> str:
+        return f"{self._of(self.found.iloc[0])} ({rows(self.found.index)})"
+
+    def of_row(self, number: int) -> str:
+        return self._of(self.found[number])
+
+    def _of(self, value: str) -> str:
+        return f"{self.expected}, found {repr(value) if value else 'nothing'}"
 
 
 def read_slide_list(path: Path) -> list[ListedSlide]:
     """Read a list of slides.
 
+    A row that nothing can be done with has a `fault`, and the others can be used.
+
     Args:
-        path: .csv or .parquet with the columns `slide` and `points` (files, relative to the list's
-            folder or absolute) and, if it has them, `name` (else the slide's file name without its
+        path: a table with the columns `slide` and `points` (files, relative to the list's folder
+            or absolute) and, if it has them, `name` (else the slide's file name without its
             ending), `case` (else the name), `mpp` (um/px) and `area_mm2`.
 
     Raises:
-        TableError: the list is faulty; all faults are named, with their rows.
+        TableError: the list is faulty, or all of its rows are; all faults are named, with their
+            rows.
     """
     raw = take_known(read_raw(path), LIST_COLUMNS, str(path))
     header = [str(name) for name in raw.columns]
@@ -63,41 +90,62 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     text = pd.DataFrame(
         {name: _text(raw, name) for name in LIST_COLUMNS}, index=raw.index, dtype=object
     )
-    for name in ("slide", "points"):
-        empty = text.index[text[name] == ""]
-        if len(empty):
-            faults.append(f"{name}: expected a file, found nothing ({rows(empty)})")
     text["name"] = text["name"].where(text["name"] != "", text["slide"].map(_stem))
+    numbers = pd.Series([f"row-{number}" for number in text.index], index=text.index, dtype=object)
+    text["name"] = text["name"].where(text["name"] != "", numbers)
     text["case"] = text["case"].where(text["case"] != "", text["name"])
-    faults += _unfit(text)
     mpp, area = (as_numbers(text[name]) for name in ("mpp", "area_mm2"))
-    faults += _outside(
-        text["mpp"], mpp.between(MPP_LOW, MPP_HIGH), f"{MPP_LOW:g} to {MPP_HIGH:g} um/px"
-    )
-    faults += _outside(text["area_mm2"], (area > 0) & (area < math.inf), "a number above 0")
-    if faults:
-        raise TableError(told(str(path), faults))
+    of_rows = _faults_of_rows(text, mpp, area)
+    faulty = {number for fault in of_rows for number in fault.found.index}
+    faults = _unfit(text)
+    if faults or len(faulty) == len(text):
+        raise TableError(told(str(path), [*(fault.of_all() for fault in of_rows), *faults]))
     return [
         ListedSlide(
             name=row["name"],
             case=row["case"],
-            slide=path.parent / row["slide"],
-            points=path.parent / row["points"],
-            mpp=float(scale) if row["mpp"] else None,
-            area_mm2=float(tissue) if row["area_mm2"] else None,
+            slide=_file(path.parent, row["slide"]),
+            points=_file(path.parent, row["points"]),
+            mpp=None if pd.isna(mpp[number]) else float(mpp[number]),
+            area_mm2=None if pd.isna(area[number]) else float(area[number]),
+            fault="; ".join(
+                f"{path}, row {number}: {fault.of_row(number)}"
+                for fault in of_rows
+                if number in fault.found.index
+            ),
         )
-        for row, scale, tissue in zip(text.to_dict("records"), mpp, area, strict=True)
+        for number, row in zip(text.index.tolist(), text.to_dict("records"), strict=True)
     ]
 
 
+def _faults_of_rows(text: pd.DataFrame, mpp: pd.Series, area: pd.Series) -> list[_Fault]:
+    wrong = {
+        "slide: expected a file": ("slide", text["slide"] == ""),
+        "points: expected a file": ("points", text["points"] == ""),
+        f"mpp: expected {MPP_LOW:g} to {MPP_HIGH:g} um/px": (
+            "mpp",
+            (text["mpp"] != "") & ~mpp.between(MPP_LOW, MPP_HIGH),
+        ),
+        "area_mm2: expected a number above 0": (
+            "area_mm2",
+            (text["area_mm2"] != "") & ~((area > 0) & (area < math.inf)),
+        ),
+    }
+    return [_Fault(said, text[column][at]) for said, (column, at) in wrong.items() if at.any()]
+
+
+def _file(folder: Path, name: str) -> Path:
+    """Return a file of the list; back-slashes divide folders unless a file is called so."""
+    file = folder / name
+    return file if "\\" not in name or file.exists() else folder / name.replace("\\", "/")
+
+
 def _text(raw: pd.DataFrame, name: str) -> pd.Series:
-    if name not in raw.columns:
-        return pd.Series("", index=raw.index, dtype=object)
-    return raw[name].map(lambda value: "" if pd.isna(value) else str(value).strip()).astype(object)
+    return as_text(raw[name]) if name in raw.columns else pd.Series("", raw.index, dtype=object)
 
 
 def _stem(slide: str) -> str:
-    name = Path(slide).name
+    name = PureWindowsPath(slide).name
     for ending in _ENDINGS:
         if name.lower().endswith(ending):
             return name[: -len(ending)]
@@ -105,15 +153,14 @@ def _stem(slide: str) -> str:
 
 
 def _unfit(text: pd.DataFrame) -> list[str]:
-    """Tell names that would leave the folder or hide in it, or that two slides claim."""
+    """Return which names would leave the folder or hide in it, or are claimed by two slides."""
     faults = []
-    named = text[text["slide"] != ""]
-    for name, group in named.groupby("name", sort=False):
+    for name, group in text.groupby("name", sort=False):
         where = rows(group.index)
         if not _is_file_name(str(name)):
             faults.append(f"name: {str(name)[:60]!r} is no name of a file ({where})")
     # What differs in capitals alone is one file on many disks.
-    for _, group in named.groupby(named["name"].str.lower(), sort=False):
+    for _, group in text.groupby(text["name"].str.lower(), sort=False):
         if len(group) > 1:
             faults.append(
                 f"name: {group['name'].iloc[0]!r} is claimed by {len(group)} slides "
@@ -125,10 +172,3 @@ def _unfit(text: pd.DataFrame) -> list[str]:
 def _is_file_name(name: str) -> bool:
     # A colon or a backslash is no part of a file's name on every system.
     return bool(name) and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0\n')
-
-
-def _outside(text: pd.Series, right: pd.Series, expected: str) -> list[str]:
-    wrong = text.index[(text != "") & ~right]
-    if not len(wrong):
-        return []
-    return [f"{text.name}: expected {expected}, found {text[wrong[0]]!r} ({rows(wrong)})"]

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
+from atypia.data.points.qupath import ATYPICAL, NORMAL, REFER
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import written_output
-from atypia.inference.slides import ATYPICAL, COLOURS, NORMAL, REFER, class_name
+from atypia.inference.slides import COLOURS, class_name
 
 Colour = tuple[int, int, int]
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from atypia.data.points.qupath import ATYPICAL, REFER
 from atypia.data.slides import Slide
 from atypia.errors import ImageError
 from atypia.evaluation.calibration import Calibration
@@ -29,7 +30,7 @@ from atypia.inference.drawing import (
     save_jpeg,
     stacked,
 )
-from atypia.inference.slides import ATYPICAL, COLOURS, REFER
+from atypia.inference.slides import COLOURS
 
 LONGEST_PX = 2000
 

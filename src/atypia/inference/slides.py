@@ -16,6 +16,12 @@ import shapely
 from atypia.data.points.areas import inside_area
 from atypia.data.points.midog import write_midog
 from atypia.data.points.qupath import (
+    ATYPICAL,
+    NORMAL,
+    P_ATYPICAL,
+    PHASE,
+    REFER,
+    SPREAD,
     Finding,
     Objects,
     ObjectType,
@@ -32,7 +38,6 @@ from atypia.inference.reading import CropSpec, window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
 
-NORMAL, ATYPICAL, REFER = "Normal mitosis", "Atypical mitosis", "Refer"
 # Told apart by people who do not tell red from green, as in the report.
 COLOURS = {NORMAL: (0, 114, 178), ATYPICAL: (213, 94, 0), REFER: (230, 159, 0)}
 
@@ -163,7 +168,8 @@ def write_figures(
             features = with_findings(points, findings, object_type)
         else:
             features = new_features(points, findings, slide.path.name, object_type or "annotation")
-        write_features(out, features)
+        members = points.features.members if isinstance(points, Objects) else None
+        write_features(out, features, members)
     elif name.endswith(MIDOG_ENDING):
         columns = (frame[one].tolist() for one in ("x", "y", "call", "p_atypical"))
         write_midog(out, zip(*columns, strict=True), slide.mpp)
@@ -211,5 +217,5 @@ def _finding(row: dict[Hashable, Any]) -> Finding:
     """Say a prediction in QuPath's terms."""
     name = class_name(row["call"], row["refer"])
     # The spread of a single member is NaN, and left out.
-    measurements = {"P(atypical)": row["p_atypical"], "Spread of members": row["spread"]}
-    return Finding(name, COLOURS[name], measurements, {"Phase": p} if (p := row["phase"]) else {})
+    measurements = {P_ATYPICAL: row["p_atypical"], SPREAD: row["spread"]}
+    return Finding(name, COLOURS[name], measurements, {PHASE: p} if (p := row["phase"]) else {})

@@ -129,6 +129,7 @@ def classified(
     failures = list(unread)
     done, atypical, referred = len(unread), 0, 0
     reading_s = network_s = 0.0
+    of = len(unread) + total
     figures = chain.from_iterable(source.figures() for source in sources)
     for scored in predictor.stream(figures, batch_size=running.batch_size):
         write(scored.frame)
@@ -141,7 +142,7 @@ def classified(
         reading_s += scored.reading_s
         network_s += scored.network_s
         if on_progress is not None:
-            on_progress("figures", done, total, "")
+            on_progress("figures", done, of, "")
     seconds = time.perf_counter() - begun
     predicted = done - len(failures)
     return RunRecord(

@@ -19,6 +19,7 @@ from atypia.workflows.classify import OnProgress, Running, Say, classified, to_s
 
 try:
     from atypia.data.points.areas import outlined
+    from atypia.data.points.classes import ClassFilter
     from atypia.data.points.on_slide import require_on_slide
     from atypia.data.points.opening import open_points
     from atypia.data.points.qupath import Objects, ObjectType
@@ -60,7 +61,8 @@ class PointsChoice:
     """Which points are classified, and what comes of them.
 
     Attributes:
-        names: classify points of these classes only; none takes all of them.
+        names: classify points of these classes only; none takes all but those that are no mitosis
+            by their class.
         origin: where points count from, see `open_slide`.
         object_type: annotation or detection; none leaves QuPath's objects what they are.
         area_class: of the QuPath annotations that outline where figures were looked for.
@@ -83,11 +85,13 @@ class ClassifiedSlide:
         record: of the run; it is not written.
         counts: of its figures.
         files: that were written.
+        warnings: what a user should know of the points, one line each.
     """
 
     record: RunRecord
     counts: Counts
     files: tuple[Path, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def predict_slide(
@@ -159,7 +163,9 @@ def classify_slide(
     """
     slide = open_slide(job.slide, mpp=job.mpp, origin=choice.origin)
     try:
-        found = open_points(job.points, slide.path, mpp=slide.mpp, names=choice.names)
+        searched = job.area_mm2 is not None or choice.area_class is not None
+        classes = ClassFilter(choice.names, choice.area_class, searched)
+        found = open_points(job.points, slide.path, mpp=slide.mpp, classes=classes)
         points = found.points if isinstance(found, Objects) else found
         require_on_slide(points, slide)
         area_mm2, area = job.area_mm2, None
@@ -185,7 +191,7 @@ def classify_slide(
             write_figures(out, frame, slide, found, choice.object_type)
         drawn = () if pictures is None else _drawn(pictures, slide, frame, predictor, say)
         counts = counts_of(frame, len(record.failures), area_mm2=area_mm2, area=area)
-        return ClassifiedSlide(record, counts, (*outs, *drawn))
+        return ClassifiedSlide(record, counts, (*outs, *drawn), points.warnings)
     finally:
         slide.close()
 

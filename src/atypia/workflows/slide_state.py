@@ -21,6 +21,7 @@ class SlideState(BaseModel):
         files: names of what was written, in the folder of the results.
         counts: of its figures.
         failures: of points that could not be classified, a line each.
+        warnings: what a user should know of the points, a line each.
         mpp_from: who said how large a pixel is: slide or given.
         seconds: from opening the slide to the last file.
         reading_s: reading and cropping, summed over threads.
@@ -35,6 +36,7 @@ class SlideState(BaseModel):
     files: list[str] = []
     counts: Counts = Counts(0, 0, 0, 0)
     failures: list[str] = []
+    warnings: list[str] = []
     mpp_from: str = ""
     seconds: float = 0.0
     reading_s: float = 0.0

@@ -249,6 +249,8 @@ def _clean(order: Order, name: str) -> None:
 def _classified(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideState:
     files = order.files(listed.name)
     inputs = order.inputs(listed)
+    if listed.fault:
+        return SlideState(inputs=inputs, fault=listed.fault)
     begun = time.monotonic()
     job = SlideJob(listed.slide, listed.points, listed.mpp, listed.area_mm2)
     try:
@@ -274,6 +276,7 @@ def _classified(order: Order, listed: ListedSlide, predictor: Predictor) -> Slid
         files=[file.name for file in done.files],
         counts=done.counts,
         failures=[failure.message for failure in record.failures],
+        warnings=list(done.warnings),
         mpp_from=next(iter(record.mpp_from), ""),
         seconds=round(time.monotonic() - begun, 3),
         reading_s=record.reading_s,
@@ -295,6 +298,7 @@ def _write_tables(
             "fault": state.fault,
             **_numbers(state.counts),
             "first_failure": state.failures[0] if state.failures else "",
+            "warnings": "; ".join(line.removeprefix("warning: ") for line in state.warnings),
         }
         for listed, state in zip(slides, states, strict=True)
     ]

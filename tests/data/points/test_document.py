@@ -119,5 +119,13 @@ def test_a_packed_file_that_is_damaged_or_locked_is_refused(tmp_path: Path) -> N
 def test_what_json_takes_and_python_does_not_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(f'[{{"geometry": {{"type": "Point", "coordinates": [{"9" * 5000}, 1]}}}}]')
-    with pytest.raises(TableError, match="holds a number that is none"):
+    with pytest.raises(TableError, match="contains an invalid number"):
         read_document(path)
+
+
+def test_what_is_not_there_is_not_called_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"none\.geojson: there is no such file"):
+        read_document(tmp_path / "none.geojson")
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(TableError, match=r"folder\.json: is a folder"):
+        read_document(tmp_path / "folder.json")

@@ -14,6 +14,7 @@ import pytest
 from qupath_parser import qupath_reads
 
 from atypia.data.points import qupath
+from atypia.data.points.classes import ClassFilter
 from atypia.data.points.document import read_document
 from atypia.data.points.qupath import (
     Finding,
@@ -27,7 +28,7 @@ from atypia.errors import TableError
 
 
 def read_objects(path: Path, names: Sequence[str] = ()) -> Objects:
-    return qupath.read_objects(path, read_document(path), names)
+    return qupath.read_objects(path, read_document(path), ClassFilter(tuple(names)))
 
 
 ID = "0b7b2c1e-2a54-4f0e-9a3b-6f6d5f2f7a10"
@@ -120,9 +121,11 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_read(tmp_path: Path) -> No
         (b"\xff\xfe\x00", "is no text in UTF-8"),
         (b"{}", "expected a FeatureCollection"),
         (b"3", "expected a FeatureCollection"),
-        (b"[]", "holds no point that can be used"),
         (b"[" * 100_000, "nested too deeply"),
-        (b'[{"geometry": null}]', "holds no point that can be used .*has no geometry"),
+        (
+            b'[{"geometry": null}, {"geometry": null}, 7]',
+            r"can be used \(no geometry: 2, no object: 1\); the first: feature 1: has",
+        ),
     ],
 )
 def test_a_file_that_is_no_use_is_refused_in_one_line(
@@ -187,14 +190,13 @@ def test_a_point_may_have_a_height_and_no_place_is_named(tmp_path: Path) -> None
     ]
 
 
-def test_nested_geometries_are_one_place_and_nested_collections_are_named(tmp_path: Path) -> None:
+def test_nested_geometries_are_one_place_and_nested_collections_are_read(tmp_path: Path) -> None:
     inner = {"type": "GeometryCollection", "geometries": [SQUARE]}
     nested = {"type": "GeometryCollection", "geometries": [inner, SQUARE]}
     path = _saved(tmp_path / "a.geojson", _collection(_feature(nested), _collection(_point(1, 2))))
     points = read_objects(path).points
-    np.testing.assert_allclose(points.frame[["x", "y"]], [[5, 10]])
-    (line,) = points.failures
-    assert "feature 2: is a FeatureCollection within another, expected a Feature; left" in line
+    np.testing.assert_allclose(points.frame[["x", "y"]], [[5, 10], [1, 2]])
+    assert points.failures == ()
 
 
 @pytest.mark.parametrize("depth", [100, 300, 900])
@@ -233,7 +235,7 @@ def test_two_objects_of_one_id_are_told_apart_and_told(tmp_path: Path) -> None:
     assert points.frame["point_id"][0] == ID
     assert points.failures == ()
     (line,) = points.warnings
-    assert f"ids that stand before already: 2 (the first: feature 2, {ID})" in line
+    assert f"2 object ids occur more than once (the first: feature 2, {ID})" in line
     assert read_objects(path).points.frame.equals(points.frame)
     write_features(tmp_path / "out.geojson", with_findings(objects, [ATYPICAL] * 5))
     assert len(qupath_reads(tmp_path / "out.geojson")) == 5
@@ -319,6 +321,182 @@ def test_points_from_elsewhere_become_objects_of_the_same_ids_every_time(tmp_pat
     assert list(new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation")) == once
     other = list(new_features(points, [ATYPICAL] * 3, "other.svs", "annotation"))
     assert {one["id"] for one in other}.isdisjoint(one["id"] for one in once)
+
+
+OURS = {"P(atypical)": 0.31, "Spread of members": 0.25}
+
+
+@pytest.mark.parametrize("form", ["object", "list", "text"])
+def test_nothing_of_an_earlier_run_stays_beside_todays(tmp_path: Path, form: str) -> None:
+    measured: object = {"Area": 3.5, **OURS}
+    if form == "list":
+        measured = [{"name": name, "value": value} for name, value in {"Area": 3.5, **OURS}.items()]
+    metadata: object = {"Phase": "AMF other", "theirs": "kept"}
+    given = {"classification": {"name": "Refer", "color": [1, 2, 3]}, "name": "theirs"}
+    if form == "text":
+        measured, metadata = json.dumps(measured), json.dumps(metadata)
+        given["classification"] = json.dumps(given["classification"])
+    given |= {"measurements": measured, "metadata": metadata}
+    path = _saved(
+        tmp_path / "a.geojson",
+        _collection(_point(1, 2, **given), _point(3, 4, **given), _feature(None, **given)),
+    )
+    objects = read_objects(path)
+    one, failed, unread = (
+        of["properties"] for of in with_findings(objects, [ATYPICAL, None], "annotation")
+    )
+    assert one["classification"]["name"] == "Atypical mitosis"
+    assert failed.pop("objectType") == "annotation"
+    assert failed == unread
+    assert failed == {
+        "name": "theirs",
+        "measurements": [{"name": "Area", "value": 3.5}] if form == "list" else {"Area": 3.5},
+        "metadata": {"theirs": "kept"},
+    }
+    words = {of["name"] for of in one["measurements"]} if form == "list" else {*one["measurements"]}
+    assert words == {"Area", "P(atypical)"}
+    assert one["metadata"] == {"theirs": "kept"}
+
+
+def test_what_somebody_else_wrote_stays(tmp_path: Path) -> None:
+    theirs = {
+        "classification": {"name": "Atypical mitosis", "color": [1, 2, 3]},
+        "measurements": {"Area": 3.5},
+        "metadata": {"Phase": "metaphase"},
+    }
+    ours = {**theirs, "measurements": OURS, "classification": "Tumor"}
+    path = _saved(tmp_path / "a.geojson", _collection(_point(1, 2, **theirs), _point(3, 4, **ours)))
+    failed, not_asked = with_findings(read_objects(path, ["Atypical mitosis"]), [None])
+    assert failed["properties"] == theirs
+    assert not_asked == _point(3, 4, **ours)
+
+
+def test_the_type_in_an_old_id_is_kept(tmp_path: Path) -> None:
+    old = {"PathDetectionObject": "detection", "PathCellObject": "cell", "TMACoreObject": "tmaCore"}
+    features = [{**_point(n, n), "id": name} for n, name in enumerate(old)]
+    said = {**_point(9, 9, objectType="annotation"), "id": "PathTileObject"}
+    named = {**_point(10, 10), "id": "m-17"}
+    path = _saved(tmp_path / "a.geojson", _collection(*features, said, named))
+    write_features(tmp_path / "o.geojson", with_findings(read_objects(path), [ATYPICAL] * 5))
+    found = qupath_reads(tmp_path / "o.geojson")
+    assert [of["type"] for of in found] == [*old.values(), "annotation", "annotation"]
+    last = json.loads((tmp_path / "o.geojson").read_text())["features"][-1]
+    assert last["properties"]["id"] == "m-17"
+
+
+@pytest.mark.parametrize("own", [ID, ID.upper()])
+def test_an_id_stays_to_the_letter_also_where_a_gis_library_put_it(
+    own: str, tmp_path: Path
+) -> None:
+    path = _saved(
+        tmp_path / "a.geojson", _collection({**_point(1, 2), "id": own}, _point(3, 4, id=own[::-1]))
+    )
+    objects = read_objects(path)
+    assert objects.points.frame["point_id"][0] == own
+    path = _saved(tmp_path / "a.geojson", _collection(_point(3, 4, id=own)))
+    (feature,) = with_findings(read_objects(path), [ATYPICAL])
+    assert feature["id"] == own
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ('{"name": "Mitosis", "color": [255, 0, 0]}', "Mitosis"),
+        ('{"names": ["Tumour", "Edge"]}', "Tumour: Edge"),
+        ("Mitosis", "Mitosis"),
+        ("{Mitosis", "{Mitosis"),
+        (["Tumour", "Edge"], "Tumour: Edge"),
+        ({"name": None}, ""),
+        (None, ""),
+    ],
+)
+def test_a_class_is_known_in_every_form(given: object, name: str, tmp_path: Path) -> None:
+    path = _saved(tmp_path / "a.geojson", _collection(_point(1, 2, classification=given)))
+    assert read_objects(path).points.frame["name"].tolist() == [name]
+
+
+def test_points_of_one_object_keep_its_plane_and_their_height(tmp_path: Path) -> None:
+    plane = {"c": -1, "z": 3, "t": 1}
+    many = {"type": "MultiPoint", "coordinates": [[1, 2, 5], [3, 4]], "plane": plane, "bbox": [0]}
+    inside = [{"type": "Point", "coordinates": [5, 6]}, {"type": "Point", "coordinates": [7, 8]}]
+    several = {"type": "GeometryCollection", "geometries": inside, "plane": plane}
+    path = _saved(tmp_path / "a.geojson", _collection(_feature(many), _feature(several)))
+    objects = read_objects(path)
+    np.testing.assert_allclose(objects.points.frame["x"], [1, 3, 5, 7])
+    found = [of["geometry"] for of in with_findings(objects, [ATYPICAL] * 4)]
+    places = [[1, 2, 5], [3, 4], [5, 6], [7, 8]]
+    assert found == [{"type": "Point", "coordinates": at, "plane": plane} for at in places]
+
+
+@pytest.mark.parametrize("form", ["objects", "text"])
+def test_objects_inside_of_others_are_read_and_stay_where_they_are(
+    tmp_path: Path, form: str
+) -> None:
+    many = _feature({"type": "MultiPoint", "coordinates": [[5, 6], [7, 8]]}, classification="M")
+    inner = _feature(SQUARE, classification="Tumor", childObjects=[many])
+    inside: object = [inner, {**_point(1, 2, classification="M"), "id": ID}, _point(0, 0)]
+    if form == "text":
+        inside = json.dumps(inside)
+    outer = _feature(SQUARE, classification="Tumor", childObjects=inside)
+    path = _saved(
+        tmp_path / "a.geojson", _collection(outer, _collection(_point(9, 9, classification="M")))
+    )
+    objects = read_objects(path, ["M"])
+    assert objects.points.frame["x"].tolist() == [5, 7, 1, 9]
+    findings = [Finding(f"F{n}", (0, 0, 0), {}) for n in range(4)]
+    tumour, collection = with_findings(objects, findings)
+    square, point, other = tumour["properties"]["childObjects"]
+    assert point["id"] == ID
+    assert other == _point(0, 0)
+    assert [of["geometry"]["coordinates"] for of in square["properties"]["childObjects"]] == [
+        *([5, 6], [7, 8]),
+    ]
+    named = [*square["properties"]["childObjects"], point, *collection["features"]]
+    names = [of["properties"]["classification"]["name"] for of in named]
+    assert names == ["F0", "F1", "F2", "F3"]
+    assert tumour["properties"]["classification"] == "Tumor"
+
+
+def test_objects_that_are_nested_without_end_are_named(tmp_path: Path) -> None:
+    feature = _point(1, 2)
+    for _ in range(60):
+        feature = _point(1, 2, childObjects=[feature])
+    objects = read_objects(_saved(tmp_path / "a.geojson", [feature]))
+    assert "holds objects that are nested more than 50 deep" in objects.points.failures[0]
+    (back,) = with_findings(objects, [None] * len(objects.points))
+    assert json.dumps(back).count('"Point"') == 61
+
+
+def test_the_collections_own_members_come_back(tmp_path: Path) -> None:
+    members = {"crs": {"type": "name"}, "name": "Größe", "bbox": [0, 0, 1, 1]}
+    path = _saved(tmp_path / "a.geojson", {**_collection(_point(1, 2)), **members})
+    objects = read_objects(path)
+    write_features(tmp_path / "o.geojson", with_findings(objects, [None]), objects.features.members)
+    document = json.loads((tmp_path / "o.geojson").read_text(encoding="utf-8"))
+    assert document.pop("type") == "FeatureCollection"
+    assert len(document.pop("features")) == 1
+    assert document == members
+
+
+def test_outlines_too_large_for_a_figure_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    wide = {"type": "Polygon", "coordinates": [[[0, 0], [401, 0], [401, 9], [0, 9], [0, 0]]]}
+    path = _saved(tmp_path / "a.geojson", [_feature(SQUARE), _feature(wide, classification="T")])
+    document = read_document(path)
+    points = qupath.read_objects(path, document, mpp=0.25).points
+    assert len(points) == 1
+    assert "1 outlines are larger than 100 um ('T': 1)" in points.warnings[0]
+    assert len(qupath.read_objects(path, document, mpp=0.24).points) == 2
+    assert len(qupath.read_objects(path, document, ClassFilter(("T",)), mpp=0.25).points) == 1
+
+
+def test_a_file_without_objects_is_a_slide_without_figures(tmp_path: Path) -> None:
+    for content in (_collection(), []):
+        assert len(read_objects(_saved(tmp_path / "a.geojson", content)).points) == 0
+    path = _saved(tmp_path / "a.geojson", [_feature(SQUARE, classification="T")])
+    objects = read_objects(path, ["Mitosis"])
+    assert len(objects.points) == 0
+    (tumour,) = with_findings(objects, [])
+    assert tumour == _feature(SQUARE, classification="T")
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:

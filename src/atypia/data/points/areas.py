@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import numpy.typing as npt
 import shapely
 import shapely.errors
 import shapely.geometry
 
-from atypia.data.points.qupath import Objects, class_of
+from atypia.data.columns import nearest
+from atypia.data.points.classes import count_in_words
+from atypia.data.points.qupath import Objects, with_geometry
 from atypia.data.points.table import Points
 from atypia.errors import TableError
 
@@ -30,30 +34,28 @@ def outlined(points: Points | Objects, name: str) -> shapely.Geometry:
         )
     path = points.points.path
     found = []
-    others = set()
-    for number, feature in enumerate(points.features, start=1):
-        if not isinstance(feature, dict):
-            continue
-        properties = feature.get("properties")
-        own = class_of(properties if isinstance(properties, dict) else {})
+    others: Counter[str] = Counter()
+    for own, feature in with_geometry(points.features):
         try:
-            shape = shapely.geometry.shape(feature.get("geometry"))
-        except (shapely.errors.ShapelyError, ValueError, TypeError, KeyError, AttributeError):
+            shape = shapely.geometry.shape(feature["geometry"])
+        except (shapely.errors.ShapelyError, ValueError, TypeError, LookupError, AttributeError):
             continue  # the reader of points has named it
         if shape.area == 0:
             continue
         if own != name:
-            others.add(own)
+            others[own] += 1
             continue
         if not shape.is_valid:
             shape = shapely.make_valid(shape)
         if not np.isfinite(shape.area):
-            raise TableError(f"{path}, feature {number}: has no finite area; outline it again")
+            raise TableError(
+                f"{path}: an area of class {name} has no finite size; outline it again"
+            )
         found.append(shape)
     if not found:
-        there = ", ".join(repr(one) for one in sorted(others)[:5]) or "none"
         raise TableError(
-            f"{path}: outlines no area of class {name}; its areas are of these classes: {there}"
+            f"{path}: outlines no area of class {name}{nearest(name, list(others))}; its areas are "
+            f"of these classes: {count_in_words(others)}"
         )
     return shapely.union_all(found)
 

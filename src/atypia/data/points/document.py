@@ -33,6 +33,8 @@ class Features:
         """Hold a text, and where in it each feature starts."""
         self._text = text
         self._starts = starts
+        #: What else the collection holds, by name.
+        self.members: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -60,6 +62,10 @@ def read_document(path: Path) -> Any:
     again = "export it again"
     try:
         return _document(_bytes(path).decode("utf-8-sig"))
+    except FileNotFoundError as fault:
+        raise TableError(f"{path}: there is no such file; give the file with the points") from fault
+    except IsADirectoryError as fault:
+        raise TableError(f"{path}: is a folder; give the file with the points in it") from fault
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
         raise TableError(f"{path}: cannot be read ({short(fault)}); {again}") from fault
     except UnicodeDecodeError as fault:
@@ -70,9 +76,7 @@ def read_document(path: Path) -> Any:
             f"({fault.msg}); {again}"
         ) from fault
     except ValueError as fault:
-        raise TableError(
-            f"{path}: holds a number that is none ({short(fault)}); {again}"
-        ) from fault
+        raise TableError(f"{path}: contains an invalid number ({short(fault)}); {again}") from fault
     except RecursionError as fault:
         raise TableError(f"{path}: is nested too deeply; {again}") from fault
     except RuntimeError as fault:  # of zipfile
@@ -125,7 +129,9 @@ def _document(text: str) -> Any:
     elif text.startswith("{", start):
         document, end = _members(text, start)
         if isinstance(document.get("features"), Features):
-            document = document["features"]
+            others = document
+            document = others.pop("features")
+            document.members = others
         elif document.get("type") == "Feature":
             document = Features(text, array("q", [start]))
     else:

@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atypia.data.points.table import Points, points_of
+from atypia.data.points.boxes import read_centres
+from atypia.data.points.classes import ClassFilter
+from atypia.data.points.document import short
+from atypia.data.points.slide_names import names_of_slide
+from atypia.data.points.table import PointFailure, Points, points_of
 from atypia.errors import TableError
 from atypia.files import write_output
 
-# category_id of the training sets' JSON.
-CATEGORIES = {1: "mitotic figure", 2: "hard negative"}
+# What the training sets' category_id means in a file that does not say it itself.
+_CATEGORIES = {"1": "mitotic figure", "2": "hard negative"}
+_ANY_CLASS = ClassFilter()
 
 
-def read_midog(path: Path, document: Any, *, mpp: float | None, image: str | None = None) -> Points:
+def read_midog(
+    path: Path,
+    document: Any,
+    slide: Path,
+    *,
+    mpp: float | None,
+    classes: ClassFilter = _ANY_CLASS,
+) -> Points:
     """Read points of one slide.
 
     Args:
         path: file that `document` came from.
-        document: of the training sets (`images`, `annotations`; a point is the centre of a box) or
-            of a detector (`type` "Multiple points"; coordinates in mm).
+        document: of the training sets or a COCO (`images`, `annotations`; a point is the centre of
+            a box) or of a detector (`type` "Multiple points"; coordinates in mm).
+        slide: the slide; where the document names slides, its own points are taken.
         mpp: um/px of the slide's level 0; a detector's mm are turned into px by it.
-        image: file name of the slide, where the document has several.
+        classes: which points are taken.
 
     Raises:
         TableError: it is neither form, the slide is not in it, or mpp is needed and not known.
     """
     if isinstance(document, dict) and isinstance(document.get("annotations"), list):
-        return _boxes(path, document, image)
+        return _read_annotations(path, document, slide, mpp, classes)
     if isinstance(document, dict) and isinstance(document.get("points"), list):
-        return _detections(path, document["points"], mpp)
+        return _read_detections(path, document["points"], mpp, classes)
     raise TableError(
         f"{path}: is no MIDOG JSON, expected 'annotations' (training set) or 'points' (detector)"
     )
@@ -57,63 +72,101 @@ def write_midog(path: Path, figures: Iterable[tuple[float, float, str, float]], 
     write_output(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def _boxes(path: Path, document: dict[str, Any], image: str | None) -> Points:
-    images = [one for one in document.get("images", []) if isinstance(one, dict)]
-    names = {one.get("file_name"): one.get("id") for one in images}
-    if image is None and len(names) != 1:
-        raise TableError(
-            f"{path}: holds points of {len(names)} slides; say which one, e.g. "
-            f"{', '.join(map(str, list(names)[:3]))}"
-        )
-    if image is not None and image not in names:
-        raise TableError(
-            f"{path}: has no slide {image}; it has {', '.join(map(str, list(names)[:3]))}, ..."
-        )
-    own = names[image] if image is not None else next(iter(names.values()))
-    rows: list[dict[str, object]] = []
-    failures: list[str] = []
-    for number, one in enumerate(document["annotations"]):
-        if not isinstance(one, dict) or one.get("image_id") != own:
+def _read_annotations(
+    path: Path, document: dict[str, Any], slide: Path, mpp: float | None, classes: ClassFilter
+) -> Points:
+    images = {str(one.get("id")): one for one in _dicts(document.get("images"))}
+    own = _own_images(path, images, slide)
+    categories = {
+        str(one.get("id")): str(one.get("name") or "") for one in _dicts(document.get("categories"))
+    } or _CATEGORIES
+    counts: Counter[str] = Counter(dict.fromkeys(categories.values(), 0))
+    failures: list[PointFailure] = []
+    taken: list[dict[str, Any]] = []
+    annotations = document["annotations"]
+    for number, one in enumerate(annotations, start=1):
+        place = f"annotation {number}"
+        if not isinstance(one, dict):
+            line = f"{path}, {place}: is no object but {short(one)}; left out"
+            failures.append(PointFailure(line, "no object"))
             continue
-        place = f"annotation {number + 1}"
-        try:
-            left, top, right, bottom = map(float, one["bbox"])
-        except (KeyError, TypeError, ValueError):
-            failures.append(f"{path}, {place}: has no bbox of four numbers; left out")
+        if images and str(one.get("image_id")) not in images:
+            line = (
+                f"{path}, {place}: is of image {short(one.get('image_id'))}, which 'images' lacks"
+            )
+            failures.append(PointFailure(f"{line}; left out", "an image that is not in the file"))
             continue
-        rows.append(
-            {
-                "point_id": str(one.get("id", number + 1)),
-                "x": (left + right) / 2,
-                "y": (top + bottom) / 2,
-                "name": CATEGORIES.get(one.get("category_id", 0), ""),
-                "place": place,
-            }
-        )
-    return points_of(path, rows, failures)
+        if images and str(one.get("image_id")) not in own:
+            continue
+        name = categories.get(str(one.get("category_id")), "")
+        counts[name] += 1
+        if classes.takes(name):
+            own_id = one.get("id")
+            point_id = str(number if own_id is None else own_id)
+            taken.append({"point_id": point_id, "name": name, "place": place, "of": one})
+    read = read_centres(path, annotations, images, [one["of"] for one in taken], mpp)
+    rows = []
+    for one, centre in zip(taken, read.centres, strict=True):
+        if isinstance(centre, str):
+            line = f"{path}, {one['place']}: {centre}; left out"
+            failures.append(PointFailure(line, "no box of four numbers"))
+        else:
+            rows.append({**one, "x": centre[0], "y": centre[1]})
+        del one["of"]
+    points = points_of(path, rows, failures, counts)
+    return replace(points, warnings=(*read.warnings, *points.warnings))
 
 
-def _detections(path: Path, given: list[Any], mpp: float | None) -> Points:
+def _own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path) -> set[str]:
+    """Return the ids of the images that are the slide; any image that has no name may be it.
+
+    Raises:
+        TableError: the file names its slides, and this is none of them.
+    """
+    named = {key: str(one["file_name"]) for key, one in images.items() if one.get("file_name")}
+    if not named and len(images) <= 1:
+        return set(images)
+    try:
+        fitting = names_of_slide(named.values(), slide)
+    except ValueError as fault:
+        raise TableError(f"{path}: {fault}; give the points of one slide alone") from fault
+    if not fitting:
+        others = list(dict.fromkeys(named.values()))
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise TableError(
+            f"{path}: has no slide {slide.name}; its points are of "
+            f"{', '.join(others[:3]) or 'slides without a name'}{more}. If they are of this slide, "
+            f"write {slide.name} as the file_name of its image"
+        )
+    return {key for key, name in named.items() if name in fitting}
+
+
+def _dicts(given: Any) -> list[dict[str, Any]]:
+    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+
+
+def _read_detections(
+    path: Path, given: list[Any], mpp: float | None, classes: ClassFilter
+) -> Points:
     if mpp is None:
         raise TableError(
             f"{path}: holds mm, and the slide does not say how large a pixel is; give --mpp"
         )
     rows: list[dict[str, object]] = []
-    failures: list[str] = []
-    for number, one in enumerate(given):
-        place = f"point {number + 1}"
+    failures: list[PointFailure] = []
+    counts: Counter[str] = Counter()
+    for number, one in enumerate(given, start=1):
+        place = f"point {number}"
+        name = str(one.get("name") or "") if isinstance(one, dict) else ""
+        counts[name] += 1
+        if not classes.takes(name):
+            continue
         try:
             x_mm, y_mm = map(float, one["point"][:2])
         except (KeyError, TypeError, ValueError):
-            failures.append(f"{path}, {place}: has no place of two numbers; left out")
+            line = f"{path}, {place}: has no place of two numbers; left out"
+            failures.append(PointFailure(line, "no place of two numbers"))
             continue
-        rows.append(
-            {
-                "point_id": str(number + 1),
-                "x": x_mm * 1000 / mpp,
-                "y": y_mm * 1000 / mpp,
-                "name": str(one.get("name") or ""),
-                "place": place,
-            }
-        )
-    return points_of(path, rows, failures)
+        x, y = x_mm * 1000 / mpp, y_mm * 1000 / mpp
+        rows.append({"point_id": str(number), "x": x, "y": y, "name": name, "place": place})
+    return points_of(path, rows, failures, counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from atypia.data.points.table import Points
+from atypia.data.points.table import Points, reasons_in_words
 from atypia.data.slides import Slide
 from atypia.errors import TableError
 
@@ -26,6 +26,8 @@ def require_on_slide(points: Points, slide: Slide) -> None:
     Raises:
         TableError: it is such a file.
     """
+    if not len(points):
+        return
     places = points.frame[["x", "y"]].to_numpy()
     on_level_0 = places + slide.origin_px
     off = ((on_level_0 < 0) | (on_level_0 > slide.size_px)).any(axis=1)
@@ -33,9 +35,11 @@ def require_on_slide(points: Points, slide: Slide) -> None:
     if count == len(points) or count > max(_FEW, _FEW_SHARE * len(points)):
         x, y = places[off.argmax()]
         wide, high = slide.reach_px
+        unusable = f"; besides, {reasons_in_words(points.reasons)}" if points.reasons else ""
         raise TableError(
             f"{points.path}: {count} of {len(points)} points do not lie on the slide of {wide} x "
             f"{high} px (the first: x {x:g}, y {y:g}); are they px of level 0, and of this slide?"
+            f"{unusable}"
         )
     in_mm = np.asarray(slide.size_px) * slide.mpp / 1000
     if ((places >= 0) & (places <= in_mm)).all() and (places % 1 != 0).any():

@@ -1,0 +1,192 @@
+"""One object of QuPath's GeoJSON: what it is, its class, its id, its points, what is in it.
+
+The rules are those of QuPath's own parser (0.6, `QuPathTypeAdapters`), and of what older versions
+and other programs write.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Any
+
+import shapely
+import shapely.errors
+import shapely.geometry
+
+from atypia.data.points.document import short
+
+Json = dict[str, Any]
+
+MOST_DEPTH = 50
+# QuPath 0.2 kept the type of an object in its id.
+TYPE_IN_ID = {
+    "PathAnnotationObject": "annotation",
+    "PathDetectionObject": "detection",
+    "PathCellObject": "cell",
+    "PathTileObject": "tile",
+    "TMACoreObject": "tmaCore",
+}
+# Ids must be the same whenever the same point is written, or QuPath asks what to do with doubles.
+_NAMESPACE = uuid.UUID("6f0c8f0e-3f1c-5d0e-9a59-61747970696f")
+_CANONICAL = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# What is raised on a geometry that is none, by shapely or by us.
+_NO_GEOMETRY = (
+    *(shapely.errors.ShapelyError, ValueError, TypeError, LookupError, AttributeError),
+    ArithmeticError,
+)
+
+
+def is_collection(feature: Any) -> bool:
+    """Return whether a feature is a collection within the collection."""
+    return (
+        isinstance(feature, dict)
+        and feature.get("type") == "FeatureCollection"
+        and isinstance(feature.get("features"), list)
+    )
+
+
+def children_of(feature: Any) -> list[Any]:
+    """Return the objects inside of an object, or in a collection within the collection."""
+    if is_collection(feature):
+        return list(feature["features"])
+    if not isinstance(feature, dict):
+        return []
+    inside = decode_text(properties_of(feature).get("childObjects"))
+    return inside if isinstance(inside, list) else []
+
+
+def properties_of(feature: Json) -> Json:
+    """Return the properties of an object, none where it has none."""
+    given = feature.get("properties")
+    return given if isinstance(given, dict) else {}
+
+
+def geometry_type(feature: Json) -> str:
+    """Return the type of a geometry of coordinates; "" of one that has none."""
+    geometry = feature.get("geometry")
+    if isinstance(geometry, dict) and isinstance(geometry.get("coordinates"), list):
+        return str(geometry.get("type"))
+    return ""
+
+
+def object_type_of(feature: Any) -> str:
+    """Return what QuPath takes an object for; "" where the file does not say it."""
+    if not isinstance(feature, dict):
+        return ""
+    properties = properties_of(feature)
+    given = properties.get("objectType") or properties.get("object_type")
+    return str(given or TYPE_IN_ID.get(str(feature.get("id")), ""))
+
+
+def class_of(properties: Json) -> str:
+    """Return the class's name; QuPath joins several names with ": "."""
+    given = decode_text(properties.get("classification"))
+    if isinstance(given, dict):
+        names = given.get("names")
+        given = names if isinstance(names, list) else given.get("name")
+    if isinstance(given, list):
+        return ": ".join(map(str, given))
+    return "" if given is None else str(given)
+
+
+def decode_text(value: Any) -> Any:
+    """Return what a value is that a GIS library may have written as JSON text."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def own_id(feature: Json) -> str | None:
+    """Return the id of an object; GIS libraries move it into the properties."""
+    inside = properties_of(feature).get("id")
+    return uuid_of(feature.get("id")) or (uuid_of(inside) if isinstance(inside, str) else None)
+
+
+def uuid_of(given: Any) -> str | None:
+    """Return an id that QuPath takes; others (names of types, in old files) it replaces itself."""
+    if isinstance(given, str) and _CANONICAL.fullmatch(given):
+        return given
+    try:
+        return str(uuid.UUID(given))
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def stable_id(of: str, x: float, y: float) -> str:
+    """Return a UUID (version 5) that depends on a name and a place alone."""
+    return str(uuid.uuid5(_NAMESPACE, f"{of} {x:.3f} {y:.3f}"))
+
+
+def points_of_geometry(geometry: Json) -> list[Json] | None:
+    """Return the points that a geometry consists of, each with the plane that it is in.
+
+    None where it is of another kind, and its centroid stands for it.
+    """
+    rest = {
+        name: value
+        for name, value in geometry.items()
+        if name not in ("type", "coordinates", "geometries", "bbox")
+    }
+    kind = geometry.get("type")
+    if kind == "Point":
+        return [geometry]
+    if kind == "MultiPoint":
+        return [{"type": "Point", "coordinates": at, **rest} for at in geometry["coordinates"]]
+    if kind != "GeometryCollection":
+        return None
+    points: list[Json] = []
+    for one in geometry["geometries"]:
+        inside = points_of_geometry(one)
+        if inside is None:
+            return None
+        points += [{**rest, **point} for point in inside]
+    return points
+
+
+def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
+    """Return the points of an object, and the longer side of its outline, px; 0 of points.
+
+    Raises:
+        ValueError: what is wrong with it, and the reason in a few words.
+    """
+    if not isinstance(feature, dict):
+        raise ValueError(f"is no object but {short(feature)}", "no object")
+    geometry = feature.get("geometry")
+    if not isinstance(geometry, dict):
+        raise ValueError(f"has no geometry but {short(geometry)}", "no geometry")
+    kind = short(geometry.get("type"))
+    longest_px = 0.0
+    try:
+        points = points_of_geometry(geometry)
+        if points is not None:
+            places = [_pair(point["coordinates"]) for point in points]
+        else:
+            shape = shapely.geometry.shape(geometry)
+            centre = shape.centroid
+            places = [] if centre.is_empty else [(centre.x, centre.y)]
+            if places:
+                left, top, right, bottom = shape.bounds
+                longest_px = max(right - left, bottom - top)
+    except (*_NO_GEOMETRY, RecursionError) as fault:
+        text = f"geometry {kind} cannot be read ({short(fault)})"
+        raise ValueError(text, f"a geometry {kind} that cannot be read") from fault
+    if not places:
+        raise ValueError(f"geometry {kind} is empty", f"an empty geometry {kind}")
+    return places, longest_px
+
+
+def _pair(given: Any) -> tuple[float, float]:
+    """Return x and y of a position; a third number, its height, is left out.
+
+    Raises:
+        ValueError: it is no position.
+    """
+    x, y = given[:2]
+    if type(x) not in (int, float) or type(y) not in (int, float):
+        raise ValueError(f"expected two numbers, found {short(given)}")
+    return float(x), float(y)
