@@ -44,11 +44,12 @@ def gather(
     faults: list[ImageError] = []
     for done, image in enumerate(images, start=1):
         try:
-            data = _opened(table.root, image)
+            path = inside(table.root, image)
+            data = _opened(path)
         except AtypiaError as fault:
             faults.append(ImageError(f"left out: {fault}"))
             continue
-        new[image] = (PurePosixPath(IMAGE_FOLDER) / image).as_posix()
+        new[image] = (PurePosixPath(IMAGE_FOLDER) / path.relative_to(table.root)).as_posix()
         try:
             (folder / new[image]).parent.mkdir(parents=True, exist_ok=True)
             with data, (folder / new[image]).open("wb") as copy:
@@ -68,8 +69,7 @@ def gather(
     return gathered, faults
 
 
-def _opened(root: Path, image: str) -> BinaryIO:
-    path = inside(root, image)
+def _opened(path: Path) -> BinaryIO:
     if not path.is_file():
         raise ImageError(f"{path}: the image is missing")
     try:
