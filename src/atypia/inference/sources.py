@@ -87,12 +87,15 @@ class Source:
 
 
 def open_sources(
-    paths: Sequence[Path], *, mpp: float | None = None, layout: str | None = None
+    paths: Path | str | Sequence[Path | str],
+    *,
+    mpp: float | None = None,
+    layout: str | None = None,
 ) -> list[Source]:
     """Open sources; no pixel is read yet.
 
     Args:
-        paths: of images, folders, TIFFs of many pages and figure tables.
+        paths: of images, folders, TIFFs of many pages and figure tables; or one of these.
         mpp: um/px of every image, in 0.05..5; it overrides what a table says.
         layout: key of the layout of the folders, where it is not to be found out.
 
@@ -101,7 +104,8 @@ def open_sources(
             of range, or two sources hold the same figure_id.
     """
     require_mpp(mpp)
-    sources = [_open(path, mpp, layout) for path in paths]
+    several = [paths] if isinstance(paths, str | Path) else paths
+    sources = [_open(Path(path), mpp, layout) for path in several]
     if _shared_id(sources) is not None:
         # Two folders may hold a 1.png each: with the folder in front they are told apart.
         files = ("folder of images", "image", "stack of pages")
