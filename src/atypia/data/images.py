@@ -136,6 +136,10 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, not an image; name a file inside it")
     if not path.exists():
+        if path.is_symlink():
+            raise ImageError(
+                f"{path}: is a link to {path.readlink()}, which is not there; mend the link"
+            )
         raise ImageError(f"{path}: no such file; check the path")
     if not path.is_file():
         raise ImageError(f"{path}: is not a regular file; give an image file")
