@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atypia.errors import AtypiaError
-from atypia.files import inside, shipped_folder, write_text, written_whole
+from atypia.files import inside, resolve_inside, shipped_folder, write_text, written_whole
 
 
 def test_a_failure_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
@@ -44,17 +44,46 @@ def test_others_may_read_what_was_written(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode == reference.stat().st_mode
 
 
-@pytest.mark.parametrize("path", ["../x.png", "a/../../x.png", "/etc/passwd", "link/x.png"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../x.png", "a/../../x.png", "link/../x.png", "/etc/passwd", "", "."),
+        *(
+            "..\\x.png",
+            "a\\..\\x.png",
+            "C:\\x.png",
+            "C:x.png",
+            "\\\\host\\share\\x.png",
+            "\\x.png",
+            "a\0b",
+        ),
+    ],
+)
 def test_a_path_that_leaves_its_folder_is_refused(path: str, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "link").symlink_to(tmp_path)
-    with pytest.raises(AtypiaError, match="lies outside"):
-        inside(root, path)
+    for find in (inside, resolve_inside):
+        with pytest.raises(AtypiaError, match="lies outside"):
+            find(root, path)
 
 
-def test_a_path_inside_is_given_back(tmp_path: Path) -> None:
-    assert inside(tmp_path, "a/../b.png") == tmp_path / "a/../b.png"
+def test_a_link_out_of_a_folder_is_followed_only_where_it_may_be(tmp_path: Path) -> None:
+    root, store = tmp_path / "root", tmp_path / "store"
+    root.mkdir()
+    store.mkdir()
+    (root / "link").symlink_to(store)
+    (root / "near").symlink_to(root / "b")
+    assert inside(root, "link/x.png") == root / "link/x.png"
+    assert resolve_inside(root, "near/x.png") == root / "near/x.png"
+    with pytest.raises(AtypiaError, match=r"link/x\.png: lies outside .*a link leads there"):
+        resolve_inside(root, "link/x.png")
+
+
+def test_a_back_slash_parts_folders_unless_a_file_has_it_in_its_name(tmp_path: Path) -> None:
+    assert inside(tmp_path, "a\\b\\c.png") == tmp_path / "a" / "b" / "c.png"
+    (tmp_path / "a\\b.png").touch()
+    assert inside(tmp_path, "a\\b.png") == tmp_path / "a\\b.png"
 
 
 def test_what_comes_with_atypia_is_found_and_nothing_else() -> None:

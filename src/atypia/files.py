@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from atypia.errors import AtypiaError
 
@@ -113,6 +113,8 @@ def written_output(path: Path) -> Iterator[Path]:
         AtypiaError: a file lies there that atypia did not write, or that has changed since; or
             the file cannot be written.
     """
+    if path.is_dir():
+        raise AtypiaError(f"{path}: cannot be written (is a folder); give the name of a file")
     if os.path.lexists(path) and not is_ours(path):
         raise AtypiaError(f"{path}: {_FOREIGN}")
     with written_whole(path) as partial:
@@ -245,14 +247,35 @@ def sha256(path: Path) -> str:
 
 
 def inside(root: Path, relative: str) -> Path:
-    """Return `root / relative` if that lies inside `root`.
+    """Return `root / relative`; links that the user has put below `root` may lead anywhere.
+
+    A back-slash parts folders, as on Windows, unless there is a file with one in its name.
 
     Raises:
-        AtypiaError: the path is absolute or leaves `root` (also through a link).
+        AtypiaError: the path is absolute (POSIX or Windows), empty, or holds '..', which a link
+            before it would turn into any folder.
     """
-    path = root / relative
-    if Path(relative).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
+    as_on_windows = PureWindowsPath(relative)
+    odd = "\0" in relative or not as_on_windows.parts
+    if odd or as_on_windows.anchor or ".." in as_on_windows.parts:
         raise AtypiaError(
             f"{relative}: lies outside {root}; give paths relative to that folder, without '..'"
+        )
+    path = root / relative
+    if "\\" in relative and not os.path.lexists(path):
+        return root.joinpath(*as_on_windows.parts)
+    return path
+
+
+def resolve_inside(root: Path, relative: str) -> Path:
+    """As `inside`, where nobody can be trusted with a link: none may lead out of `root`.
+
+    Raises:
+        AtypiaError: as `inside`; or a link leads out of `root`.
+    """
+    path = inside(root, relative)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise AtypiaError(
+            f"{path}: lies outside {root} (a link leads there); put the file itself into it"
         )
     return path

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -35,12 +36,28 @@ def test_what_cannot_be_read_is_named_and_the_rest_comes(tmp_path: Path) -> None
     root = tmp_path / "from"
     root.mkdir()
     (root / "a.png").write_bytes(b"a")
-    (tmp_path / "out.png").write_bytes(b"x")
-    (root / "link.png").symlink_to(tmp_path / "out.png")
-    table = from_frame(_table(root, ["a.png", "none.png", "link.png"]), root)
+    (root / "link.png").symlink_to(tmp_path / "gone.png")
+    os.mkfifo(root / "pipe.png")
+    table = from_frame(_table(root, ["a.png", "none.png", "link.png", "pipe.png"]), root)
     gathered, faults = gather(table, tmp_path / "to")
     assert list(gathered.frame["figure_id"]) == ["f0"]
-    assert ["none.png" in str(faults[0]), "link.png" in str(faults[1])] == [True, True]
+    assert [
+        name in str(fault) for name, fault in zip(["none", "link", "pipe"], faults, strict=True)
+    ] == [True] * 3
+
+
+def test_links_and_back_slashes_end_as_plain_files(tmp_path: Path) -> None:
+    root = tmp_path / "from"
+    (tmp_path / "store").mkdir()
+    root.mkdir()
+    (tmp_path / "store" / "a.png").write_bytes(b"a")
+    (root / "crops").symlink_to(tmp_path / "store")
+    gathered, faults = gather(from_frame(_table(root, ["crops\\a.png"]), root), tmp_path / "to")
+    assert not faults
+    assert list(gathered.frame["image"]) == ["images/crops/a.png"]
+    copy = tmp_path / "to" / "images" / "crops" / "a.png"
+    assert copy.read_bytes() == b"a"
+    assert not copy.is_symlink()
 
 
 def test_a_table_in_place_is_never_overwritten(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -11,13 +12,14 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from atypia.data.images import decode_image, read_image, read_pages
+from atypia.data.images import decode_image, figure_pages, read_image, read_pages
 from atypia.errors import ImageError
 
 
@@ -60,6 +62,25 @@ def tiff_16_bit_in_planes() -> bytes:
     planes = np.zeros((3, 64, 64), np.uint16)
     tifffile.imwrite(buffer, planes, photometric="rgb", planarconfig="separate")
     return buffer.getvalue()
+
+
+def tiff_of(kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, crop().astype(kind), photometric="rgb", **options)
+    return buffer.getvalue()
+
+
+def grey_planes(**options: object) -> bytes:
+    """Red, green and blue in three grey pages."""
+    buffer = io.BytesIO()
+    planes = np.moveaxis(crop(), -1, 0)
+    tifffile.imwrite(buffer, planes, photometric="minisblack", **options)
+    return buffer.getvalue()
+
+
+def animated(kind: str) -> bytes:
+    first, second = (Image.fromarray(crop(seed=seed)) for seed in (0, 1))
+    return encoded(first, kind, save_all=True, append_images=[second], duration=100)
 
 
 def half_transparent() -> bytes:
@@ -116,7 +137,27 @@ BAD_IMAGES: dict[str, tuple[Callable[[], bytes], str]] = {
     "million_by_one": (lambda: png_header(1_000_000, 1), "1000000 x 1 px"),
     "bomb_that_warns": (lambda: png_header(12_000, 9_000), "12000 x 9000 px"),
     "bomb": (lambda: png_header(60_000, 60_000), "too large"),
-    "several_pages": (pages_tiff, "several images"),
+    "several_pages": (pages_tiff, "several images (2 of 64 x 64 px)"),
+    "animated_png": (lambda: animated("PNG"), "several images"),
+    "animated_webp": (lambda: animated("WEBP"), "several images"),
+    "animated_gif": (lambda: animated("GIF"), "is a GIF"),
+    "jpeg_2000": (lambda: encoded(Image.fromarray(crop()), "JPEG2000"), "is a JPEG 2000"),
+    "heic": (lambda: b"\0\0\0\x18ftypheic" + bytes(90), "HEIC"),
+    "dicom": (lambda: bytes(128) + b"DICM" + bytes(90), "is a DICOM file"),
+    "tiff_float": (lambda: tiff_of("f4"), "3 x 32 bits (floating point)"),
+    "tiff_signed": (lambda: tiff_of("i2"), "3 x 16 bits (signed)"),
+    "tiff_32_bit": (lambda: tiff_of("u4"), "3 x 32 bits"),
+    "tiff_jpeg_2000": (lambda: tiff_of("u1", compression="jpeg2000"), "compressed by JPEG2000"),
+    "tiff_jpeg_xl": (lambda: tiff_of("u1", compression="jpegxl"), "compressed by JPEGXL"),
+    "tiff_lerc": (lambda: tiff_of("u1", compression="lerc"), "compressed by LERC"),
+    "tiff_cmyk": (lambda: encoded(Image.fromarray(crop()).convert("CMYK"), "TIFF"), "CMYK"),
+    "three_grey_pages": (grey_planes, "holds 3 grey images"),
+    "stains": (
+        lambda: grey_planes(
+            ome=True, metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "FITC", "TRITC"]}}
+        ),
+        "its channels are DAPI, FITC, TRITC, expected red, green and blue",
+    ),
 }
 
 
@@ -139,6 +180,12 @@ def test_a_bad_image_gets_one_line_naming_the_file(kind: str, tmp_path: Path) ->
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("gone.png")
+    with pytest.raises(ImageError, match=r"pipe\.png: is not a regular file"):
+        read_image(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match=r"link\.png: is a link to gone\.png, which is not there"):
+        read_image(tmp_path / "link.png")
     with pytest.raises(ImageError, match=r"gone\.png: no such file"):
         read_image(tmp_path / "gone.png")
     with pytest.raises(ImageError, match="is a folder"):
@@ -164,6 +211,14 @@ def test_nothing_reaches_stderr(tmp_path: Path) -> None:
     for kind, (build, _) in BAD_IMAGES.items():
         path = tmp_path / f"{kind}.tif"
         path.write_bytes(build())
+        paths.append(str(path))
+    for compression in ("lzw", "jpeg", "deflate", "webp"):  # libtiff complains by itself
+        path = tmp_path / f"damaged-{compression}.tif"
+        data = bytearray(tiff_of("u1", compression=compression))
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            (start,) = file.pages[0].dataoffsets
+        data[start + 20 : start + 200] = b"\xa5" * 180
+        path.write_bytes(data)
         paths.append(str(path))
     program = (
         "import sys, pathlib\n"
@@ -202,6 +257,67 @@ def test_lossless_turns_into_rgb() -> None:
     assert np.array_equal(decode_image(lossless, "webp"), crop())
     jpeg = encoded(image, "JPEG", quality=95)
     assert np.array_equal(decode_image(jpeg, "jpeg"), np.array(Image.open(io.BytesIO(jpeg))))
+
+
+def test_of_a_phones_jpeg_the_picture_itself_is_read() -> None:
+    picture = np.full((64, 64, 3), 200, np.uint8)
+    options: dict[str, Any] = {"save_all": True, "append_images": [Image.fromarray(picture // 4)]}
+    phone = encoded(Image.fromarray(picture), "MPO", **options)
+    assert np.abs(decode_image(phone, "phone").astype(int) - 200).max() < 5
+
+
+def test_a_panorama_is_not_one_picture() -> None:
+    first, second = (Image.fromarray(crop(seed=seed)) for seed in (0, 1))
+    data = encoded(first, "MPO", save_all=True, append_images=[second])
+    with Image.open(io.BytesIO(data)) as image:
+        size = image.mpinfo[0xB002][0]["Size"]
+    # An entry of the index has 16 bytes and begins with its kind: the main picture, an undefined.
+    begin = data.index(struct.pack("<LL", 0x030000, size)) + 16
+    assert data[begin : begin + 4] == bytes(4)
+    panorama = data[:begin] + struct.pack("<L", 0x020001) + data[begin + 4 :]
+    with pytest.raises(ImageError, match="holds several images"):
+        decode_image(panorama, "panorama")
+
+
+@pytest.mark.parametrize("order", [["Red", "Green", "Blue"], ["Blue", "Red", "Green"], None])
+def test_colours_in_three_pages_of_an_ome_tiff_are_one_image(
+    order: list[str] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "crop.ome.tif"
+    names = order or ["Red", "Green", "Blue"]
+    planes = np.stack([crop()[..., "RGB".index(name[0])] for name in names])
+    said: dict[str, Any] = {"axes": "CYX", **({"Channel": {"Name": order}} if order else {})}
+    tifffile.imwrite(path, planes, photometric="minisblack", metadata=said)
+    assert np.array_equal(read_image(path), crop())
+    assert len(figure_pages(path)) == 1
+    (page,) = read_pages(path)
+    assert np.array_equal(page, crop())
+
+
+@pytest.mark.parametrize("kind", [1, 4, 5, 9])
+def test_a_thumbnail_or_mask_beside_the_image_is_no_figure(kind: int, tmp_path: Path) -> None:
+    path = tmp_path / "crop.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(crop(), photometric="rgb", metadata=None)
+        file.write(crop(32, seed=1), photometric="rgb", subfiletype=1, metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[1].tags["NewSubfileType"].overwrite(kind)
+    assert np.array_equal(read_image(path), crop())
+    assert figure_pages(path) == [1]
+
+
+def test_levels_below_a_page_and_pages_of_aperio_are_no_figures(tmp_path: Path) -> None:
+    below, aperio = tmp_path / "below.tif", tmp_path / "aperio.tif"
+    with tifffile.TiffWriter(below) as file:
+        file.write(crop(), photometric="rgb", subifds=1, metadata=None)
+        file.write(crop(32, seed=1), photometric="rgb", subfiletype=1, metadata=None)
+    with tifffile.TiffWriter(aperio) as file:
+        said = "Aperio Image Library v12.0.15\n64x64 [0,0,64x64] (64x64) JPEG/RGB"
+        file.write(crop(), photometric="rgb", description=said, metadata=None)
+        file.write(crop(48, seed=1), photometric="rgb", metadata=None)
+    for path in (below, aperio):
+        assert np.array_equal(read_image(path), crop())
+        assert figure_pages(path) == [1]
 
 
 def test_exif_orientation_is_applied() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,19 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture
         read_mha(path)
     with pytest.raises(ImageError, match="cannot be read"):
         read_mha(tmp_path / "none.mha")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mha")
+    with pytest.raises(ImageError, match="is not a regular file"):
+        read_mha(tmp_path / "a.mha")
+
+
+def test_a_header_that_claims_more_than_the_file_holds_costs_no_memory(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.mha", RGB, packed=True)
+    path.write_bytes(path.read_bytes().replace(b"DimSize = 30 40 2", b"DimSize = 4000 4000 900"))
+    with pytest.raises(ImageError, match=r"it claims 43,200,000,000 bytes of pixels"):
+        read_mha(path)
 
 
 def test_pixels_in_another_file_are_never_opened(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,6 +156,45 @@ def test_arrays_and_files_are_one_thing(predictor: Predictor, paths: list[Path])
     frame = predictor.predict(arrays, mpp=0.25)
     assert list(frame["figure_id"]) == [str(position) for position in range(len(paths))]
     np.testing.assert_array_equal(frame["p_atypical"], files["p_atypical"])
+
+
+def test_one_image_is_one_figure_and_any_row_of_them_will_do(
+    predictor: Predictor, paths: list[Path]
+) -> None:
+    path, image = paths[0], Image.open(paths[0])
+    rows = [
+        *(path, str(path), image, np.asarray(image)),
+        *(
+            [path],
+            (one for one in [path]),
+            pd.Series([str(path)]),
+            np.asarray(image)[None],
+            [image],
+        ),
+    ]
+    found = [predictor.predict(row, mpp=0.25) for row in rows]
+    assert [len(frame) for frame in found] == [1] * len(rows)
+    assert len({frame["p_atypical"][0] for frame in found}) == 1
+    assert [frame["figure_id"][0] for frame in found[:3]] == [str(path), str(path), "0"]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        *((odd, "images: is of type") for odd in (None, 3, b"f.png", {"a": 1})),
+        (pd.DataFrame({"image": ["f.png"]}), "images: is of type DataFrame"),
+        ([None], "image 0: is of type NoneType"),
+        ([np.zeros((40, 40, 3), np.uint8), 7], "image 1: is of type int"),
+        (Image.new("CMYK", (40, 40)), "image 0: CMYK"),
+        (np.zeros((9, 9, 3), np.uint8), "image 0: is 9 x 9 px"),
+    ],
+    ids=str,
+)
+def test_what_is_no_image_is_named(predictor: Predictor, images: Any, message: str) -> None:
+    with pytest.raises(AtypiaError) as caught:
+        predictor.predict(images, mpp=0.25)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_assumed_mpp_is_said_and_is_the_middle_of_the_training(

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, ImageError
 from atypia.inference.sources import natural_key, open_sources
 
 
@@ -80,13 +81,25 @@ def test_an_image_outside_the_tables_folder_is_never_read(tmp_path: Path) -> Non
     write_image(tmp_path / "secret.png")
     folder = tmp_path / "cohort"
     folder.mkdir()
-    (folder / "link.png").symlink_to(tmp_path / "secret.png")
-    for image in ("../secret.png", str(tmp_path / "secret.png"), "link.png"):
+    for image in ("../secret.png", "..\\secret.png", str(tmp_path / "secret.png")):
         pd.DataFrame({"figure_id": ["a"], "image": [image]}).to_csv(
             folder / "figures.csv", index=False
         )
         with pytest.raises(AtypiaError):
             next(open_sources([folder / "figures.csv"])[0].figures()).pixels()
+
+
+@pytest.mark.parametrize("image", ["link.png", "crops/x.png", "crops\\x.png"])
+def test_a_link_in_the_tables_folder_is_followed(image: str, tmp_path: Path) -> None:
+    write_image(tmp_path / "store" / "x.png", 7)
+    folder = tmp_path / "cohort"
+    folder.mkdir()
+    (folder / "link.png").symlink_to(tmp_path / "store" / "x.png")
+    (folder / "crops").symlink_to(tmp_path / "store")
+    table = pd.DataFrame({"figure_id": ["a"], "image": [image]})
+    table.to_csv(folder / "figures.csv", index=False)
+    (figure,) = open_sources(folder)[0].figures()
+    assert figure.pixels()[0, 0, 0] == 7
 
 
 def test_a_figure_without_an_image_is_told(tmp_path: Path) -> None:
@@ -113,6 +126,58 @@ def test_a_tiff_of_one_page_is_an_image(tmp_path: Path) -> None:
     write_stack(tmp_path / "two.tif", 2)
     (source,) = open_sources([tmp_path])
     assert list(source.ids) == ["one.tif", "two.tif#1", "two.tif#2"]
+
+
+def write_pages(path: Path, pages: list[tuple[int, int]]) -> None:
+    """Pages of these sides, each with this NewSubfileType, valued 10, 20, ..."""
+    with tifffile.TiffWriter(path) as file:
+        for number, (side, kind) in enumerate(pages, start=1):
+            page = np.full((side, side, 3), 10 * number, np.uint8)
+            file.write(page, photometric="rgb", subfiletype=kind, metadata=None)
+
+
+@pytest.mark.parametrize(
+    ("pages", "figures"),
+    [
+        ([(64, 0), (32, 1)], {"a.tif": 10}),
+        ([(64, 0), (32, 1), (16, 1)], {"a.tif": 10}),
+        ([(32, 1), (64, 0)], {"a.tif": 20}),
+        ([(64, 2), (32, 1), (64, 2)], {"a.tif#1": 10, "a.tif#3": 30}),
+        ([(64, 2), (64, 2)], {"a.tif#1": 10, "a.tif#2": 20}),
+        ([(64, 0), (48, 0)], {"a.tif#1": 10, "a.tif#2": 20}),
+    ],
+)
+def test_what_a_tiff_holds_beside_its_figures_is_no_figure(
+    pages: list[tuple[int, int]], figures: dict[str, int], tmp_path: Path
+) -> None:
+    write_pages(tmp_path / "a.tif", pages)
+    (source,) = open_sources(tmp_path)
+    (alone,) = open_sources(tmp_path / "a.tif")
+    assert list(source.ids) == list(alone.ids) == list(figures)
+    assert [figure.pixels()[0, 0, 0] for figure in source.figures()] == list(figures.values())
+
+
+def test_a_pyramid_that_nobody_has_marked_is_one_failure(tmp_path: Path) -> None:
+    write_pages(tmp_path / "a.tif", [(64, 0), (32, 0), (16, 0)])
+    (figure,) = open_sources(tmp_path)[0].figures()
+    with pytest.raises(ImageError, match=r"3 images of 64 x 64 and 32 x 32 and 16 x 16 px"):
+        figure.pixels()
+
+
+def test_one_path_is_one_source(tmp_path: Path) -> None:
+    write_image(tmp_path / "1.png")
+    for one in (tmp_path, str(tmp_path)):
+        assert list(open_sources(one)[0].ids) == ["1.png"]
+
+
+def test_images_that_are_not_taken_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_image(tmp_path / "a.png")
+    for name in ("b.gif", "c.jp2", "d.jp2"):
+        (tmp_path / name).write_bytes(b"x")
+    assert list(open_sources(tmp_path)[0].ids) == ["a.png"]
+    assert f"{tmp_path}: 3 files left out, 2 .jp2, 1 .gif; expected .png, " in caplog.text
 
 
 def test_a_cut_off_stack_gives_one_failure_a_page(tmp_path: Path) -> None:

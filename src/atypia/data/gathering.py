@@ -54,11 +54,12 @@ def gather(
     faults: list[ImageError] = []
     for done, image in enumerate(images, start=1):
         try:
-            content = _content(table.root, image)
+            path = inside(table.root, image)
+            content = _content(path)
         except AtypiaError as fault:
             faults.append(ImageError(f"left out: {fault}"))
             continue
-        new[image] = (PurePosixPath(IMAGE_FOLDER) / image).as_posix()
+        new[image] = (PurePosixPath(IMAGE_FOLDER) / path.relative_to(table.root)).as_posix()
         with written_whole(folder / new[image]) as partial:
             partial.write_bytes(content)
         if progress and (done % 50 == 0 or done == len(images)):
@@ -73,11 +74,15 @@ def gather(
 
 def _require_no_other(root: Path, folder: Path, images: list[str]) -> None:
     """Refuse images in the folder that are not what would be copied over them."""
-    others = [
-        copy
-        for image, copy in ((one, folder / IMAGE_FOLDER / one) for one in images)
-        if copy.exists() and not _is_copy(root / image, copy)
-    ]
+    others = []
+    for image in images:
+        try:
+            path = inside(root, image)
+        except AtypiaError:  # it will be named, and not be copied
+            continue
+        copy = folder / IMAGE_FOLDER / path.relative_to(root)
+        if copy.exists() and not _is_copy(path, copy):
+            others.append(copy)
     if others:
         raise TableError(
             f"{others[0]}: another image of this name is there ({len(others)} in all); choose "
@@ -92,8 +97,7 @@ def _is_copy(image: Path, copy: Path) -> bool:
         return True
 
 
-def _content(root: Path, image: str) -> bytes:
-    path = inside(root, image)
+def _content(path: Path) -> bytes:
     if not path.is_file():
         raise ImageError(f"{path}: the image is missing")
     try:

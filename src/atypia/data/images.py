@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from atypia.data.codecs import DAMAGE, hush_libtiff, quiet
+from atypia.data.tiff_pages import Planes, doubt_figures, figures_in, in_words, odd_tiff
 from atypia.errors import ImageError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif"),
+    *(".tif", ".tiff", ".bmp", ".webp"),
+)
 """Suffixes of the files that hold a crop, in lower case."""
 
 MIN_SIDE_PX = 16
@@ -32,20 +35,32 @@ RGBImage = npt.NDArray[np.uint8]
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 _GREY_MODES = ("1", "L", "LA", "La")
-# What Pillow and its codecs raise on a file that is damaged, not on a mistake of ours.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError)
-
-_warnings_lock = threading.Lock()
+# How files begin that people take for one of these formats: where, with what, and what they are.
+_OTHER_FORMATS = (
+    (0, b"GIF8", "a GIF"),
+    (4, b"jP  ", "a JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (4, b"ftypavif", "an AVIF"),
+    (4, b"ftyp", "a HEIC or another image of the HEIF family"),
+    (0, b"\xff\x0a", "a JPEG XL"),
+    (4, b"JXL ", "a JPEG XL"),
+    (128, b"DICM", "a DICOM file"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"8BPS", "a Photoshop file"),
+)
 
 
 def read_image(path: Path) -> RGBImage:
     """Read one crop from a file.
 
     RGBA that is opaque everywhere and a palette of colours are converted, without loss. An EXIF
-    orientation is applied, as every viewer does; colour profiles are not.
+    orientation is applied, as every viewer does; colour profiles are not. Of a phone's JPEG the
+    picture itself is read, not the depth or gain map behind it; of a TIFF the page that is not
+    marked as reduced or as a mask.
 
     Args:
-        path: a PNG, JPEG, TIFF, BMP or WebP file with one image of 8-bit RGB.
+        path: a PNG, JPEG, TIFF, BMP or WebP file with one image of 8-bit RGB; in a TIFF, red, green
+            and blue may lie in three pages if OME metadata says so.
 
     Returns:
         uint8 (H, W, 3), RGB; H and W from `MIN_SIDE_PX` to `MAX_SIDE_PX`.
@@ -65,61 +80,54 @@ def decode_image(data: bytes, name: str) -> RGBImage:
     return _decode(io.BytesIO(data), name)
 
 
+def image_pixels(image: Image.Image, name: str) -> RGBImage:
+    """Return the pixels of an image of Pillow: as `read_image`, `name` stands in messages."""
+    return _pixels(image, name)
+
+
 def read_pages(path: Path) -> Iterator[RGBImage | ImageError]:
-    """Read the pages of a TIFF in order, one at a time; a bad page does not end the others.
+    """Read the figures of a TIFF in order, one at a time; a bad page does not end the others.
 
     Args:
         path: a TIFF file of one or more pages.
 
     Returns:
-        For each page its crop, uint8 (H, W, 3) as in `read_image`, or the `ImageError` that says
-        why this page (counted from 1) cannot be used.
+        For each page that `figure_pages` names its crop, uint8 (H, W, 3) as in `read_image`, or
+        the `ImageError` that says why this page (counted from 1) cannot be used.
 
     Raises:
         ImageError: at once, when the file as a whole is missing, empty or not a TIFF.
     """
     with _opened(path) as handle:
         _header(handle, str(path), formats=("TIFF",)).close()
-    return _pages(path)
+    return _read_pages(path)
 
 
-def page_count(path: Path) -> int:
-    """Return how many pages a TIFF has, from its headers.
+def figure_pages(path: Path) -> list[int]:
+    """Return which pages of a TIFF are figures, counted from 1; from its headers.
+
+    Levels of a pyramid, thumbnails and masks that are marked as such are none. Where pages seem to
+    be no figures of their own without a mark (see `doubt_figures`), it is the first alone.
 
     Raises:
         ImageError: the file as a whole is missing, empty, damaged or not a TIFF.
     """
     with _opened(path) as handle:
         image = _header(handle, str(path), formats=("TIFF",))
-        try:
-            with _quiet():
-                return int(getattr(image, "n_frames", 1))
-        except _DAMAGE as fault:
-            raise ImageError(_damaged(str(path), fault)) from fault
+        figures = figures_in(image)
+        # Reading the file as one image then says what is the matter.
+        doubt = doubt_figures(image, [size for _, size in figures])
+    return [1] if doubt or not figures else [planes[0] + 1 for planes, _ in figures]
 
 
-def _pages(path: Path) -> Iterator[RGBImage | ImageError]:
+def _read_pages(path: Path) -> Iterator[RGBImage | ImageError]:
     with _opened(path) as handle:
         image = _header(handle, str(path), formats=("TIFF",))
-        page = 0
-        while True:
-            name = f"{path}, page {page + 1}"
+        for planes, _ in figures_in(image):
             try:
-                with _quiet():
-                    image.seek(page)
-            except EOFError:
-                return
-            except _DAMAGE as fault:
-                yield ImageError(_damaged(name, fault))
-                # A page that Pillow could not place is where its list of pages ends.
-                if image.tell() < page:
-                    return
-            else:
-                try:
-                    yield _pixels(image, name)
-                except ImageError as fault:
-                    yield fault
-            page += 1
+                yield _planes_pixels(image, planes, f"{path}, page {planes[0] + 1}", handle)
+            except ImageError as fault:
+                yield fault
 
 
 @contextmanager
@@ -128,6 +136,10 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, not an image; name a file inside it")
     if not path.exists():
+        if path.is_symlink():
+            raise ImageError(
+                f"{path}: is a link to {path.readlink()}, which is not there; mend the link"
+            )
         raise ImageError(f"{path}: no such file; check the path")
     if not path.is_file():
         raise ImageError(f"{path}: is not a regular file; give an image file")
@@ -142,31 +154,41 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         yield handle
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Pillow's warnings (large image, odd metadata) off the user's screen.
-
-    The filters are the whole process's, so one thread at a time may change them.
-    """
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _decode(handle: IO[bytes], name: str) -> RGBImage:
     with _header(handle, name, formats=_FORMATS) as image:
+        if image.format == "TIFF":
+            figures = figures_in(image)
+            if len(figures) != 1:
+                sizes = [size for _, size in figures]
+                doubt = doubt_figures(image, sizes) or (
+                    f"holds several images ({len(sizes)} of {in_words(sizes)} px), expected one; "
+                    "predict on it as a multi-page TIFF or save each image as a file"
+                )
+                raise ImageError(f"{name}: {doubt}")
+            return _planes_pixels(image, figures[0][0], name, handle)
+        if image.format == "MPO" and _is_one_picture(image):
+            return _pixels(image, name)
         if getattr(image, "is_animated", False):
             raise ImageError(
-                f"{name}: holds several images, expected one; "
-                "predict on it as a multi-page TIFF or save each image as a file"
+                f"{name}: holds several images, expected one; save each image as a file"
             )
         return _pixels(image, name)
+
+
+def _is_one_picture(image: Image.Image) -> bool:
+    """Whether a JPEG of several pictures is one and what belongs to it: previews, depth, gain map.
+
+    CIPA DC-007: pictures of a panorama, of a stereo pair and of several angles are marked.
+    """
+    entries = getattr(image, "mpinfo", {}).get(0xB002, [])
+    kinds = [str(entry["Attribute"]["MPType"]) for entry in entries]
+    return not any(kind.startswith("Multi-Frame") for kind in kinds)
 
 
 def _header(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> Image.Image:
     """Open an image and read its header; no pixel is decoded."""
     try:
-        with _quiet():
+        with quiet():
             return Image.open(handle, formats=formats)
     except Image.DecompressionBombError as fault:
         raise ImageError(
@@ -174,13 +196,25 @@ def _header(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> Image.Ima
             "cut crops around the figures"
         ) from fault
     except UnidentifiedImageError as fault:
-        wanted = "TIFF" if formats == ("TIFF",) else "PNG, JPEG, TIFF, BMP or WebP"
-        raise ImageError(
-            f"{name}: not an image that can be read, or its beginning is damaged; "
-            f"give a {wanted} file"
-        ) from fault
-    except _DAMAGE as fault:
+        raise ImageError(_unknown(handle, name, formats)) from fault
+    except DAMAGE as fault:
         raise ImageError(_damaged(name, fault)) from fault
+
+
+def _unknown(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> str:
+    """Say what a file is that Pillow does not take for one of `formats`."""
+    wanted = "TIFF" if formats == ("TIFF",) else "PNG, JPEG, TIFF, BMP or WebP"
+    handle.seek(0)
+    head = handle.read(256)
+    for offset, start, kind in _OTHER_FORMATS:
+        if head.startswith(start, offset):
+            return f"{name}: is {kind}, expected {wanted}; save it as PNG"
+    odd = odd_tiff(handle, 0) if head[:2] in (b"II", b"MM") else ""
+    if odd:
+        return f"{name}: {odd}"
+    return (
+        f"{name}: not an image that can be read, or its beginning is damaged; give a {wanted} file"
+    )
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -195,15 +229,19 @@ def _check_size(image: Image.Image, name: str) -> None:
 def _check_kind(image: Image.Image, name: str) -> None:
     if image.mode in _GREY_MODES:
         raise ImageError(_grey(name))
-    if _deeper_than_8_bit(image):
-        raise ImageError(
-            f"{name}: more than 8 bits a channel, expected 8-bit RGB; save it as 8-bit RGB"
-        )
+    _check_depth(image, name)
     if image.mode == "CMYK":
         raise ImageError(f"{name}: CMYK (colours for print), expected RGB; save it as RGB")
     if image.mode not in ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA"):
         raise ImageError(
             f"{name}: colour mode {image.mode}, expected 8-bit RGB; save it as 8-bit RGB"
+        )
+
+
+def _check_depth(image: Image.Image, name: str) -> None:
+    if _deeper_than_8_bit(image):
+        raise ImageError(
+            f"{name}: more than 8 bits a channel, expected 8-bit RGB; save it as 8-bit RGB"
         )
 
 
@@ -220,22 +258,73 @@ def _deeper_than_8_bit(image: Image.Image) -> bool:
     return any(width > 8 for width in (bits if isinstance(bits, tuple) else (bits,)))
 
 
+def _planes_pixels(image: Image.Image, planes: Planes, name: str, handle: IO[bytes]) -> RGBImage:
+    """Decode one figure of a TIFF, from its page or from the three that hold its colours.
+
+    A bad compression is told from damage.
+    """
+    try:
+        if len(planes) == 1:
+            _seek(image, planes[0], name)
+            return _pixels(image, name)
+        return np.dstack([_plane(image, page, name) for page in planes])
+    except _TiffDamageError as fault:
+        odd = odd_tiff(handle, planes[0])
+        raise ImageError(f"{name}: {odd}" if odd else str(fault)) from fault
+
+
+def _seek(image: Image.Image, page: int, name: str) -> None:
+    try:
+        with quiet():
+            image.seek(page)
+    except DAMAGE as fault:
+        raise _TiffDamageError(_damaged(name, fault)) from fault
+
+
+def _plane(image: Image.Image, page: int, name: str) -> npt.NDArray[np.uint8]:
+    """Decode a page that holds one of the colours, uint8 (H, W)."""
+    _seek(image, page, name)
+    _check_size(image, name)
+    _check_depth(image, name)
+    if image.mode != "L":
+        raise ImageError(
+            f"{name}: colour mode {image.mode} in a plane that should hold one colour, expected 8 "
+            "bits a pixel; save it as 8-bit RGB"
+        )
+    _load(image, name)
+    return np.array(image)
+
+
+class _TiffDamageError(ImageError):
+    """A TIFF's page that Pillow cannot read."""
+
+
+def _load(image: Image.Image, name: str) -> None:
+    """Decode."""
+    try:
+        if image.format == "TIFF":
+            hush_libtiff()
+            # Reading a TIFF's pixels parses its tags again, and may warn again.
+            with quiet():
+                image.load()
+        else:
+            image.load()
+    except MemoryError as fault:
+        raise ImageError(f"{name}: not enough memory to decode it; free some memory") from fault
+    except DAMAGE as fault:
+        kind = _TiffDamageError if image.format == "TIFF" else ImageError
+        raise kind(_damaged(name, fault)) from fault
+
+
 def _pixels(image: Image.Image, name: str) -> RGBImage:
     """Decode the image whose header was read, if header and pixels are those of a crop."""
     _check_size(image, name)
     _check_kind(image, name)
+    _load(image, name)
     try:
-        if image.format == "TIFF":
-            # Reading a TIFF's pixels parses its tags again, and may warn again.
-            with _quiet():
-                image.load()
-        else:
-            image.load()
-        with _quiet():
+        with quiet():
             upright = ImageOps.exif_transpose(image)
-    except MemoryError as fault:
-        raise ImageError(f"{name}: not enough memory to decode it; free some memory") from fault
-    except _DAMAGE as fault:
+    except DAMAGE as fault:
         raise ImageError(_damaged(name, fault)) from fault
     return _to_rgb(upright, name)
 
@@ -267,6 +356,6 @@ def _damaged(name: str, fault: BaseException) -> str:
 
 def _grey(name: str) -> str:
     return (
-        f"{name}: greyscale, expected 8-bit RGB; H&E is told by its colours: "
+        f"{name}: greyscale, expected 8-bit RGB (the colours of H&E are needed); "
         "export the crop in colour"
     )

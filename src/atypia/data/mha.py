@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from atypia.errors import AtypiaError, ImageError
 
 _HEADER_BYTES = 4096  # pixels follow a header of a few hundred bytes in the same file
 _PIXELS = b"ElementDataFile"
+_MOST_COMPRESSED = 1032  # bytes that one byte of zlib can stand for
 
 
 def read_mha(path: Path) -> npt.NDArray[np.uint8]:
@@ -28,6 +30,8 @@ def read_mha(path: Path) -> npt.NDArray[np.uint8]:
             another file, which is never opened.
         AtypiaError: SimpleITK, which reads it, is not installed.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise ImageError(f"{path}: is not a regular file; give a .mha file")
     try:
         with path.open("rb") as handle:
             lines = handle.read(_HEADER_BYTES).split(b"\n")
@@ -55,6 +59,7 @@ def read_mha(path: Path) -> npt.NDArray[np.uint8]:
     try:
         reader.ReadImageInformation()
         _require_crops(reader.GetSize(), path)
+        _require_pixels(reader.GetSize(), path)
         _require_rgb(reader.GetNumberOfComponents(), reader.GetPixelID(), path)
         found = SimpleITK.GetArrayFromImage(reader.Execute())
     except RuntimeError as fault:
@@ -68,6 +73,15 @@ def _require_crops(size: tuple[int, ...], path: Path) -> None:
         raise ImageError(
             f"{path}: is {' x '.join(map(str, size))}, expected pages of at most {MAX_SIDE_PX} px "
             "a side; give a stack of crops"
+        )
+
+
+def _require_pixels(size: tuple[int, ...], path: Path) -> None:
+    """Refuse a header that claims more than the file can hold, however well it is compressed."""
+    claimed = 3 * prod(size)
+    if claimed > _MOST_COMPRESSED * path.stat().st_size:
+        raise ImageError(
+            f"{path}: truncated or damaged (it claims {claimed:,} bytes of pixels); export it again"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from atypia.data.images import RGBImage, read_pages
 from atypia.data.mha import read_mha
 from atypia.errors import AtypiaError, ImageError
-from atypia.files import inside
+from atypia.files import resolve_inside
 from atypia.inference.sources import Figure
 
 STACK_SLUG = "stacked-histopathology-roi-cropouts"
@@ -33,7 +33,7 @@ def find_stack(folder: Path) -> Path:
     """
     _require_interface(folder / "inputs.json")
     place = f"images/{STACK_SLUG}"
-    images = inside(folder, place)
+    images = resolve_inside(folder, place)
     names = sorted(
         path.name
         for path in (images.iterdir() if images.is_dir() else ())
@@ -45,7 +45,7 @@ def find_stack(folder: Path) -> Path:
             f"{images}: expected one stack (.tif, .tiff or .mha), found {found}; "
             "the challenge hands over one at a time"
         )
-    return inside(folder, f"{place}/{names[0]}")
+    return resolve_inside(folder, f"{place}/{names[0]}")
 
 
 def stack_figures(stack: Path, mpp: float) -> Iterator[Figure]:

@@ -7,9 +7,10 @@ calibrated P (population form); with one member there is none, and it stays empt
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -19,9 +20,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 
 from atypia.bundle.default import default_bundle
-from atypia.data.images import read_image
+from atypia.data.images import image_pixels, read_image
 from atypia.errors import AtypiaError, ImageError
 from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.inference.answers import Answers, Device, Precision, RuntimeKey
@@ -32,6 +34,11 @@ from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
 # Measured: larger batches leave the CPU's cache and cost memory, smaller ones leave a GPU idle.
 CPU_BATCH = 24
 GPU_BATCH = 256
+
+OneImage = Path | str | Image.Image | npt.NDArray[np.uint8]
+_EXPECTED = (
+    "expected files (str or Path), arrays uint8 (H, W, 3) or images of Pillow; give one or a list"
+)
 
 
 @dataclass(frozen=True)
@@ -136,25 +143,26 @@ class Predictor:
 
     def predict(
         self,
-        images: Sequence[Path | str | npt.NDArray[np.uint8]],
+        images: OneImage | Iterable[OneImage],
         mpp: float | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
         """Classify images.
 
         Args:
-            images: N files, or arrays uint8 (H, W, 3) RGB, each with its figure at the centre.
+            images: N of them, or one: files, images of Pillow, or arrays uint8 (H, W, 3) RGB, each
+                with its figure at the centre.
             mpp: um/px of all of them, in 0.05..5. None takes the middle of what the bundle was
                 trained at, and warns.
             batch_size: figures the network sees at once.
 
         Returns:
-            The predictions table, one row an image, in order: `figure_id` (a file's path, an
-            array's position), `image`, `p_atypical` in [0, 1], `call`, `refer`, `spread`, `phase`.
+            The predictions table, one row an image, in order: `figure_id` (a file's path, or
+            else the position), `image`, `p_atypical` in [0, 1], `call`, `refer`, `spread`, `phase`.
 
         Raises:
             ImageError: the first image that cannot be used; `stream` goes on past it.
-            AtypiaError: mpp or batch_size is out of range.
+            AtypiaError: mpp or batch_size is out of range, or `images` holds something else.
         """
         require_mpp(mpp)
         if mpp is None:
@@ -238,21 +246,47 @@ def empty_predictions() -> pd.DataFrame:
     )
 
 
-def _figures_of(
-    images: Sequence[Path | str | npt.NDArray[np.uint8]], mpp: float | None
-) -> Iterator[Figure]:
+def _figures_of(images: OneImage | Iterable[OneImage], mpp: float | None) -> Iterator[Figure]:
+    """Give the figures of N images, or of one.
+
+    Raises:
+        AtypiaError: something is no image.
+    """
     said: MppSource = "assumed" if mpp is None else "given"
-    for position, image in enumerate(images):
+    for position, image in enumerate(_several(images)):
         if isinstance(image, np.ndarray):
             yield Figure(str(position), "", mpp, said, partial(_checked, image, position))
+        elif isinstance(image, Image.Image):
+            pixels = partial(image_pixels, image, f"image {position}")
+            yield Figure(str(position), "", mpp, said, pixels)
+        elif isinstance(image, str | os.PathLike):
+            name = os.fspath(image)
+            yield Figure(name, name, mpp, said, partial(read_image, Path(name)))
         else:
-            yield Figure(str(image), str(image), mpp, said, partial(read_image, Path(image)))
+            raise AtypiaError(f"image {position}: is of type {type(image).__name__}, {_EXPECTED}")
+
+
+def _several(images: OneImage | Iterable[OneImage]) -> Iterable[OneImage]:
+    """Return images as a row of them, also where there is but one.
+
+    Raises:
+        AtypiaError: these are no images.
+    """
+    if isinstance(images, str | os.PathLike | Image.Image):
+        return [images]
+    if isinstance(images, np.ndarray) and images.ndim != 4 and images.dtype.kind not in "OU":
+        return [images]
+    # A data frame gives the names of its columns, and a dictionary its keys.
+    if isinstance(images, pd.DataFrame | Mapping | bytes) or not isinstance(images, Iterable):
+        raise AtypiaError(f"images: is of type {type(images).__name__}, {_EXPECTED}")
+    return images
 
 
 def _checked(image: npt.NDArray[np.uint8], position: int) -> RGBImage:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ImageError(
-            f"image {position}: is {image.dtype} {image.shape}, expected uint8 (H, W, 3), RGB"
+            f"image {position}: is an array of {image.dtype} {image.shape}, expected uint8 "
+            "(H, W, 3), RGB; convert it"
         )
     return image
 

@@ -165,6 +165,7 @@ def _read(figure: Figure, spec: CropSpec) -> ReadFigure:
         crop = crop_of(figure.pixels(), mpp, spec)
     except AtypiaError as fault:
         text = " ".join(str(fault).split())
-        message = text if figure.image in text else f"{figure.image}: {text}"
+        name = figure.image or f"image {figure.figure_id}"
+        message = text if name in text else f"{name}: {text}"
         crop = Failure(figure.figure_id, figure.image, message)
     return ReadFigure(figure, crop, time.perf_counter() - begun)

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW
-from atypia.data.images import IMAGE_SUFFIXES, page_count, read_image, read_pages
+from atypia.data.folders import list_images
+from atypia.data.images import IMAGE_SUFFIXES, figure_pages, read_image, read_pages
 from atypia.data.raw import TABLE_SUFFIXES, refuse_spreadsheet
 from atypia.data.readers.opening import OWN_TABLES, open_figures
 from atypia.data.readers.registry import LAYOUTS
@@ -40,8 +41,8 @@ class Figure:
 
     Attributes:
         figure_id: unique over all sources of a run.
-        image: as given: a path, or the table's own entry; a page of a TIFF as `stack.tif#3`,
-            counted from 1.
+        image: as given: a path, or the table's own entry; of a TIFF of several figures a page, as
+            `stack.tif#3`, counted from 1.
         mpp: um/px, or None where nobody said.
         mpp_source: who said it; "assumed" where nobody did.
         pixels: reads the image, uint8 (H, W, 3); raises AtypiaError where it cannot be used.
@@ -88,12 +89,15 @@ class Source:
 
 
 def open_sources(
-    paths: Sequence[Path], *, mpp: float | None = None, layout: str | None = None
+    paths: Path | str | Sequence[Path | str],
+    *,
+    mpp: float | None = None,
+    layout: str | None = None,
 ) -> list[Source]:
     """Open sources; no pixel is read yet.
 
     Args:
-        paths: of images, folders, TIFFs of many pages and figure tables.
+        paths: of images, folders, TIFFs of many pages and figure tables; or one of these.
         mpp: um/px of the images for which no table states it, in 0.05..5.
         layout: key of the layout of the folders, where it is not to be found out.
 
@@ -102,7 +106,8 @@ def open_sources(
             of range, or two sources hold the same figure_id.
     """
     require_mpp(mpp)
-    sources = [_open(path, mpp, layout) for path in paths]
+    several = [paths] if isinstance(paths, str | Path) else paths
+    sources = [_open(Path(path), mpp, layout) for path in several]
     if _shared_id(sources) is not None:
         # Two folders may hold a 1.png each: with the folder in front they are told apart.
         files = ("folder of images", "image", "stack of pages")
@@ -158,8 +163,8 @@ def _open(path: Path, mpp: float | None, layout: str | None) -> Source:
             f"{path}: neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a figure table "
             f"({', '.join(TABLE_SUFFIXES)}); give one of these, or a folder"
         )
-    kind: Literal["image", "stack of pages"] = "image" if _pages(path) == 1 else "stack of pages"
-    return _files(path, kind, path.parent, [path.name], mpp)
+    source = _files(path, "image", path.parent, [path.name], mpp)
+    return source if len(source) == 1 else replace(source, kind="stack of pages")
 
 
 def _writable(name: str) -> str:
@@ -173,24 +178,18 @@ def _is_layout(folder: Path) -> bool:
 
 
 def _folder(folder: Path, mpp: float | None) -> Source:
-    names = [
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-    ]
-    names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    names = sorted(list_images(folder), key=natural_key)
     if not names:
         raise AtypiaError(
             f"{folder}: holds no images ({', '.join(IMAGE_SUFFIXES)}); give a folder with one "
             "image a figure"
         )
-    names.sort(key=natural_key)
     return _files(folder, "folder of images", folder, names, mpp)
 
 
 def _files(
     path: Path,
-    kind: Literal["folder of images", "image", "stack of pages"],
+    kind: Literal["folder of images", "image"],
     folder: Path,
     names: Sequence[str],
     mpp: float | None,
@@ -198,17 +197,17 @@ def _files(
     """Make a source of image files: one figure each, or one for each page of a TIFF."""
     pages = [_pages(folder / name) for name in names]
     ids = [
-        name if count == 1 else f"{name}#{page}"
-        for name, count in zip(names, pages, strict=True)
-        for page in range(1, count + 1)
+        name if len(numbers) == 1 else f"{name}#{number}"
+        for name, numbers in zip(names, pages, strict=True)
+        for number in numbers
     ]
 
     def readers() -> Iterator[Reader]:
-        for name, count in zip(names, pages, strict=True):
-            if count == 1:
+        for name, numbers in zip(names, pages, strict=True):
+            if len(numbers) == 1:
                 yield partial(read_image, folder / name)
             else:
-                yield from _page_readers(folder / name, count)
+                yield from _page_readers(folder / name, numbers)
 
     said: MppSource = "assumed" if mpp is None else "given"
     ids = [_writable(name) for name in ids]
@@ -238,17 +237,17 @@ def _of_table(root: Path, name: str, image: str) -> RGBImage:
     return read_image(inside(root, image))
 
 
-def _page_readers(path: Path, count: int) -> Iterator[Reader]:
-    """Give the pages of a TIFF, exactly `count`, whatever is wrong with the file."""
+def _page_readers(path: Path, numbers: Sequence[int]) -> Iterator[Reader]:
+    """Give the pages of a TIFF, exactly `numbers`, whatever is wrong with the file by now."""
     given = 0
     fault: ImageError | None = None
     try:
-        for page in islice(read_pages(path), count):
+        for page in islice(read_pages(path), len(numbers)):
             yield partial(_given, page)
             given += 1
     except ImageError as caught:
         fault = caught
-    for number in range(given + 1, count + 1):
+    for number in numbers[given:]:
         missing = ImageError(f"{path}, page {number}: cannot be found; export the file again")
         yield partial(_given, fault or missing)
 
@@ -259,17 +258,17 @@ def _given(page: RGBImage | ImageError) -> RGBImage:
     return page
 
 
-def _pages(path: Path) -> int:
-    """Return how many pages an image file has, from its header.
+def _pages(path: Path) -> list[int]:
+    """Return which pages of an image file are figures, counted from 1, from its header.
 
-    A file that cannot be read counts as one page; reading that page tells what is wrong.
+    A file that cannot be read counts as one page; reading that page says what is wrong.
     """
     if path.suffix.lower() not in _TIFF_SUFFIXES:
-        return 1
+        return [1]
     try:
-        return page_count(path)
+        return figure_pages(path)
     except ImageError:
-        return 1
+        return [1]
 
 
 def _shared_id(sources: Sequence[Source]) -> str | None:

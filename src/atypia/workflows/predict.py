@@ -15,7 +15,7 @@ from atypia.workflows.classify import OnProgress, Running, Say, classified, to_s
 
 
 def predict(
-    paths: Sequence[Path | str],
+    paths: Path | str | Sequence[Path | str],
     out: Path | str,
     *,
     bundle: Path | str | None = None,
@@ -38,7 +38,8 @@ def predict(
     Figures that cannot be read are told and left out; all others are in the table, in order.
 
     Args:
-        paths: images, folders of images, TIFFs of many pages, figure tables, known layouts.
+        paths: images, folders of images, TIFFs of many pages, figure tables, known layouts; or one
+            of these.
         out: predictions table, by its ending CSV, Parquet or JSON; the record lies beside it.
         bundle: folder of the bundle.
         mpp: um/px of the images for which no table states it, in 0.05..5.
@@ -65,10 +66,10 @@ def predict(
     """
     out = Path(out)
     require_suffix(out)
+    sources = open_sources(paths, mpp=mpp, layout=layout)
     outputs = (out, record_path(out))
-    require_outputs(outputs, inputs=map(Path, paths), overwrite=overwrite)
+    require_outputs(outputs, inputs=[source.path for source in sources], overwrite=overwrite)
     remove_partials(*outputs)
-    sources = open_sources([Path(path) for path in paths], mpp=mpp, layout=layout)
     running = Running(
         bundle=None if bundle is None else Path(bundle),
         threads=threads,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,20 @@ def write_ome(
     return path
 
 
+def write_planes(
+    path: Path, level0: np.ndarray, mpp: float | None = 0.25, names: Sequence[str] = ()
+) -> Path:
+    """An OME-TIFF with red, green and blue in pages of their own, each with its second level."""
+    said: dict[str, Any] = {"axes": "CYX", **({"Channel": {"Name": list(names)}} if names else {})}
+    if mpp is not None:
+        said |= {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+    tiles = {"tile": (TILE, TILE), "photometric": "minisblack", "compression": "deflate"}
+    with tifffile.TiffWriter(path, ome=True) as file:
+        file.write(np.moveaxis(level0, -1, 0), subifds=1, metadata=said, **tiles)
+        file.write(np.moveaxis(halved(level0), -1, 0), subfiletype=1, **tiles)
+    return path
+
+
 def write_big(path: Path, level0: np.ndarray) -> Path:
     return write_plain(path, level0, bigtiff=True)
 
@@ -122,14 +136,17 @@ def write_dicom(path: Path, level0: np.ndarray, mpp: float = 0.25) -> Path:
     """A folder of two files, one a level; the coarser one comes first by its name."""
     path.mkdir()
     series = generate_uid()
-    _write_dicom_level(path / "b.dcm", level0, mpp, series, "ORIGINAL", "NONE")
-    _write_dicom_level(path / "a.dcm", halved(level0), 2 * mpp, series, "DERIVED", "RESAMPLED")
+    original = ("ORIGINAL", "PRIMARY", "VOLUME", "NONE")
+    derived = ("DERIVED", "PRIMARY", "VOLUME", "RESAMPLED")
+    write_dicom_level(path / "b.dcm", level0, mpp, series, original)
+    write_dicom_level(path / "a.dcm", halved(level0), 2 * mpp, series, derived)
     return path
 
 
-def _write_dicom_level(
-    path: Path, level: np.ndarray, mpp: float, series: str, origin: str, resampled: str
+def write_dicom_level(
+    path: Path, level: np.ndarray, mpp: float, series: str, image_type: tuple[str, ...]
 ) -> None:
+    """One file of a DICOM slide."""
     high, wide = level.shape[:2]
     across, down = wide // TILE, high // TILE
     frames = level.reshape(down, TILE, across, TILE, 3).swapaxes(1, 2)
@@ -146,7 +163,7 @@ def _write_dicom_level(
     file.SOPClassUID = _DICOM_SLIDE
     file.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     file.SeriesInstanceUID = series
-    file.ImageType = [origin, "PRIMARY", "VOLUME", resampled]
+    file.ImageType = list(image_type)
     file.DimensionOrganizationType = "TILED_FULL"
     file.SharedFunctionalGroupsSequence = [shared]
     file.TotalPixelMatrixColumns, file.TotalPixelMatrixRows = wide, high
@@ -167,6 +184,7 @@ FORMS: dict[str, tuple[Write, str, bool]] = {
     "plain": (write_plain, "s.tif", True),
     "big": (write_big, "big.tif", True),
     "ome": (write_ome, "s.ome.tif", True),
+    "planes": (write_planes, "planes.ome.tif", True),
     "strips": (write_strips, "strips.tif", False),
     "flat": (write_flat, "flat.tif", False),
     "planar": (write_planar, "planar.tif", False),

@@ -21,6 +21,7 @@ from slide_files import (
     write_flat,
     write_ome,
     write_plain,
+    write_planes,
 )
 
 from atypia.data.slides import open_slide
@@ -76,6 +77,89 @@ def test_ome_goes_before_the_tags_which_count_without_it(tmp_path: Path) -> None
     assert open_slide(both).mpp == 0.25
     tags = write_ome(tmp_path / "tags.ome.tif", LEVEL0, None, **resolution(0.5))
     assert open_slide(tags).mpp == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "mpp"),
+    [
+        *((name, 4, 0.25) for name in ("um", "micron", "microns", "\\u00B5m")),
+        *(("nm", 0.004, 0.25), ("nanometer", 0.004, 0.25), ("mm", 4000, 0.25), ("cm", 40000, 0.25)),
+        *(("inch", 50800, 0.5), ("pixel", 4, None), ("", 4, None)),
+    ],
+)
+def test_imagej_names_the_unit_in_its_description(
+    unit: str, per_unit: float, mpp: float | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(
+        path,
+        LEVEL0,
+        photometric="rgb",
+        description=f"ImageJ=1.54f\nunit={unit}\nmin=0.0\n" if unit else "ImageJ=1.54f\n",
+        metadata=None,
+        resolution=(per_unit, per_unit),
+        resolutionunit="NONE",
+    )
+    if mpp is None:
+        with pytest.raises(ImageError, match="does not say how large"):
+            open_slide(path)
+    else:
+        assert open_slide(path).mpp == pytest.approx(mpp)
+
+
+def test_imagejs_pixels_may_be_longer_than_wide(tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, LEVEL0, imagej=True, resolution=(4, 2), metadata={"unit": "um"})
+    with pytest.raises(ImageError, match=r"pixels of 0\.25 x 0\.5 um are not square"):
+        open_slide(path)
+    assert open_slide(path, mpp=0.25).mpp == 0.25
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["Red", "Green", "Blue"], [0, 1, 2]),
+        (["blue", "green", "red"], [2, 1, 0]),
+        (["Channel 0", "Channel 1", "Channel 2"], [0, 1, 2]),
+        (["C:1/3", "C:2/3", "C:3/3"], [0, 1, 2]),
+    ],
+)
+def test_colours_in_planes_come_together_as_they_are_named(
+    names: list[str], order: list[int], tmp_path: Path
+) -> None:
+    slide = open_slide(write_planes(tmp_path / "s.ome.tif", LEVEL0[..., order], names=names))
+    for level, whole in enumerate((LEVEL0, halved(LEVEL0))):
+        window = slide.window(400, 300, side_um=8 * 2**level, level=level)
+        top, left = 300 // 2**level - 16, 400 // 2**level - 16
+        np.testing.assert_array_equal(window, whole[top : top + 32, left : left + 32])
+
+
+def test_stains_in_planes_are_no_colours(tmp_path: Path) -> None:
+    path = write_planes(tmp_path / "s.ome.tif", LEVEL0, names=["DAPI", "FITC", "TRITC"])
+    with pytest.raises(ImageError) as refused:
+        open_slide(path)
+    assert "its colours lie in planes of their own (its channels are DAPI, FITC, TRITC" in str(
+        refused.value
+    )
+    assert "raw2ometiff --rgb" in str(refused.value)
+
+
+def test_three_grey_pages_that_nobody_explains_are_not_coloured(tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    planes = np.moveaxis(LEVEL0, -1, 0)
+    tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "CYX", "mode": "composite"})
+    with pytest.raises(ImageError, match=r"holds 3 grey images, .* save it as RGB"):
+        open_slide(path, mpp=0.25)
+
+
+def test_a_mask_of_the_slides_size_is_no_second_slide(tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(LEVEL0, photometric="rgb", tile=(TILE, TILE), **resolution(0.25))
+        file.write(LEVEL0[..., 0], photometric="minisblack", subfiletype=1, metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[1].tags["NewSubfileType"].overwrite(4)
+    assert open_slide(path).level_px == ((WIDE, HIGH),)
 
 
 @pytest.mark.parametrize(("unit", "per", "mpp"), [("INCH", 50800, 0.5), ("NONE", 40000, None)])

@@ -1,22 +1,26 @@
-"""Class folders: `normal/` and `atypical/` (in any case), with one image a figure."""
+"""Class folders: `normal/` and `atypical/`, or `NMF/` and `AMF/`; one image a figure."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pandas as pd
 
+from atypia.data.folders import count_images, list_images
 from atypia.data.images import IMAGE_SUFFIXES
-from atypia.data.readers.layout import Layout, subfolder
+from atypia.data.readers.layout import Layout
 from atypia.data.table import FigureTable, from_frame
 from atypia.errors import TableError
 
-_CLASSES = {"normal": 0, "atypical": 1}
+_log = logging.getLogger(__name__)
+
+_CLASSES = {"normal": 0, "nmf": 0, "atypical": 1, "amf": 1}
 
 
 def recognises(folder: Path) -> bool:
     """Tell whether `folder` has a folder for at least one class."""
-    return any(subfolder(folder, name) for name in _CLASSES)
+    return bool(_class_folders(folder))
 
 
 def read(folder: Path) -> FigureTable:
@@ -24,18 +28,30 @@ def read(folder: Path) -> FigureTable:
 
     Nothing says which slide an image comes from: every image counts as a slide of its own, which
     audit and description say aloud, for folds cannot keep a slide together then. Nor does
-    anything give mpp: it is NaN unless the caller states it.
+    anything give mpp: it is NaN unless the caller states it. Images beside the class folders and
+    in other folders are left out; their number is logged.
 
     Raises:
         TableError: no folder for either class, or no image in them.
     """
-    found = []
-    for name, label in _CLASSES.items():
-        classed = subfolder(folder, name)
-        for path in sorted(classed.rglob("*")) if classed else ():
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and not path.is_dir():
-                found.append((path.relative_to(folder).as_posix(), label))
+    classed = _class_folders(folder)
+    found = [
+        (f"{inner.name}/{name}", label)
+        for inner, label in classed.items()
+        for name in sorted(list_images(inner))
+    ]
+    beside = count_images(folder, classed)
+    if beside:
+        count = sum(beside.values())
+        where = ", ".join(
+            f"{number:,} {'beside the folders' if name == '.' else f'in {name}'}"
+            for name, number in beside.items()
+        )
+        _log.warning(
+            "%s: %s left out, %s; only %s are read: move an image into the folder of its class",
+            *(folder, f"{count:,} image{'' if count == 1 else 's'}", where),
+            " and ".join(f"{inner.name}/" for inner in classed),
+        )
     if not found:
         raise TableError(
             f"{folder}: no image in normal/ or atypical/; expected files ending in "
@@ -45,9 +61,17 @@ def read(folder: Path) -> FigureTable:
     return from_frame(pd.DataFrame({"figure_id": images, "image": images, "label": labels}), folder)
 
 
+def _class_folders(folder: Path) -> dict[Path, int]:
+    """Return the folders right inside `folder` that have the name of a class, and the class."""
+    inner = sorted(folder.iterdir()) if folder.is_dir() else []
+    known = {path: _CLASSES.get(path.name.lower()) for path in inner if path.is_dir()}
+    order = sorted((label, path) for path, label in known.items() if label is not None)
+    return {path: label for label, path in order}
+
+
 LAYOUT = Layout(
     key="class-folders",
-    title="class folders: normal/ and atypical/ (any case)",
+    title="class folders: normal/ and atypical/, or NMF/ and AMF/ (any case)",
     table=None,
     recognises=recognises,
     read=read,

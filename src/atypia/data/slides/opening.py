@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW
+from atypia.data.slides.dicom import dicom_kind, find_dicom_slide
 from atypia.data.slides.openslide_handle import OpenSlideHandle, scanner_format
 from atypia.data.slides.slide import Handle, Origin, Slide
 from atypia.data.slides.tiff import TiffHandle, is_tiff
@@ -23,7 +24,7 @@ def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds
 
     Args:
         path: a file of a format that OpenSlide knows (a DICOM slide by any of its files), an
-            OME-TIFF or a plain TIFF; or a folder with the .dcm files of one slide.
+            OME-TIFF or a plain TIFF; or a folder with the DICOM files of one slide, among others.
         mpp: um/px of level 0, in 0.05 to 5; none takes it from the slide's metadata.
         origin: where points count from: the bounds that the scanner found tissue in, as QuPath
             does, or the corner of level 0.
@@ -55,7 +56,7 @@ def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds
 def _file_of(path: Path) -> Path:
     """Return the file to open: it is there, may be read, and holds something."""
     try:
-        file = _first_dicom(path) if path.is_dir() else path
+        file = find_dicom_slide(path) if path.is_dir() else path
         if not file.exists():
             raise ImageError(f"{path}: no such file; check the path")
         if not file.is_file():
@@ -69,21 +70,16 @@ def _file_of(path: Path) -> Path:
     return file
 
 
-def _first_dicom(folder: Path) -> Path:
-    files = sorted(one for one in folder.iterdir() if one.suffix.lower() == ".dcm")
-    if not files:
-        raise ImageError(
-            f"{folder}: is a folder without .dcm files, expected a slide; give the slide's file "
-            "(of MRXS the .mrxs beside the folder)"
-        )
-    return files[0]
-
-
 def _handle(path: Path, file: Path) -> Handle:
     if scanner_format(file) is not None:
         return OpenSlideHandle(file)
     if is_tiff(file):
         return TiffHandle(file)
+    kind = dicom_kind(file)
+    if kind:
+        raise ImageError(
+            f"{path}: is a DICOM file without a slide's pixels ({kind}); give the slide"
+        )
     raise ImageError(
         f"{path}: is no slide of a format that OpenSlide knows, and no TIFF; give the slide file"
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import tifffile
 import zarr
 
+from atypia.data.ome import ome_images
 from atypia.data.slides.slide import Pixels, short
 from atypia.data.slides.tiff_resolution import pixel_um
 from atypia.errors import ImageError
@@ -24,6 +26,8 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF's
 # What is decoded at once, a strip or a tile, must not be larger: each thread holds one.
 _MOST_AT_ONCE = 2**28
 _JPEG = (7, 33007)
+_BLACK_IS_0 = 1
+_MASK = 4  # a bit of NewSubfileType
 _KINDS = {0: "grey", 1: "grey", 2: "RGB", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 # What tifffile and the codecs raise on a file that is damaged, not on a mistake of ours.
 _DAMAGE = (
@@ -32,6 +36,8 @@ _DAMAGE = (
 )
 
 _Values = npt.NDArray[np.uint8] | zarr.Array[Any]
+# One page that holds all colours; or three, that hold red, green and blue.
+_Level = tuple[Any, ...]
 
 
 def is_tiff(path: Path) -> bool:
@@ -44,8 +50,10 @@ class TiffHandle:
     """An open TIFF of 8-bit RGB; attributes as in `Handle`.
 
     Level 0 is its largest image. Further levels are those below it (SubIFDs) and those that say
-    that they are the same made smaller (NewSubfileType 1), if they have its shape. Only the strips
-    or tiles under a window are decoded; what is not compressed is not even read beyond it.
+    that they are the same made smaller (NewSubfileType 1), if they have its shape. Where OME
+    metadata says that red, green and blue lie in pages of their own, these three are one image.
+    Only the strips or tiles under a window are decoded; what is not compressed is not even read
+    beyond it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,12 +70,12 @@ class TiffHandle:
             raise ImageError(_damaged(path, fault)) from fault
         try:
             with np.errstate(all="ignore"):
-                pages = _levels(path, list(file.pages))
-            self._levels = [_pixels_of(page) for page in pages]
-            self.level_px = tuple(map(_size, pages))
-            self.level_scales = tuple(_scale(pages[0], page) for page in pages)
+                levels = _levels(path, list(file.pages), file.ome_metadata)
+            self._levels = [[_pixels_of(page) for page in level] for level in levels]
+            self.level_px = tuple(_size(level[0]) for level in levels)
+            self.level_scales = tuple(_scale(levels[0][0], level[0]) for level in levels)
             self.bounds_px = (0, 0, *self.level_px[0])
-            self.mpp_xy = pixel_um(file, pages[0])
+            self.mpp_xy = pixel_um(file, levels[0][0])
         except _DAMAGE as fault:
             file.close()
             raise ImageError(_damaged(path, fault)) from fault
@@ -80,11 +88,9 @@ class TiffHandle:
         """Read pixels of one level, uint8 (height, width, 3 or 4); see `Handle`."""
         left, top = (round(at / self.level_scales[level]) for at in place)
         window = (slice(top, top + size[1]), slice(left, left + size[0]))
-        values, planar = self._levels[level]
         try:
-            if planar:
-                return np.moveaxis(np.asarray(values[(slice(None), *window)]), 0, -1)
-            return np.asarray(values[window])
+            colours = [_cut(values, window) for values in self._levels[level]]
+            return colours[0] if len(colours) == 1 else np.dstack(colours)
         except _DAMAGE as fault:
             raise OSError(short(fault) or type(fault).__name__) from fault
 
@@ -93,30 +99,42 @@ class TiffHandle:
         self._file.close()
 
 
-def _levels(path: Path, pages: list[Any]) -> list[Any]:
+def _levels(path: Path, every: list[Any], ome: str | None) -> list[_Level]:
     """Return the pages of a slide, finest first.
+
+    Args:
+        path: of the file.
+        every: page of it.
+        ome: its OME metadata, if it has any.
 
     Raises:
         ImageError: there is no such page, or not just one.
     """
-    pages = [page for page in pages if _area(page)]
+    pages = [page for page in every if _area(page) and not page.subfiletype & _MASK]
     if not pages:
         raise ImageError(f"{path}: holds no image; copy it again")
     largest = max(pages, key=_area)
     equal = [page for page in pages if _size(page) == _size(largest) and not page.is_reduced]
-    unfit = _unfit(largest)
+    colours = _colours(path, largest, every, ome)
+    unfit = next((fault for fault in map(_unfit_for(colours), colours) if fault), None)
+    if unfit is not None and len(equal) == 3 and all(map(_is_grey, equal)):
+        unfit = (
+            "holds 3 grey images, expected one in colour; if they are its red, green and blue, "
+            "save it as RGB (in ImageJ: Image > Type > RGB Color)"
+        )
     if unfit is not None:
         raise ImageError(f"{path}: {unfit}")
-    if len(equal) > 1:
+    if len(equal) > len(colours):
         wide, high = _size(largest)
         raise ImageError(
             f"{path}: holds {len(equal)} images of {wide} x {high} px, expected one slide; save "
             "the one wanted alone"
         )
-    smaller = [page for page in _smaller(largest, pages) if _is_level(page, largest)]
-    levels = sorted([largest, *smaller], key=_area, reverse=True)
+    smaller = _smaller(colours, pages)
+    levels = [colours, *(level for level in smaller if _is_level(level, largest))]
+    levels.sort(key=lambda level: _area(level[0]), reverse=True)
     size = largest.parent.filehandle.size
-    for page in levels:
+    for page in chain.from_iterable(levels):
         end = max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
         if end > size:
             raise ImageError(
@@ -126,39 +144,87 @@ def _levels(path: Path, pages: list[Any]) -> list[Any]:
     return levels
 
 
-def _smaller(largest: Any, pages: list[Any]) -> Iterator[Any]:
-    """Yield the pages that could be further levels."""
-    yield from (largest.pages or ()) if largest.subifds else ()
-    yield from (page for page in pages if page.is_reduced)
+def _colours(path: Path, largest: Any, pages: list[Any], ome: str | None) -> _Level:
+    """Return the pages that hold the colours of the largest image: it alone, or three.
+
+    Raises:
+        ImageError: OME metadata says that they lie in three, but not what they are.
+    """
+    images = [image for image in ome_images(ome) if image.size_px == _size(largest)]
+    faults = [image.planes_fault for image in images if image.planes_fault]
+    planes = next((image.planes for image in images if image.planes), ())
+    if planes and not all(n < len(pages) and _size(pages[n]) == _size(largest) for n in planes):
+        faults.append("they are not in this file")
+    if faults:
+        raise ImageError(
+            f"{path}: its colours lie in planes of their own ({faults[0]}); convert it with its "
+            "colours together (raw2ometiff --rgb), or save it as 8-bit RGB"
+        )
+    return tuple(pages[n] for n in planes) or (largest,)
 
 
-def _is_level(page: Any, largest: Any) -> bool:
-    """Tell whether a page can be a slide made smaller: sides are rounded to a pixel."""
-    if _unfit(page) is not None or not 0 < _area(page) < _area(largest):
+def _smaller(colours: _Level, pages: list[Any]) -> Iterator[_Level]:
+    """Yield what could be further levels."""
+    yield from zip(*((page.pages or ()) if page.subifds else () for page in colours), strict=False)
+    if len(colours) == 1:
+        yield from ((page,) for page in pages if page.is_reduced)
+
+
+def _is_level(level: _Level, largest: Any) -> bool:
+    """Tell whether pages can be a slide made smaller: sides are rounded to a pixel."""
+    if any(map(_unfit_for(level), level)) or not 0 < _area(level[0]) < _area(largest):
         return False
-    scale = _scale(largest, page)
-    return all(
+    scale = _scale(largest, level[0])
+    return len(set(map(_size, level))) == 1 and all(
         abs(whole / scale - part) <= 1
-        for whole, part in zip(_size(largest), _size(page), strict=True)
+        for whole, part in zip(_size(largest), _size(level[0]), strict=True)
     )
+
+
+def _unfit_for(level: _Level) -> Callable[[Any], str | None]:
+    """Return what says why a page of a level cannot be used."""
+    return _unfit if len(level) == 1 else _unfit_plane
+
+
+def _is_grey(page: Any) -> bool:
+    return _KINDS.get(page.photometric) == "grey" and page.samplesperpixel == 1
 
 
 def _unfit(page: Any) -> str | None:
     """Return why a page's pixels cannot be used, or none."""
-    kind = _KINDS.get(page.photometric, "of an unknown kind")
     samples = page.samplesperpixel
     alpha = samples == 4 and tuple(page.extrasamples)[:1] in ((1,), (2,))
+    kind = _KINDS.get(page.photometric)
     colour = kind == "RGB" or (kind == "YCbCr" and page.compression in _JPEG)
-    if (
-        page.dtype != np.uint8
-        or page.bitspersample != 8
-        or not colour
-        or not (samples == 3 or alpha)
-    ):
+    if not _is_8_bit(page) or not colour or not (samples == 3 or alpha):
         return (
-            f"its pixels are {kind}, {samples} x {page.bitspersample} bits, expected RGB, 3 x 8 "
-            "bits (and alpha, if any); save it as 8-bit RGB"
+            f"{_described(page)}, expected RGB, 3 x 8 bits (and alpha, if any); save it as 8-bit "
+            "RGB"
         )
+    return _unreadable(page)
+
+
+def _unfit_plane(page: Any) -> str | None:
+    """Return why the pixels of a page that holds one colour cannot be used, or none."""
+    if not _is_8_bit(page) or page.photometric != _BLACK_IS_0 or page.samplesperpixel != 1:
+        return (
+            f"its colours lie in planes of their own, and {_described(page)}, expected 8 bits "
+            "each; save it as 8-bit RGB"
+        )
+    return _unreadable(page)
+
+
+def _is_8_bit(page: Any) -> bool:
+    return bool(page.dtype == np.uint8 and page.bitspersample == 8)
+
+
+def _described(page: Any) -> str:
+    kind = _KINDS.get(page.photometric, "of an unknown kind")
+    return f"its pixels are {kind}, {page.samplesperpixel} x {page.bitspersample} bits"
+
+
+def _unreadable(page: Any) -> str | None:
+    """Return why a page cannot be read part by part, or none."""
     if page.imagedepth != 1:
         return f"holds {page.imagedepth} planes, expected one; save the one wanted alone"
     at_once = int(np.prod(page.chunks, dtype=np.int64))
@@ -171,10 +237,11 @@ def _unfit(page: Any) -> str | None:
     return None
 
 
-def _pixels_of(page: Any) -> tuple[_Values, bool]:
-    """Return pixels that are read where they are asked for, and whether the colours lie apart.
+def _pixels_of(page: Any) -> _Values:
+    """Return pixels that are read where they are asked for; what was never scanned is white.
 
-    What was never scanned is white.
+    Raises:
+        ValueError: they have not the shape that the page says.
     """
     values: _Values
     if page.is_memmappable:
@@ -182,9 +249,16 @@ def _pixels_of(page: Any) -> tuple[_Values, bool]:
     else:
         values = zarr.open_array(page.aszarr(fillvalue=255), mode="r")
     (wide, high), samples = _size(page), page.samplesperpixel
-    if values.shape not in ((high, wide, samples), (samples, high, wide)):
+    if values.shape not in ((high, wide), (high, wide, samples), (samples, high, wide)):
         raise ValueError(f"its pixels have the shape {values.shape}")
-    return values, values.shape[0] == samples
+    return values
+
+
+def _cut(values: _Values, window: tuple[slice, slice]) -> Pixels:
+    """Return a part of a page's pixels, with the colours last; read as many as are asked for."""
+    if values.ndim == 3 and values.shape[-1] not in (3, 4):  # the colours lie apart, and first
+        return np.moveaxis(np.asarray(values[(slice(None), *window)]), 0, -1)
+    return np.asarray(values[window])
 
 
 def _size(page: Any) -> tuple[int, int]:

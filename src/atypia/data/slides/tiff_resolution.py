@@ -1,60 +1,55 @@
-"""How large a TIFF's pixels are: from OME metadata, or from the tags of its resolution."""
+"""How large a TIFF's pixels are: from OME metadata, ImageJ's, or the tags of its resolution."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from typing import Any
 
-# In um; both ways that Unicode writes a micrometre.
-_OME_UNITS = {
-    **{"\u00b5m": 1.0, "\u03bcm": 1.0, "um": 1.0},
-    **{"nm": 1e-3, "\u00c5": 1e-4, "\u212b": 1e-4, "mm": 1e3, "cm": 1e4, "dm": 1e5, "m": 1e6},
-    **{"in": 25400.0, "pt": 25400 / 72},
+from atypia.data.ome import UM, ome_images
+
+_TAG_UNITS = {2: UM["in"], 3: UM["cm"]}
+# What ImageJ also calls a unit; without an alias it is one of OME's.
+_IMAGEJ_UNITS = {
+    **dict.fromkeys(("micron", "microns", "micrometer", "micrometre", "\\u00b5m"), "um"),
+    **{"inch": "in", "inches": "in", "nanometer": "nm", "millimeter": "mm", "centimeter": "cm"},
 }
-_TAG_UNITS = {2: 25400.0, 3: 1e4}  # inch, cm
 
 
 def pixel_um(file: Any, page: Any) -> tuple[float, float] | None:
     """Return um/px in x and y, or none where the file does not say it.
 
     OME's PhysicalSizeX and Y go before the tags, which writers of OME-TIFF may leave at a default.
+    ImageJ writes the unit of the tags into its description, and none into ResolutionUnit.
 
     Args:
         file: tifffile.TiffFile.
         page: tifffile.TiffPage of it.
     """
-    return _from_ome(file.ome_metadata, page.imagewidth, page.imagelength) or _from_tags(page)
-
-
-def _from_ome(text: str | None, wide: int, high: int) -> tuple[float, float] | None:
-    """Return um/px of the image of this size; µm is OME's unit where none is said."""
-    try:
-        elements = list(ET.fromstring(text).iter()) if text else []
-    except ET.ParseError:
-        return None
-    for element in elements:
-        said = element.attrib
-        size = (said.get("SizeX"), said.get("SizeY"))
-        if not element.tag.endswith("Pixels") or size != (str(wide), str(high)):
-            continue
-        try:
-            x, y = (
-                float(said[f"PhysicalSize{axis}"])
-                * _OME_UNITS[said.get(f"PhysicalSize{axis}Unit", "um")]
-                for axis in "XY"
-            )
-        except (KeyError, ValueError):
-            return None
-        return (x, y)
-    return None
-
-
-def _from_tags(page: Any) -> tuple[float, float] | None:
-    """Return um/px by the tags; a unit that is not cm or inch says nothing of um."""
-    unit = page.tags.valueof("ResolutionUnit", default=2)
+    size = (page.imagewidth, page.imagelength)
+    described = [one for one in ome_images(file.ome_metadata) if one.size_px == size]
+    if described and described[0].pixel_um:
+        return described[0].pixel_um
+    units = (
+        _imagej_units(page.description)
+        or [_TAG_UNITS.get(page.tags.valueof("ResolutionUnit", default=2))] * 2
+    )
     said = [page.tags.valueof(name) for name in ("XResolution", "YResolution")]
     try:
-        x, y = (_TAG_UNITS[unit] * below / above for above, below in said)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        x, y = (unit * below / above for unit, (above, below) in zip(units, said, strict=True))
+    except (TypeError, ValueError, ZeroDivisionError):
         return None
     return (x, y)
+
+
+def _imagej_units(description: str) -> list[float | None] | None:
+    """Return um of the unit in x and in y that ImageJ counts in; None where it names none.
+
+    A unit that is no length, such as the pixel, is None.
+    """
+    if not description.startswith("ImageJ="):
+        return None
+    said = dict(line.partition("=")[::2] for line in description.splitlines())
+    across = said.get("unit", "").strip()
+    if not across:
+        return None
+    names = [name.strip() for name in (across, said.get("yunit", across))]
+    return [UM.get(_IMAGEJ_UNITS.get(name.lower(), name)) for name in names]
