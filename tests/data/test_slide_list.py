@@ -67,6 +67,12 @@ def test_a_faulty_row_costs_no_other(tmp_path: Path) -> None:
     )
 
 
+def test_a_list_of_faulty_rows_alone_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path, "slide,points,mpp", "1.svs,,", "2.svs,,", "3.svs,p.json,1000")
+    with pytest.raises(TableError, match=r"points: expected a file, found nothing \(rows 2-3\)"):
+        read_slide_list(path)
+
+
 def test_back_slashes_divide_folders(tmp_path: Path) -> None:
     path = _write(tmp_path, "slide,points", r"scans\1.svs,points\1.json", r"b\2.ome.tif,2.json")
     one, two = read_slide_list(path)

@@ -61,7 +61,11 @@ Prevalence = Annotated[
 
 ClassNames = Annotated[
     list[str] | None,
-    typer.Option("--class", help="Classify points of this class only. May be repeated."),
+    typer.Option(
+        "--class",
+        help="Classify points of this class only. May be repeated. Without it, all but those that "
+        "the file calls no mitosis.",
+    ),
 ]
 ObjectType = Annotated[
     Literal["annotation", "detection"] | None,

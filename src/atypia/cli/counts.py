@@ -16,14 +16,14 @@ def counts_in_words(counts: Counts) -> list[str]:
         low, high = (f"{100 * end:.0f}" for end in share)
         lines.append(
             f"{counts.atypical} of {counts.figures} figures atypical: "
-            f"{100 * counts.atypical / counts.figures:.0f} % ({low} to {high} %, 95 % by their "
-            "number alone)"
+            f"{100 * counts.atypical / counts.figures:.0f} % (95 % CI {low}-{high} %, counting "
+            "error only)"
         )
     density = counts.density_interval()
     if density is not None and counts.area_mm2 is not None:
         low, high = (f"{end:.2g}" for end in density)
         lines.append(
             f"{counts.atypical_in_area} atypical in {counts.area_mm2:.3g} mm2: "
-            f"{counts.density:.2g} per mm2 ({low} to {high})"
+            f"{counts.density:.2g} per mm2 (95 % CI {low}-{high}, counting error only)"
         )
     return lines

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from atypia.data.points.boxes import Centres, read_centres
 
 PATH = Path("p.json")
@@ -52,3 +54,9 @@ def test_one_damaged_box_does_not_turn_the_others() -> None:
     assert centres == [(n + 25, n + 25) for n in range(600, 1000, 100)]
     assert "is no box of the form x1, y1, x2, y2" in str(damaged)
     assert none == few == "has no bbox of four numbers"
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_all_slides_are_no_fault_of_arithmetic() -> None:
+    read = _read([-1e308, 1e308, 1e308, -1e308], [10**400, 1, 2, 3], [900, 900, 950, 950])
+    assert read.centres[1:] == ["has no bbox of four numbers", (925, 925)]

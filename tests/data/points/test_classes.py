@@ -54,6 +54,8 @@ def test_a_class_that_is_not_there_names_those_that_are_with_their_counts() -> N
         "p.json: has no point of class mitosis (did you mean Mitosis?); its classes are "
         "no class: 5, 'Mitosis': 2, 'Tumor': 1"
     )
+    with pytest.raises(TableError, match=r"hard-negative \(did you mean hard negative\?\)"):
+        ClassFilter(("hard-negative",)).remarks(PATH, {"hard negative": 2, "Mitosis": 2}, {})
     (line,) = ClassFilter(("Mitosis", "Figure")).remarks(PATH, counts, {})
     assert "warning: p.json: has no point of class Figure" in line
 

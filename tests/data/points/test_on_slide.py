@@ -92,6 +92,6 @@ def test_a_slide_without_points_is_no_other_slide() -> None:
 def test_what_cannot_be_used_besides_is_counted() -> None:
     failures = [PointFailure("p.geojson, feature 1: has no geometry", "no geometry")] * 12
     rows = [{"point_id": "a", "x": -5.0, "y": 3.0, "name": "", "place": "feature 13"}]
-    assert "; besides, no geometry: 12" in _refused(
+    assert "? Besides, no geometry: 12" in _refused(
         points_of(Path("p.geojson"), rows, failures), _slide()
     )

@@ -499,6 +499,35 @@ def test_a_file_without_objects_is_a_slide_without_figures(tmp_path: Path) -> No
     assert tumour == _feature(SQUARE, classification="T")
 
 
+def test_half_a_character_comes_back(tmp_path: Path) -> None:
+    path = _saved(tmp_path / "a.geojson", [_point(1, 2, name="\ud83d", classification="é")])
+    write_features(tmp_path / "o.geojson", with_findings(read_objects(path), [None]))
+    (feature,) = json.loads((tmp_path / "o.geojson").read_text(encoding="utf-8"))["features"]
+    assert feature["properties"]["name"] == "\ud83d"
+
+
+def test_what_is_read_without_a_fault_can_be_written(tmp_path: Path) -> None:
+    def write_below(frames: int, objects: Objects) -> None:
+        if frames:
+            write_below(frames - 1, objects)
+        else:
+            write_features(tmp_path / "o.geojson", with_findings(objects, [ATYPICAL]))
+
+    refused = 0
+    for depth in range(300, 1100, 5):
+        deep = "[" * depth + "]" * depth
+        path = tmp_path / "a.geojson"
+        path.write_text(f'[{{"geometry": {json.dumps(SQUARE)}, "properties": {{"a": {deep}}}}}]')
+        try:
+            objects = read_objects(path)
+        except TableError as fault:
+            assert "nested too deeply" in str(fault)
+            refused += 1
+            continue
+        write_below(20, objects)
+    assert refused
+
+
 def test_another_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"\.geojson"):
         write_features(tmp_path / "out.csv", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy.typing as npt
 
 # No mitotic figure, with the margin that a box leaves around it, is larger.
 MOST_FIGURE_UM = 100.0
+_FAR_PX = 1e9
+_NO_BOX = (math.nan,) * 4
 _FORMS = ("x1, y1, x2, y2", "x, y, width, height")
 
 Array = npt.NDArray[np.float64]
@@ -66,11 +69,11 @@ def read_centres(
 
 def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float]:
     """Return the four numbers of a box, NaN where it has none."""
-    try:
-        one, two, three, four = map(float, annotation["bbox"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return (np.nan,) * 4
-    return one, two, three, four
+    given = annotation.get("bbox")
+    if not isinstance(given, list) or len(given) != len(_NO_BOX):
+        return _NO_BOX
+    left, top, third, fourth = map(_number, given)
+    return left, top, third, fourth
 
 
 def _centre(box: tuple[float, float, float, float], form: int) -> tuple[float, float] | str:
@@ -95,7 +98,7 @@ def _decide(
         return 0, True
     pairs = zip(annotations, finite, strict=True)
     annotations = [one for one, usable in pairs if usable]
-    boxes = boxes[finite]
+    boxes = boxes[finite].clip(-_FAR_PX, _FAR_PX)  # else what is made of them may overflow
     corner = boxes[:, :2]
     sizes = (boxes[:, 2:] - corner, boxes[:, 2:])
     image = [images.get(str(one.get("image_id")), {}) for one in annotations]
@@ -118,7 +121,11 @@ def _decide(
 
 
 def _number(given: Any) -> float:
-    return float(given) if isinstance(given, int | float) else np.nan
+    """Return a number of JSON, also one that was written as text; NaN of anything else."""
+    try:
+        return float(given) if isinstance(given, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _are_squares(size: Array) -> bool:

@@ -94,7 +94,7 @@ class ClassFilter:
         if not absent or not there:
             return ()
         candidates = [name for name in there if name != self.area and not is_no_mitosis(name)]
-        meant = next(filter(None, (nearest(name, candidates) for name in absent)), "")
+        meant = next(filter(None, (self._meant(name, there) for name in absent)), "")
         line = (
             f"{path}: has no point of class {', '.join(absent)}{meant}; its classes are "
             f"{count_in_words(there)}"
@@ -105,3 +105,10 @@ class ClassFilter:
         if meant or others or (candidates and not self.searched):
             raise TableError(line)
         return (f"warning: {line}; the slide counts as searched, without a figure",)
+
+    def _meant(self, asked: str, there: Mapping[str, int]) -> str:
+        """Return the class that was perhaps meant, in words; mitosis never means non-mitosis."""
+        kind = is_no_mitosis(asked)
+        return nearest(
+            asked, [name for name in there if name != self.area and is_no_mitosis(name) == kind]
+        )

@@ -8,7 +8,7 @@ import re
 import zipfile
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from atypia.errors import TableError
 
 GEOJSON_SUFFIXES = (".geojson", ".json")
 _MOST_BYTES = 2**32  # of an archive's content: a small file can hold a very large one
+
+_RESERVE = 100
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -61,7 +63,7 @@ def read_document(path: Path) -> Any:
     """
     again = "export it again"
     try:
-        return _document(_bytes(path).decode("utf-8-sig"))
+        return _with_reserve(_document, _bytes(path).decode("utf-8-sig"))
     except FileNotFoundError as fault:
         raise TableError(f"{path}: there is no such file; give the file with the points") from fault
     except IsADirectoryError as fault:
@@ -94,6 +96,11 @@ def short(of: object) -> str:
     return f"{text[:60]}..." if len(text) > 60 else text
 
 
+def writable(text: str) -> str:
+    """Return a text that UTF-8 can hold: JSON may have halves of a character."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _bytes(path: Path) -> bytes:
     suffix = path.suffix.lower()
     if suffix == ".zip":
@@ -114,6 +121,15 @@ def _bytes(path: Path) -> bytes:
             raise TableError(f"{path}: unpacks to more than 4 GiB; unpack it and divide it")
         return text
     return path.read_bytes()
+
+
+def _with_reserve(read: Callable[[str], Any], text: str, frames: int = _RESERVE) -> Any:
+    """Read a text from further down the stack than now.
+
+    Features are decoded again later, by whoever asks for them: what only just fits on the stack
+    here must fit there.
+    """
+    return _with_reserve(read, text, frames - 1) if frames else read(text)
 
 
 def _document(text: str) -> Any:

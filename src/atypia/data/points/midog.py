@@ -11,7 +11,7 @@ from typing import Any
 
 from atypia.data.points.boxes import read_centres
 from atypia.data.points.classes import ClassFilter
-from atypia.data.points.document import short
+from atypia.data.points.document import short, writable
 from atypia.data.points.slide_names import names_of_slide
 from atypia.data.points.table import PointFailure, Points, points_of
 from atypia.errors import TableError
@@ -102,7 +102,7 @@ def _read_annotations(
         counts[name] += 1
         if classes.takes(name):
             own_id = one.get("id")
-            point_id = str(number if own_id is None else own_id)
+            point_id = writable(str(number if own_id is None else own_id))
             taken.append({"point_id": point_id, "name": name, "place": place, "of": one})
     read = read_centres(path, annotations, images, [one["of"] for one in taken], mpp)
     rows = []
@@ -163,7 +163,7 @@ def _read_detections(
             continue
         try:
             x_mm, y_mm = map(float, one["point"][:2])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             line = f"{path}, {place}: has no place of two numbers; left out"
             failures.append(PointFailure(line, "no place of two numbers"))
             continue

@@ -285,7 +285,8 @@ def _rebuild(
     if own is None or not isinstance(feature, dict):
         return [feature]
     if not own:
-        return [{**feature, "properties": _without_former(properties_of(feature))}]
+        former = properties_of(feature)
+        return [{**feature, "properties": _without_former(former)}] if former else [feature]
     points = points_of_geometry(feature["geometry"])
     apart = points is not None and feature["geometry"]["type"] != "Point"
     built: list[Json] = []
@@ -378,7 +379,12 @@ def write_features(
 
 def _text(value: Any) -> str:
     # What is not finite in somebody else's measurements stays: QuPath reads NaN.
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a character, which JSON can hold and UTF-8 cannot
+        return json.dumps(value)
+    return text
 
 
 def _without_former(given: Json) -> Json:

@@ -22,6 +22,7 @@ def names_of_slide(names: Iterable[str], slide: Path) -> set[str]:
     Raises:
         ValueError: two of them fit, in different folders.
     """
+    slide = slide.absolute()  # the slide may be given as "." or ".."
     paths = {name: PurePosixPath(name.strip().replace("\\", "/")) for name in set(names)}
     ways = (
         lambda name: name in (slide.name, slide.stem) or name.startswith(f"{slide.name} - "),
@@ -43,7 +44,7 @@ def _plain(name: str) -> str:
 def _of_folder(fitting: dict[str, PurePosixPath], slide: Path) -> set[str]:
     folders = {name: path.parts[:-1] for name, path in fitting.items()}
     if len(set(folders.values())) > 1:
-        own = slide.resolve().parts[:-1]
+        own = slide.parts[:-1]
         common = {name: _common_end(parts, own) for name, parts in folders.items()}
         best = max(common.values())
         folders = {name: folders[name] for name, length in common.items() if length == best}
