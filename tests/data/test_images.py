@@ -220,6 +220,8 @@ def test_nothing_reaches_stderr(tmp_path: Path) -> None:
         data[start + 20 : start + 200] = b"\xa5" * 180
         path.write_bytes(data)
         paths.append(str(path))
+    with tifffile.TiffFile(tmp_path / "damaged-lzw.tif", mode="r+b") as file:
+        file.pages[0].tags["SamplesPerPixel"].overwrite(2048)  # Pillow logs that
     program = (
         "import sys, pathlib\n"
         "from atypia.data.images import read_image, read_pages\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from PIL import _imaging
 
 # What Pillow and its codecs raise on a file that is damaged, not on a mistake of ours.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError)
+
+# Pillow logs what it then raises: without a handler that goes to the user's screen.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _warnings_lock = threading.Lock()
 

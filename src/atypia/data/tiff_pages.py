@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from contextlib import suppress
 from itertools import pairwise
 from typing import IO
@@ -53,7 +54,8 @@ def figures_in(image: Image.Image) -> list[tuple[Planes, Size]]:
 def description_of(image: Image.Image) -> str:
     """Return the ImageDescription of a TIFF's page; Pillow takes its UTF-8 for Latin-1."""
     try:
-        text = image.tag_v2.get(_DESCRIPTION, "")  # type: ignore[attr-defined]  # TIFFs have it
+        with quiet():
+            text = image.tag_v2.get(_DESCRIPTION, "")  # type: ignore[attr-defined]  # TIFFs have it
         return str(text).encode("latin-1", "replace").decode("utf-8", "replace")
     except DAMAGE:
         return ""
@@ -114,18 +116,18 @@ def odd_tiff(handle: IO[bytes], page: int) -> str:
         handle.seek(0)
         with tifffile.TiffFile(handle, _multifile=False) as file, np.errstate(all="ignore"):
             odd = file.pages[page].aspage()
-            bits, kind = odd.bitspersample, odd.dtype
+            bits, kind, grey = odd.bitspersample, odd.dtype, odd.photometric in (0, 1)
             known = {"f": "floating point", "i": "signed"}
             how = [known[kind.kind]] if kind is not None and kind.kind in known else []
-            how += ["grey"] if odd.photometric in (0, 1) else []
+            how += ["grey"] if grey else []
             depth = f"{odd.samplesperpixel} x {bits} bits" + (f" ({', '.join(how)})" if how else "")
-            compression = odd.compression
-    except (*DAMAGE, AssertionError, RuntimeError):
+            compression = int(odd.compression)
+    except (*DAMAGE, AssertionError, RuntimeError, struct.error):
         return ""
     if compression not in _COMMON_COMPRESSIONS:
         named = {int(one): one.name for one in tifffile.COMPRESSION}
-        by = named.get(int(compression), f"method {int(compression)}")
+        by = named.get(compression, f"method {compression}")
         return f"is a TIFF compressed by {by}, which cannot be read here; save it uncompressed"
-    if kind == np.uint8 and bits == 8 and odd.photometric not in (0, 1):
+    if kind == np.uint8 and bits == 8 and not grey:
         return ""
     return f"has pixels of {depth}, expected 8-bit RGB; save it as 8-bit RGB"
