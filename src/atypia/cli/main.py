@@ -25,6 +25,7 @@ from atypia.cli import (
     train,
 )
 from atypia.errors import AtypiaError
+from atypia.offline import use_temporary_caches
 
 app = typer.Typer(
     name="atypia",
@@ -60,6 +61,7 @@ def _main(
 
 def run() -> None:
     """Run the command: a user's mistake is printed without a traceback; exit code 1 or 2."""
+    use_temporary_caches()
     try:
         app()
     except AtypiaError as mistake:
