@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from atypia.offline import switch_off_reports
+
 if TYPE_CHECKING:
     from atypia.data.readers.opening import open_figures
     from atypia.data.table import FigureTable
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from atypia.workflows.train import TrainingRun, train
 
 __version__ = "0.1.0"
+
+switch_off_reports()  # here, so that it is done before any part imports such a library
 
 __all__ = [
     "AtypiaError",

@@ -1,8 +1,9 @@
 """The challenge's program, run as its container runs it: another user, no network, read-only input.
 
 No container engine is needed: the entry point itself is started in a tree like the container's.
-Where this process may not become another user or cut the network off (it is not root), the program
-runs as this user, and every connection is refused inside it.
+Where this process may not become another user (it is not root), or that one cannot read atypia (it
+lies in the home of root), the program runs as this user; where the network cannot be cut off, every
+connection is refused inside it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def _runs(*command: str) -> bool:
     return subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
 
 
-AS_NOBODY = ["setpriv", *NOBODY] if _runs("setpriv", *NOBODY, sys.executable, "-c", "0") else []
+AS_NOBODY = ["setpriv", *NOBODY]
+AS_NOBODY = AS_NOBODY if _runs(*AS_NOBODY, sys.executable, "-c", "import atypia") else []
 NO_NETWORK = ["unshare", "--net"] if _runs("unshare", "--net") else []
 
 

@@ -26,6 +26,7 @@ from atypia.cli import (
     train,
 )
 from atypia.errors import AtypiaError
+from atypia.offline import use_temporary_caches
 
 app = typer.Typer(
     name="atypia",
@@ -77,6 +78,7 @@ def run() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    use_temporary_caches()
     try:
         app()
     except AtypiaError as mistake:

@@ -99,6 +99,7 @@ class OnnxNetwork:
 
         if precision != "fp32":
             raise ValueError(f"precision {precision}: onnxruntime computes fp32 on a CPU")
+        onnxruntime.disable_telemetry_events()  # for one that was imported before atypia
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = max(1, threads // workers)
         options.log_severity_level = 3  # errors

@@ -64,14 +64,14 @@ def find_weights(spec: BackboneSpec, given: Path | None = None) -> Path | None:
 
 def cached_weights(spec: BackboneSpec) -> Path | None:
     """Return the weights' file in the local Hugging Face cache, none where it is not there."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    # `hf_hub_download` goes online also where it is to look here only: for a list of the hub's, or
+    # to renew a token.
+    from huggingface_hub import try_to_load_from_cache
 
     for name in spec.files:
-        try:
-            return Path(hf_hub_download(spec.repository, name, local_files_only=True))
-        except LocalEntryNotFoundError:
-            continue
+        here = try_to_load_from_cache(spec.repository, name)
+        if isinstance(here, str):
+            return Path(here)
     return None
 
 

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
@@ -21,16 +27,8 @@ from atypia.workflows.classify import Running
 from atypia.workflows.slide_state import SlideState
 from atypia.workflows.slides import LOOK_AGAIN_S, Engine, Order, do_slide
 
-# Before ray is imported: it reports usage over the network unless told not to.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
-try:
+if TYPE_CHECKING:
     import ray
-    from ray.exceptions import RayError
-except ImportError as fault:
-    raise AtypiaError(
-        "--engine ray needs ray, which is not installed; pip install 'atypia[ray]'"
-    ) from fault
 
 RETRIES = 3
 ANSWER_S = 10.0
@@ -42,31 +40,79 @@ def on_ray(address: str | None) -> Engine:
 
     Args:
         address: of a running cluster, such as "auto" or "ray://host:10001"; none starts one on
-            this machine for the time of the run.
+            this machine for the time of the run, unless RAY_ADDRESS names one.
+
+    Raises:
+        AtypiaError: ray is not installed.
     """
+    here = address is None and "RAY_ADDRESS" not in os.environ
+    if here:
+        # Before ray is imported: take the loopback address. It would find another by way of
+        # 8.8.8.8, and open ports there.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if find_spec("ray") is None:
+        raise AtypiaError(
+            "--engine ray needs ray, which is not installed; pip install 'atypia[ray]'"
+        )
 
     def engine(
         order: Order, slides: Sequence[ListedSlide]
     ) -> Iterator[tuple[ListedSlide, SlideState]]:
         _require_answer(address)
-        try:
-            ray.init(
-                address=address,
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, RayError, ValueError) as fault:
-            raise AtypiaError(
-                f"ray cluster {address}: cannot be reached ({' '.join(str(fault).split())[:200]}); "
-                "start one with `ray start --head`, or leave the address out"
-            ) from fault
-        try:
+        with _cluster_here() if here else _cluster_at(address):
             yield from _done(order, slides)
-        finally:
-            ray.shutdown()
 
     return engine
+
+
+@contextmanager
+def _cluster_at(address: str | None) -> Iterator[None]:
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RayError, ValueError) as fault:
+        raise AtypiaError(
+            f"ray cluster {address}: cannot be reached ({' '.join(str(fault).split())[:200]}); "
+            "start one with `ray start --head`, or leave the address out"
+        ) from fault
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _cluster_here() -> Iterator[None]:
+    """Start a cluster that nobody else reaches, that reaches nobody, and leaves nothing behind."""
+    import ray
+
+    # Without it Ray keeps one in the home, for good.
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    home, temporary = os.environ.get("HOME"), os.environ.get("RAY_TMPDIR")
+    with TemporaryDirectory(prefix="ray", dir=temporary, ignore_cleanup_errors=True) as folder:
+        # Where the home has no such file, Ray asks the clouds in turn which of them it is in.
+        Path(folder, "ray_bootstrap_config.yaml").write_text("{}", encoding="utf-8")
+        os.environ["HOME"] = folder
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": {} if home is None else {"HOME": home}},
+                _temp_dir=folder,
+            )
+        finally:
+            if home is None:
+                del os.environ["HOME"]
+            else:
+                os.environ["HOME"] = home
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _require_answer(address: str | None) -> None:
@@ -84,6 +130,9 @@ def _require_answer(address: str | None) -> None:
 
 
 def _done(order: Order, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
+    import ray
+    from ray.exceptions import RayError
+
     resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
     threads = order.running.threads or 1
     gpus = 0 if order.running.device == "cpu" or not resources.get("GPU") else 1
