@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atypia.data.table import from_frame, read_table, write_table
+from atypia.data.table import figures_without_slide, from_frame, read_table, write_table
 from atypia.errors import AtypiaError, TableError
 
 
@@ -30,6 +30,16 @@ def test_absent_columns_get_their_defaults_and_further_columns_stay(tmp_path: Pa
 def test_case_defaults_to_slide(tmp_path: Path) -> None:
     table = read_table(_csv(tmp_path, "figure_id,image,slide,case\na,a.png,s,\nb,b.png,s,c\n"))
     assert list(table.frame["case"]) == ["s", "c"]
+
+
+def test_figures_that_name_neither_slide_nor_case_are_counted_also_after_writing(
+    tmp_path: Path,
+) -> None:
+    text = "figure_id,image,slide,case\na,a.png,,\nb,b.png,s,\nc,c.png,,k\nd,d.png,,\n"
+    table = read_table(_csv(tmp_path, text))
+    assert figures_without_slide(table) == 2  # c's case keeps its figures together
+    write_table(table, tmp_path / "again.csv")
+    assert figures_without_slide(read_table(tmp_path / "again.csv")) == 2
 
 
 @pytest.mark.parametrize("yes", ["true", "TRUE", "Yes", "1", "1.0", "AMF", "atypical", "Atypical"])

@@ -17,7 +17,7 @@ import pandas as pd
 from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, UNKNOWN
 from atypia.data.domains import domain_names
 from atypia.data.images import read_image
-from atypia.data.table import FigureTable
+from atypia.data.table import FigureTable, own_slides
 from atypia.data.votes import contradicted, hard_labels, vote_counts
 from atypia.errors import AtypiaError
 from atypia.files import inside
@@ -67,11 +67,6 @@ def audit(
     if images:
         found += _images(table, progress)
     return sorted(found, key=lambda finding: finding.level != "error")
-
-
-def own_slides(frame: pd.DataFrame) -> pd.Series:
-    """Tell which figures count as a slide of their own because no slide is named."""
-    return frame["slide"] == frame["figure_id"]
 
 
 def _finding(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from atypia.data.audit import own_slides
 from atypia.data.domains import domain_names
-from atypia.data.table import FigureTable
+from atypia.data.table import FigureTable, figures_without_slide
 from atypia.data.votes import agreement, hard_labels, vote_columns
 
 
@@ -56,7 +55,7 @@ def describe(table: FigureTable) -> Description:
         unlabelled=int(np.isnan(classes).sum()),
         by_domain=by_domain,
         agreement=agreement(frame),
-        remarks=tuple(_remarks(frame)),
+        remarks=tuple(_remarks(table)),
     )
 
 
@@ -83,9 +82,9 @@ def _range(mpp: pd.Series) -> str:
     return f"{low:.3g}" if low == high else f"{low:.3g}-{high:.3g}"
 
 
-def _remarks(frame: pd.DataFrame) -> list[str]:
-    remarks = []
-    alone = int(own_slides(frame).sum())
+def _remarks(table: FigureTable) -> list[str]:
+    frame, remarks = table.frame, []
+    alone = figures_without_slide(table)
     if alone:
         remarks.append(
             f"{alone:,} of {len(frame):,} figures name no slide: each counts as a slide of its "

@@ -66,6 +66,19 @@ class FigureTable:
         return [inside(self.root, relative) for relative in self.frame["image"]]
 
 
+def own_slides(frame: pd.DataFrame) -> pd.Series:
+    """Return, bool (N,), which figures name neither a slide nor a case.
+
+    Each counts as a slide and a case of its own, so folds may divide the slide it came from.
+    """
+    return (frame["slide"] == frame["figure_id"]) & (frame["case"] == frame["figure_id"])
+
+
+def figures_without_slide(table: FigureTable) -> int:
+    """Return how many figures name neither a slide nor a case (see `own_slides`)."""
+    return int(own_slides(table.frame).sum())
+
+
 def read_table(
     path: Path, *, mapping: Mapping[str, str] | None = None, mpp: float | None = None
 ) -> FigureTable:
