@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from atypia.cli import (
     slides,
     train,
 )
+from atypia.cli.streams import open_streams
 from atypia.errors import AtypiaError
 
 app = typer.Typer(
@@ -60,6 +62,9 @@ def _main(
 
 def run() -> None:
     """Run the command: a user's mistake is printed without a traceback; exit code 1 or 2."""
+    open_streams()
+    # Without a home it says on the screen where its cache lies.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         app()
     except AtypiaError as mistake:
