@@ -200,7 +200,7 @@ def test_differences_are_written_with_sign_and_without_leading_zero(comparison) 
     assert same.difference == "+.000 [+.000, +.000]"
     assert rows["worse"].measures[0].difference.startswith("-.")
     assert rows["plain"].measures[0].difference == ""
-    assert rows["plain"].worst[:2] == "0." and rows["plain"].worst.split(" ")[1] in DOMAINS
+    assert rows["plain"].worst[:2] == "0." and rows["plain"].worst_domain in DOMAINS
 
 
 def test_the_picture_has_a_row_for_each_difference_and_is_the_same_each_time(comparison) -> None:

@@ -61,7 +61,7 @@ def _wrapped(stream: TextIO | None) -> TextIO:
     """Return a stream around the same file; nothing is shown where there is none."""
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8", errors="atypia")
-    if not isinstance(stream, io.TextIOWrapper):
+    if type(stream) is not io.TextIOWrapper:  # somebody else's, or wrapped already
         return stream
     return _ConsoleStream(
         stream.buffer,

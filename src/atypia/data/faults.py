@@ -141,6 +141,11 @@ def _line(column: str, rule: str, group: pd.DataFrame) -> str:
     return f"{column}: {rule}; found {', '.join(found)}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun in words: "1 case", "2,894 cases"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def rows(numbers: Iterable[int]) -> str:
     """Return row numbers in words: "row 4" or "rows 2-5, 9 and 12 more"."""
     ordered = sorted({int(number) for number in numbers})
