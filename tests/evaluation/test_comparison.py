@@ -206,7 +206,7 @@ def test_differences_are_written_with_sign_and_without_leading_zero(comparison) 
 def test_the_picture_has_a_row_for_each_difference_and_is_the_same_each_time(comparison) -> None:
     drawn = difference_plot(comparison)
     labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
-    assert labels == ["better  (− plain)", "worse  (− plain)", "same  (− plain)"]
+    assert labels == ["better (− plain)", "worse (− plain)", "same (− plain)"]
     markers = [line.get_marker() for line in drawn.axes[0].lines[1:]]
     assert markers == ["^", "v", "o"]
     assert len(drawn.axes) == 4
