@@ -18,10 +18,8 @@ from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
 from atypia.files import sha256, write_text
 from atypia.inference.record import RunRecord
-from atypia.workflows.classify import OnProgress, Say, to_stderr
+from atypia.workflows.classify import OnProgress, Running, Say, to_stderr
 from atypia.workflows.predict import predict
-
-METRICS_NAME = "metrics.json"
 
 
 def evaluate(
@@ -33,7 +31,7 @@ def evaluate(
     mapping: Mapping[str, str] | None = None,
     title: str = "How well atypical mitotic figures are told apart",
 ) -> Judgement:
-    """Judge predictions and write a report, with `metrics.json` beside it.
+    """Judge predictions and write a report, with its metrics beside it (see `metrics_path`).
 
     Args:
         predictions: a predictions table (CSV, Parquet or JSON).
@@ -67,8 +65,10 @@ def evaluate_bundle(
     source: Path | str,
     out: Path | str,
     *,
-    bundle: Path | str | None = None,
+    running: Running | None = None,
     layout: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    mpp: float | None = None,
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
 ) -> tuple[Judgement, RunRecord]:
@@ -77,8 +77,11 @@ def evaluate_bundle(
     Args:
         source: the figures with labels or votes: a figure table or a folder in a known layout.
         out: the report to write, ending in .html.
-        bundle: its folder; none takes the one that comes with atypia.
+        running: which bundle classifies, and how it runs; none takes the one that comes with
+            atypia.
         layout: the layout of `source`, where it is not to be found out.
+        mapping: our column name -> theirs, for a table with other names.
+        mpp: um/px of the images, as `predict`.
         say: is given a line for each figure that fails and for an assumed mpp, at once.
         on_progress: as `predict`.
 
@@ -92,9 +95,21 @@ def evaluate_bundle(
     _require_html(out)
     predictions = predictions_path(out)
     record = predict(
-        [source], predictions, bundle=bundle, layout=layout, say=say, on_progress=on_progress
+        [source],
+        predictions,
+        **vars(running or Running()),
+        mpp=mpp,
+        layout=layout,
+        mapping=mapping,
+        say=say,
+        on_progress=on_progress,
     )
-    return evaluate(predictions, source, out, layout=layout), record
+    return evaluate(predictions, source, out, layout=layout, mapping=mapping), record
+
+
+def metrics_path(report: Path) -> Path:
+    """Return where the metrics of a report lie: `report.metrics.json`, named as the report is."""
+    return report.with_suffix(".metrics.json")
 
 
 def predictions_path(report: Path) -> Path:
@@ -106,9 +121,14 @@ def predictions_path(report: Path) -> Path:
 
 
 def evaluate_challenge(
-    answers: Path | str, source: Path | str, out: Path | str, *, layout: str | None = None
+    answers: Path | str,
+    source: Path | str,
+    out: Path | str,
+    *,
+    layout: str | None = None,
+    mapping: Mapping[str, str] | None = None,
 ) -> Judgement:
-    """Judge answers as MIDOG 2025, track 2, does; write a report, and `metrics.json` beside it.
+    """Judge answers as MIDOG 2025, track 2, does; write a report, with its metrics beside it.
 
     The calls are the answers' classes, the scores their confidences, the domains the tumours.
 
@@ -118,6 +138,7 @@ def evaluate_challenge(
             is.
         out: the report to write, ending in .html.
         layout: the layout of `source`, where it is not to be found out.
+        mapping: our column name -> theirs, for a table with other names.
 
     Returns:
         The judgement that both files hold.
@@ -128,7 +149,7 @@ def evaluate_challenge(
     """
     answers, source, out = Path(answers), Path(source), Path(out)
     _require_html(out)
-    table = open_figures(source, layout=layout)
+    table = open_figures(source, layout=layout, mapping=mapping)
     others = [name for name in DOMAIN_COLUMNS if name != "tumour"]
     by_tumour = FigureTable(table.frame.assign(**dict.fromkeys(others, UNKNOWN)), table.root)
     predicted, notes = predictions_of_answers(answers, by_tumour)
@@ -166,6 +187,6 @@ def _write(
     }
     write_report(out, judgement, table, title=title, facts=facts)
     write_text(
-        out.with_name(METRICS_NAME),
+        metrics_path(out),
         json.dumps({"facts": facts, **judgement.to_dict()}, indent=2, ensure_ascii=False) + "\n",
     )
