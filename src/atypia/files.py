@@ -235,9 +235,9 @@ def _usual_mode() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    """Write `text` as UTF-8 to `path`, whole or not at all; names that are no UTF-8 are escaped."""
     with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def sha256(path: Path) -> str:

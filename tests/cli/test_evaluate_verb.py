@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -39,7 +40,7 @@ def test_the_summary_is_printed_and_says_where_the_report_lies(tmp_path: Path) -
     assert "–" in result.output  # scanner B has one class
     assert "1 figures predicted but not in the figure table" in result.output
     assert f"wrote {out}" in result.output
-    assert (tmp_path / "metrics.json").is_file()
+    assert (tmp_path / "report.metrics.json").is_file()
 
 
 def test_a_challenges_answers_are_judged_by_its_protocol(tmp_path: Path) -> None:
@@ -76,11 +77,48 @@ def test_without_predictions_the_bundle_classifies_the_figures_first(
     predictions = pd.read_csv(out.with_name("report.predictions.csv"))
     assert list(predictions["figure_id"]) == list(range(1, 13))
     assert others.read_text() == "what `atypia predict` wrote"
-    metrics = json.loads(out.with_name("metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads(out.with_name("report.metrics.json").read_text(encoding="utf-8"))
     assert metrics["overall"]["figures"] == 12
 
 
-def test_predictions_and_a_bundle_are_not_both_taken(tmp_path: Path) -> None:
-    command = [tmp_path / "p.csv", "--table", tmp_path / "t.csv", "--bundle", tmp_path / "b"]
+def test_columns_mpp_and_how_the_bundle_runs_can_be_given(
+    small_bundle: Path, crop_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(crop_folder, tmp_path / "crops")
+    table, out = tmp_path / "crops" / "judged.csv", tmp_path / "report.html"
+    rows = [f"{number},{number}.png,s{number % 4},{number % 2}" for number in range(1, 13)]
+    table.write_text("Name,Image,slide,label\n" + "\n".join(rows))
+    options = ["--column", "image=Image", "--column", "figure_id=Name", "--mpp", "0.25"]
+    running = ["--members", "1", "--runtime", "torch", "--device", "cpu", "--batch-size", "5"]
+    command = ["--table", table, "--bundle", small_bundle, "--out", out, *options, *running]
     result = CliRunner().invoke(app, [str(word) for word in command])
-    assert "give one of the two" in str(result.exception)
+    assert result.exit_code == 0, result.output
+    assert "is assumed" not in result.output
+    record = json.loads(out.with_name("report.predictions.run.json").read_text(encoding="utf-8"))
+    assert (record["members"], record["batch_size"], record["mpp_given"]) == (1, 5, 0.25)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--bundle", "b"),
+        ("--weights", "w"),
+        ("--mpp", "0.25"),
+        ("--device", "cpu"),
+        ("--precision", "fp32"),
+        ("--runtime", "torch"),
+        ("--threads", "1"),
+        ("--members", "1"),
+        ("--batch-size", "8"),
+        ("--prevalence", "0.2"),
+    ],
+    ids=lambda option: option[0],
+)
+def test_an_option_that_would_do_nothing_with_predictions_is_refused(
+    option: tuple[str, str], tmp_path: Path
+) -> None:
+    command = [tmp_path / "p.csv", "--table", tmp_path / "t.csv", *option]
+    result = CliRunner().invoke(app, [str(word) for word in command])
+    message = str(result.exception)
+    assert message.startswith(" ".join(option))
+    assert "leave out one of the two" in message

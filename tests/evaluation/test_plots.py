@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import warnings
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -11,11 +13,13 @@ from atypia.evaluation.calibration import fit_calibration
 from atypia.evaluation.judge import judge
 from atypia.evaluation.plots import (
     domain_plot,
+    label,
     refer_curve,
     refer_plot,
     reliability_plot,
     roc_plot,
     score_plot,
+    svg_bytes,
     svg_uri,
 )
 from atypia.evaluation.predictions import check_predictions
@@ -115,3 +119,29 @@ def test_names_with_dollar_signs_do_not_become_mathematics(cohort, predictions) 
         cohort.frame.assign(scanner=cohort.frame["scanner"] + " $\\frac{$"), cohort.root
     )
     assert svg_uri(roc_plot(judge(predictions, table)))
+
+
+LETTERS = ("病理科 ' & <b>", "Патология हिन्दी 😀", "escape \x1b[31m\x07")
+
+
+def test_names_in_any_letters_are_text_that_a_browser_can_show(cohort, predictions) -> None:
+    names = [LETTERS[row % 3] for row in range(len(cohort.frame))]
+    found = judge(predictions, from_frame(cohort.frame.assign(scanner=names), cohort.root))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no warning of a missing glyph comes on the screen
+        drawings = [svg_bytes(plot(found)) for plot in (roc_plot, domain_plot)]
+    for drawing in drawings:
+        root = ElementTree.fromstring(drawing)  # fails on a control character
+        texts = " ".join(text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text"))
+        for name in (*LETTERS[:2], "escape [31m"):
+            assert name in texts
+        assert b"sans-serif" in drawing
+
+
+def test_wide_names_are_cut_sooner_and_keep_their_room() -> None:
+    assert label("a" * 40) == "a" * 40
+    wide = label("病" * 40)
+    assert wide.rstrip() == "病" * 21 + " ..."
+    # A browser draws each in 1 em, which is about three spaces of matplotlib's font; it has
+    # measured them as two.
+    assert len(wide) - len(wide.rstrip()) == 27

@@ -35,7 +35,7 @@ def test_report_and_metrics_lie_side_by_side(tmp_path: Path) -> None:
     judgement = evaluate(tmp_path / "predictions.csv", figures, out)
     assert judgement.overall.balanced_accuracy == 1.0
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
-    written = json.loads((tmp_path / "judged" / "metrics.json").read_text(encoding="utf-8"))
+    written = json.loads((tmp_path / "judged" / "report.metrics.json").read_text(encoding="utf-8"))
     assert written["overall"]["balanced_accuracy"] == 1.0
     assert written["facts"]["Predictions"] == "predictions.csv"
 
@@ -96,7 +96,7 @@ def test_answers_are_judged_by_tumour_at_their_class(tmp_path: Path) -> None:
     assert overall.balanced_accuracy == pytest.approx(5 / 6)
     assert overall.auroc == pytest.approx(5 / 6)  # 0.3 of an atypical figure lies below 0.4
     assert judgement.notes == ()
-    written = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    written = json.loads((tmp_path / "report.metrics.json").read_text(encoding="utf-8"))
     assert written["facts"]["Protocol"] == "MIDOG 2025, track 2"
 
 
@@ -108,3 +108,22 @@ def test_the_confidence_of_the_class_is_noticed(tmp_path: Path) -> None:
     write_answers(tmp_path / "answers" / "2.json", [("atypical", 0.6), ("normal", 0.9)])
     judgement = evaluate_challenge(tmp_path / "answers", table, tmp_path / "report.html")
     assert "must be P(atypical)" in judgement.notes[-1]
+
+
+def test_two_reports_in_one_folder_have_metrics_of_their_own(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.csv"
+    figures.write_text(
+        "figure_id,image,slide,label\na,a.png,s1,1\nb,b.png,s2,0\nc,c.png,s3,1\nd,d.png,s4,0\n"
+    )
+    _predict_right(open_figures(figures), tmp_path / "right.csv")
+    wrong = pd.read_csv(tmp_path / "right.csv").assign(p_atypical=0.9, call="atypical")
+    wrong.to_csv(tmp_path / "wrong.csv", index=False)
+    for name in ("right", "wrong"):
+        evaluate(tmp_path / f"{name}.csv", figures, tmp_path / f"{name}.html")
+    accuracy = [
+        json.loads((tmp_path / f"{name}.metrics.json").read_text(encoding="utf-8"))["overall"][
+            "balanced_accuracy"
+        ]
+        for name in ("right", "wrong")
+    ]
+    assert accuracy == [1.0, 0.5]

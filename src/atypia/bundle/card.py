@@ -9,6 +9,7 @@ import pandas as pd
 
 from atypia.bundle.manifest import BundleManifest
 from atypia.evaluation.calibration import Calibration
+from atypia.evaluation.markdown import markdown_table, plain_markdown
 from atypia.models.backbones.registry import backbone_spec
 
 _LIMITS = (
@@ -53,17 +54,16 @@ def model_card(
     prevalence = "not recorded" if share is None else f"{100 * share:.3g} %"
     limits = "\n".join(f"- {line}" for line in (*_LIMITS, *further_limits))
     judged = (
-        _markdown(by_domain)
+        _table(by_domain)
         if len(by_domain)
         else "It has not been judged on held-out figures: its accuracy is unknown."
     )
     elsewhere = (
         "Not measured: this training has left no domain out."
         if left_out is None
-        else "Each domain by a network trained on the other domains alone.\n\n"
-        + _markdown(left_out)
+        else "Each domain by a network trained on the other domains alone.\n\n" + _table(left_out)
     )
-    return f"""# {manifest.name}
+    return f"""# {plain_markdown(manifest.name)}
 
 Tells atypical (1) from normal (0) mitotic figures in H&E.
 
@@ -105,15 +105,13 @@ Backbone: {spec.told("licence")}.
 """
 
 
-def _markdown(frame: pd.DataFrame) -> str:
+def _table(frame: pd.DataFrame) -> str:
     """Return a table in Markdown; numbers to three decimals, absent ones as a dash."""
 
-    def shown(value: object) -> str:
+    def cell(value: object) -> str:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return "-"
-        text = f"{value:.3f}" if isinstance(value, float) else str(value)
-        return text.replace("|", "\\|").replace("\n", " ")
+        return f"{value:.3f}" if isinstance(value, float) else plain_markdown(str(value))
 
-    rows = [[shown(value) for value in row] for row in frame.itertuples(index=False)]
-    lines = [[str(name) for name in frame.columns], ["---"] * len(frame.columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [[cell(value) for value in row] for row in frame.itertuples(index=False)]
+    return markdown_table([str(name) for name in frame.columns], rows)

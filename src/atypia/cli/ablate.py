@@ -10,6 +10,7 @@ import typer
 
 from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
 from atypia.cli.outputs import Overwrite
+from atypia.cli.tables import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,27 +129,22 @@ def _shown(path: Path) -> str:
 
 def _print_tables(comparison: Comparison, console: Console) -> None:
     """Print both tables, two lines an arm: what it reaches, and the difference below."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
     from atypia.evaluation.comparison_tables import comparison_notes, shown_tables
 
     for table in shown_tables(comparison):
         worst = any(row.worst for row in table.rows)
-        shown = Table(box=box.SIMPLE_HEAD, title=table.title, title_justify="left")
-        shown.add_column("arm", overflow="fold")
-        for head in ("seeds", "BA", "AUROC"):
-            shown.add_column(head, no_wrap=True)
-        if worst:
-            shown.add_column("worst domain, BA", overflow="fold")
+        heads = ["arm", "seeds", "BA", "AUROC", *(["worst BA"] if worst else [])]
+        rows = []
         for row in table.rows:
-            name = row.name + (f"\n(against {row.against})" if row.against else "")
-            cells = [name, str(row.seeds)]
+            against = f"\n(against {row.against})" if row.against else ""
+            where = f"\nworst: {row.worst_domain}" if row.worst else ""
+            cells = [f"{row.name}{against}{where}", str(row.seeds)]
             for one in row.measures:
                 word = one.verdict if one.verdict in ("better", "worse") else ""
                 cells.append(f"{one.value} {word}\n{one.difference}".rstrip())
-            shown.add_row(*map(escape, [*cells, row.worst] if worst else cells))
-        console.print(shown)
+            rows.append([*cells, row.worst] if worst else cells)
+        print_table(console, heads, rows, title=table.title)
     for note in comparison_notes(comparison):
-        console.print(f"note: {note}", markup=False, highlight=False)
+        console.print(Text(f"note: {note}"))

@@ -30,6 +30,7 @@ def show(folder: Folder = None) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
     from rich.table import Table
+    from rich.text import Text
 
     from atypia.bundle.calibration import read_calibration
     from atypia.bundle.default import default_bundle
@@ -62,11 +63,12 @@ def show(folder: Folder = None) -> None:
         ),
         ("fitted on", calibration.fitted_on),
     ):
-        shown.add_row(name, str(value))
+        shown.add_row(name, Text(str(value)))
     console = Console()
-    console.print(shown, markup=False, highlight=False)
+    console.print(shown)
     console.print()
-    console.print(Markdown((folder / CARD_NAME).read_text(encoding="utf-8")))
+    card = (folder / CARD_NAME).read_text(encoding="utf-8")
+    console.print(Markdown(card, hyperlinks=False))
 
 
 @app.command()
@@ -112,8 +114,7 @@ def export(
         typer.Option(
             "--members",
             min=1,
-            help="The first so many networks of an ensemble, for `predict --members`; without it, "
-            "all.",
+            help="Export only the first N ensemble members, for `predict --members N`.",
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -1,4 +1,4 @@
-"""The options of the verbs that classify: which bundle, how it runs, and what is said of points."""
+"""The options of the verbs that classify: which bundle, how it runs, and which points."""
 
 from __future__ import annotations
 
@@ -40,9 +40,12 @@ Runtime = Annotated[
         "was exported (`atypia bundle export`), and torch on a GPU.",
     ),
 ]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads; without it, all cores.")
+]
 Members = Annotated[
     int | None,
-    typer.Option("--members", min=1, help="Use the first so many networks of an ensemble: faster."),
+    typer.Option("--members", min=1, help="Use only the first N ensemble members (faster)."),
 ]
 BatchSize = Annotated[
     int | None,
@@ -54,8 +57,8 @@ Prevalence = Annotated[
     float | None,
     typer.Option(
         "--prevalence",
-        help="Share of atypical figures where you work, above 0 and below 1: P(atypical) is "
-        "moved to it. Calls and referrals do not depend on it and stay the same.",
+        help="Share of atypical figures where you work, above 0 and below 1; corrects P(atypical) "
+        "for it. Calls and referrals stay the same.",
     ),
 ]
 
@@ -71,8 +74,8 @@ ObjectType = Annotated[
     Literal["annotation", "detection"] | None,
     typer.Option(
         "--object-type",
-        help="Of the objects for QuPath; without it QuPath's own stay what they are, and new "
-        "ones are annotations, which can be edited.",
+        help="Type of the objects for QuPath; without it QuPath's own keep theirs, and new ones "
+        "are annotations, which can be edited.",
     ),
 ]
 Origin = Annotated[

@@ -11,8 +11,11 @@ import typer
 from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
 from atypia.cli.outputs import Overwrite
 from atypia.cli.progress import progress_bars
+from atypia.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from atypia.data.describe import Description
 
 app = typer.Typer(no_args_is_help=True, help="Look at figures: check, describe, import.")
@@ -42,7 +45,7 @@ def check(
     table = opened(source, layout, mpp, column)
     with progress_bars() as report:
         findings = audit(table, images, lambda done, of: report("images", done, of, ""))
-    console = Console()
+    console = Console(emoji=False)
     console.print(_summary(described(table), source), soft_wrap=True, highlight=False)
     for finding in findings:
         colour = "red" if finding.level == "error" else "yellow"
@@ -71,11 +74,11 @@ def describe(
     from atypia.data.describe import describe as described
 
     description = described(opened(source, layout, mpp, column))
-    console = Console()
+    console = Console(emoji=False)
     console.print(_summary(description, source), soft_wrap=True, highlight=False)
-    console.print(_domains(description))
+    _print_domains(console, description)
     if description.experts:
-        console.print(_agreement(description))
+        _print_agreement(console, description)
     for remark in description.remarks:
         console.print(f"[yellow]note[/] {_plain(remark)}", soft_wrap=True)
 
@@ -110,7 +113,7 @@ def import_(
             lambda done, of: report("copying", done, of, ""),
             overwrite=overwrite,
         )
-    console = Console()
+    console = Console(emoji=False)
     for fault in faults:
         console.print(f"[red]error[/] {_plain(str(fault))}", soft_wrap=True)
     console.print(
@@ -131,32 +134,33 @@ def _summary(counts: Description, source: Path) -> str:
     return f"{_plain(str(source))}: {line}"
 
 
-def _domains(description: Description) -> object:
-    from rich.table import Table
+def _print_domains(console: Console, description: Description) -> None:
+    rows = [
+        [
+            str(name),
+            *(f"{row[key]:,}" for key in ("figures", "slides", "atypical")),
+            _percent(row["share"]),
+            row["mpp"] or "unknown",
+        ]
+        for name, row in description.by_domain.iterrows()
+    ]
+    heads = ("domain", "figures", "slides", "atypical", "share", "um/px")
+    print_table(console, heads, rows, title="By domain")
 
-    shown = Table("domain", title="By domain", title_justify="left")
-    for heading in ("figures", "slides", "atypical", "share", "um/px"):
-        shown.add_column(heading, justify="right")
-    for name, row in description.by_domain.iterrows():
-        share = _percent(row["share"])
-        counts = (f"{row[key]:,}" for key in ("figures", "slides", "atypical"))
-        shown.add_row(_plain(str(name)), *counts, share, row["mpp"] or "unknown")
-    return shown
 
-
-def _agreement(description: Description) -> object:
-    from rich.table import Table
-
-    title = f"Agreement of {description.experts} experts"
-    shown = Table("domain", title=title, title_justify="left")
-    for heading in ("voted", "unanimous", "Fleiss' kappa"):
-        shown.add_column(heading, justify="right")
-    for name, row in description.agreement.iterrows():
-        kappa = f"{row['kappa']:.3f}" if not isnan(row["kappa"]) else "-"
-        shown.add_row(
-            _plain(str(name)), f"{int(row['voted']):,}", _percent(row["unanimous"]), kappa
-        )
-    return shown
+def _print_agreement(console: Console, description: Description) -> None:
+    rows = [
+        [
+            str(name),
+            f"{int(row['voted']):,}",
+            _percent(row["unanimous"]),
+            f"{row['kappa']:.3f}" if not isnan(row["kappa"]) else "-",
+        ]
+        for name, row in description.agreement.iterrows()
+    ]
+    heads = ("domain", "voted", "unanimous", "Fleiss' kappa")
+    title = f"Agreement of {_counted(description.experts, 'expert')}"
+    print_table(console, heads, rows, title=title)
 
 
 def _percent(share: float) -> str:

@@ -7,6 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from atypia.cli import classifying
+from atypia.cli.figures import Columns, LayoutName, Mpp, column_mapping
+from atypia.cli.outputs import Overwrite
+from atypia.errors import AtypiaError
+
 
 def evaluate(
     *,
@@ -28,21 +33,11 @@ def evaluate(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="The report; metrics.json is written beside it.")
+        Path,
+        typer.Option("--out", help="The report; report.metrics.json is written beside it."),
     ] = Path("report.html"),
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--bundle",
-            metavar="DIR",
-            help="Classifies where no predictions are given; without it, the one that comes with "
-            "atypia.",
-        ),
-    ] = None,
-    layout: Annotated[
-        str | None,
-        typer.Option("--layout", help="Layout of SOURCE, where it is not to be found out."),
-    ] = None,
+    layout: LayoutName = None,
+    column: Columns = None,
     protocol: Annotated[
         Literal["midog25-t2"] | None,
         typer.Option(
@@ -51,6 +46,17 @@ def evaluate(
             "stack and page.",
         ),
     ] = None,
+    bundle: classifying.Bundle = None,
+    weights: classifying.Weights = None,
+    mpp: Mpp = None,
+    device: classifying.Device = "auto",
+    precision: classifying.Precision = "auto",
+    runtime: classifying.Runtime = "auto",
+    threads: classifying.Threads = None,
+    members: classifying.Members = None,
+    batch_size: classifying.BatchSize = None,
+    prevalence: classifying.Prevalence = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Judge predictions, or a bundle: balanced accuracy, AUROC, domains, calibration, and a report.
 
@@ -64,10 +70,23 @@ def evaluate(
 
     from atypia.cli.progress import progress_bars
     from atypia.cli.summary import print_summary
-    from atypia.errors import AtypiaError
     from atypia.workflows import evaluate as judging
+    from atypia.workflows.classify import Running
 
-    written = [out, out.with_name(judging.METRICS_NAME)]
+    for_bundle = {
+        "--bundle": bundle,
+        "--weights": weights,
+        "--mpp": mpp,
+        "--device": None if device == "auto" else device,
+        "--precision": None if precision == "auto" else precision,
+        "--runtime": None if runtime == "auto" else runtime,
+        "--threads": threads,
+        "--members": members,
+        "--batch-size": batch_size,
+        "--prevalence": prevalence,
+    }
+    mapping = column_mapping(column)
+    written = [out, judging.metrics_path(out)]
     failed = 0
     if predictions is None:
         if protocol is not None:
@@ -78,19 +97,39 @@ def evaluate(
         written.append(judging.predictions_path(out))
         with progress_bars() as on_progress:
             judgement, record = judging.evaluate_bundle(
-                table, out, bundle=bundle, layout=layout, on_progress=on_progress
+                table,
+                out,
+                running=Running(
+                    bundle=bundle,
+                    threads=threads,
+                    members=members,
+                    weights=weights,
+                    device=device,
+                    precision=precision,
+                    batch_size=batch_size,
+                    prevalence=prevalence,
+                    runtime=runtime,
+                ),
+                layout=layout,
+                mapping=mapping,
+                mpp=mpp,
+                overwrite=overwrite,
+                on_progress=on_progress,
             )
         failed = len(record.failures)
-    elif bundle is not None:
-        raise AtypiaError(
-            f"--bundle {bundle}: {predictions} is classified already; give one of the two"
-        )
     else:
+        for option, value in for_bundle.items():
+            if value is not None:
+                raise AtypiaError(
+                    f"{option} {value}: is for a bundle that classifies, but the figures of "
+                    f"{predictions} are classified already; leave out one of the two"
+                )
         run = judging.evaluate if protocol is None else judging.evaluate_challenge
-        judgement = run(predictions, table, out, layout=layout)
-    console = Console()
-    print_summary(judgement, console)
+        judgement = run(
+            predictions, table, out, layout=layout, mapping=mapping, overwrite=overwrite
+        )
+    print_summary(judgement, Console())
     for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        typer.echo(f"wrote {path}")
     if failed:
         raise typer.Exit(1)

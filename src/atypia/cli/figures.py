@@ -39,13 +39,9 @@ Columns = Annotated[
 ]
 
 
-def opened(
-    source: Path, layout: str | None, mpp: float | None, columns: list[str] | None
-) -> FigureTable:
-    """Open a figure table or a folder in a known layout, and print its notes to stderr."""
-    from atypia.data.readers.opening import open_figures
-
-    mapping = {}
+def column_mapping(columns: list[str] | None) -> dict[str, str] | None:
+    """Return our column name -> theirs, as `--column` gives them; None without any."""
+    mapping: dict[str, str] = {}
     for pair in columns or ():
         ours, equals, theirs = pair.partition("=")
         if not (ours.strip() and equals and theirs.strip()):
@@ -53,7 +49,16 @@ def opened(
         if ours.strip() in mapping:
             raise AtypiaError(f"--column {pair}: {ours.strip()} is named twice")
         mapping[ours.strip()] = theirs.strip()
-    table = open_figures(source, layout=layout, mapping=mapping or None, mpp=mpp)
+    return mapping or None
+
+
+def opened(
+    source: Path, layout: str | None, mpp: float | None, columns: list[str] | None
+) -> FigureTable:
+    """Open a figure table or a folder in a known layout, and print its notes to stderr."""
+    from atypia.data.readers.opening import open_figures
+
+    table = open_figures(source, layout=layout, mapping=column_mapping(columns), mpp=mpp)
     for note in table.notes:
         typer.echo(f"note: {source}: {note}", err=True)
     return table

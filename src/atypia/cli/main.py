@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 import sys
 from typing import Annotated
@@ -25,6 +26,7 @@ from atypia.cli import (
     slides,
     train,
 )
+from atypia.cli.streams import open_streams
 from atypia.errors import AtypiaError
 from atypia.offline import use_temporary_caches
 
@@ -79,6 +81,9 @@ def run() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     use_temporary_caches()
+    open_streams()
+    # Without a home it says on the screen where its cache lies.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         app()
     except AtypiaError as mistake:

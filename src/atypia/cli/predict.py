@@ -9,6 +9,7 @@ import typer
 
 from atypia.cli import classifying
 from atypia.cli.counts import counts_in_words
+from atypia.cli.figures import Columns, column_mapping
 from atypia.cli.outputs import Overwrite
 from atypia.errors import AtypiaError
 
@@ -72,12 +73,11 @@ def predict(
         str | None,
         typer.Option("--layout", help="Layout of a folder, where it is not to be found out."),
     ] = None,
+    column: Columns = None,
     device: classifying.Device = "auto",
     precision: classifying.Precision = "auto",
     runtime: classifying.Runtime = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; without it, all cores.")
-    ] = None,
+    threads: classifying.Threads = None,
     members: classifying.Members = None,
     batch_size: classifying.BatchSize = None,
     prevalence: classifying.Prevalence = None,
@@ -120,6 +120,7 @@ def predict(
                 bundle=bundle,
                 mpp=mpp,
                 layout=layout,
+                mapping=column_mapping(column),
                 batch_size=batch_size,
                 threads=threads,
                 members=members,
@@ -140,6 +141,11 @@ def predict(
                 raise AtypiaError(
                     f"--points {points}: belongs to one slide, but {len(sources)} sources are "
                     "given; give them one at a time, or a list of them to `atypia slides`"
+                )
+            if column:
+                raise AtypiaError(
+                    f"--column {column[0]}: names a column of a figure table, not of a slide with "
+                    "--points; leave it out"
                 )
             if layout is not None:
                 raise AtypiaError(

@@ -38,14 +38,14 @@ def _bars() -> Iterator[OnProgress]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of users
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     # The speed is that of rich's last thousand samples, however slow: a run may take minutes.
     with Progress(*columns, console=Console(stderr=True), speed_estimate_period=1e9) as bars:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atypia.cli.tables import print_table
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
@@ -11,21 +13,17 @@ if TYPE_CHECKING:
 
 def print_shares(console: Console, shares: pd.DataFrame) -> None:
     """Print one row a domain: for each class its figures, their share, and that of an epoch."""
-    from rich.table import Table
-
     from atypia.data.domains import short_domain_names
 
-    table = Table(title="What an epoch holds", title_justify="left")
-    table.add_column("domain", overflow="fold")
-    for name in ("normal", "in data", "in epoch", "atypical", "in data", "in epoch"):
-        table.add_column(name, justify="right")
     short = short_domain_names(sorted(set(shares["domain"])))
     total = shares["figures"].sum()
+    rows = []
     for domain, cells in shares.groupby("domain", sort=True):
         row = [short[str(domain)]]
         for kind in ("normal", "atypical"):
             cell = cells[cells["call"] == kind]
             figures, share = int(cell["figures"].sum()), float(cell["share"].sum())
             row += [f"{figures}", f"{figures / total:.1%}", f"{share:.1%}"]
-        table.add_row(*row)
-    console.print(table)
+        rows.append(row)
+    heads = ("domain", "normal", "in data", "in epoch", "atypical", "in data", "in epoch")
+    print_table(console, heads, rows, title="What an epoch holds")

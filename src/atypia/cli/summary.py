@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from atypia.cli.tables import print_table
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,45 +16,40 @@ if TYPE_CHECKING:
 
 def print_summary(judgement: Judgement, console: Console) -> None:
     """Print metrics by domain and overall, the intervals, and the notes."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
     from atypia.data.domains import short_domain_names
+    from atypia.data.faults import counted
 
     names = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
-    shown = Table(box=box.SIMPLE_HEAD)
-    shown.add_column("", overflow="fold")
-    for title in ("figures", "AMF", "BA", "AUROC", "sens.", "spec."):
-        shown.add_column(title, justify="right", no_wrap=True)
-    frame = judgement.domains.frame
-    short = short_domain_names(list(frame["domain"]))
-    for row in frame.to_dict(orient="records"):
-        counts = (str(row["figures"]), str(row["atypical"]))
-        shown.add_row(
-            escape(short[row["domain"]]), *counts, *(_number(row[name]) for name in names)
-        )
-    shown.add_section()
-    if judgement.domains.counted > 1:
+    domains, overall = judgement.domains, judgement.overall
+    short = short_domain_names(list(domains.frame["domain"]))
+    rows = [
+        [
+            short[row["domain"]],
+            str(row["figures"]),
+            str(row["atypical"]),
+            *(_number(row[name]) for name in names),
+        ]
+        for row in domains.frame.to_dict(orient="records")
+    ]
+    sums = []
+    if domains.counted > 1:
         for key, words in (("mean", "mean over domains"), ("worst", "worst domain")):
-            values = judgement.domains.summary[key]
-            shown.add_row(words, "", "", *(_number(values[name]) for name in names))
-    overall = judgement.overall
-    cells = [_number(getattr(overall, name)) for name in names]
-    shown.add_row("all figures", str(overall.figures), str(overall.atypical), *cells, style="bold")
-    console.print(shown)
+            sums.append([words, "", "", *(_number(domains.summary[key][name]) for name in names)])
+    counts = (str(overall.figures), str(overall.atypical))
+    sums.append(["all figures", *counts, *(_number(getattr(overall, name)) for name in names)])
+    heads = ("domain", "figures", "AMF", "BA", "AUROC", "sens.", "spec.")
+    print_table(console, heads, [*rows, *sums], sums=len(sums))
     for words, span in (
         ("balanced accuracy (BA)", judgement.balanced_accuracy_interval),
         ("AUROC", judgement.auroc_interval),
     ):
         if span is not None:
-            console.print(
-                f"{words}, all figures: 95 % interval {span.low:.3f} to {span.high:.3f} "
-                f"over {judgement.cases} cases",
-                highlight=False,
-            )
+            line = f"{words}, all figures: 95 % interval {span.low:.3f} to {span.high:.3f}"
+            console.print(f"{line} over {counted(judgement.cases, 'case')}", highlight=False)
     for note in judgement.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        console.print(Text(f"note: {note}"))
 
 
 def print_probe(story: TrainingStory) -> None:

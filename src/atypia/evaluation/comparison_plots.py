@@ -16,7 +16,7 @@ from atypia.evaluation.comparison import (
     Comparison,
     Measure,
 )
-from atypia.evaluation.plots import ATYPICAL, NORMAL, QUIET, STYLE
+from atypia.evaluation.plots import ATYPICAL, NORMAL, QUIET, STYLE, label
 
 _PANELS = (HELD_OUT_BA, LEFT_OUT_BA, HELD_OUT_AUROC, LEFT_OUT_AUROC)
 # Better and worse differ in shape as well as in colour.
@@ -33,7 +33,7 @@ def difference_plot(comparison: Comparison) -> Figure | None:
         panels = figure.subplots(1, len(_PANELS), sharex=True, sharey=True, squeeze=False)[0]
         for axes, measure in zip(panels, _PANELS, strict=True):
             _draw(axes, arms, measure)
-        names = [f"{arm.name}  (− {arm.against})" for arm in arms]
+        names = [label(f"{arm.name} (− {arm.against})") for arm in arms]
         panels[0].set_yticks(np.arange(len(arms)), names, fontsize=9)
         panels[0].set_ylim(len(arms) - 0.4, -0.6)
         figure.supxlabel(

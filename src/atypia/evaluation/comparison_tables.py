@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from atypia.data.domains import short_domain_names
+from atypia.data.faults import counted
 from atypia.evaluation.comparison import (
     HELD_OUT_AUROC,
     HELD_OUT_BA,
@@ -20,6 +21,7 @@ from atypia.evaluation.comparison import (
     Measure,
     Reached,
 )
+from atypia.evaluation.markdown import markdown_table, plain_markdown
 
 WHAT_DIFFERENCES_ARE = (
     "mean ± standard deviation over seeds; differences are to the arm named, paired, with a 95 % "
@@ -39,18 +41,23 @@ class ShownMeasure:
 
 @dataclass(frozen=True)
 class ShownArm:
-    """A row: the arm, the one it is compared with ("" for none), balanced accuracy and AUROC."""
+    """A row: the arm, the one it is compared with ("" for none), balanced accuracy and AUROC.
+
+    With held-out folds, `worst` (the lowest balanced accuracy of a domain) and `worst_domain` are
+    "".
+    """
 
     name: str
     against: str
     seeds: int
     measures: tuple[ShownMeasure, ...]
-    worst: str
+    worst: str = ""
+    worst_domain: str = ""
 
 
 @dataclass(frozen=True)
 class ShownTable:
-    """One scheme of a comparison in words; `worst` of its rows is "" with held-out folds."""
+    """One scheme of a comparison in words."""
 
     title: str
     rows: tuple[ShownArm, ...]
@@ -73,14 +80,16 @@ def shown_tables(comparison: Comparison) -> tuple[ShownTable, ShownTable]:
     short = short_domain_names([*comparison.domains, *comparison.one_class])
     held_out, left_out = [], []
     for arm in comparison.arms:
-        held_out.append(_shown(arm, (HELD_OUT_BA, HELD_OUT_AUROC), ""))
+        held_out.append(_shown(arm, (HELD_OUT_BA, HELD_OUT_AUROC)))
         lowest = arm.reached[LEFT_OUT_BA.key]
-        worst = f"{lowest.worst:.3f} {short[lowest.worst_domain]}"
-        left_out.append(_shown(arm, (LEFT_OUT_BA, LEFT_OUT_AUROC), worst))
-    domains = len(comparison.domains)
+        row = _shown(arm, (LEFT_OUT_BA, LEFT_OUT_AUROC))
+        left_out.append(
+            replace(row, worst=f"{lowest.worst:.3f}", worst_domain=short[lowest.worst_domain])
+        )
+    domains = counted(len(comparison.domains), "domain")
     return (
         ShownTable("Held-out folds: new slides of known domains", tuple(held_out)),
-        ShownTable(f"Leave-one-domain-out: mean over {domains} domains", tuple(left_out)),
+        ShownTable(f"Leave-one-domain-out: mean over {domains}", tuple(left_out)),
     )
 
 
@@ -93,7 +102,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         )
     if comparison.never_held_out:
         notes.append(
-            f"{comparison.never_held_out} figures are of domains with one case and stand in "
+            f"{counted(comparison.never_held_out, 'figure')} of domains with one case: judged in "
             "leave-one-domain-out only"
         )
     if comparison.not_run:
@@ -102,25 +111,34 @@ def comparison_notes(comparison: Comparison) -> list[str]:
 
 
 def comparison_markdown(comparison: Comparison, title: str, facts: Mapping[str, str]) -> str:
-    """Return both tables as Markdown, with a list of facts before and the notes after them."""
-    lines = [f"# {title}", "", *(f"- {name}: {text}" for name, text in facts.items())]
+    """Return both tables as Markdown, with a list of facts before and the notes after them.
+
+    Args:
+        comparison: of the arms.
+        title: plain text.
+        facts: name -> Markdown.
+    """
+    lines = [
+        f"# {plain_markdown(title)}",
+        "",
+        *(f"- {name}: {text}" for name, text in facts.items()),
+    ]
     for table in shown_tables(comparison):
         worst = any(row.worst for row in table.rows)
         heads = ["arm", "seeds", "BA", "difference", "AUROC", "difference"]
         heads += ["worst domain, BA"] if worst else []
-        lines += ["", f"## {table.title}", "", _row(heads), _row(["---"] * len(heads))]
+        rows = []
         for row in table.rows:
-            cells = [row.name + (f" (against {row.against})" if row.against else "")]
-            cells.append(str(row.seeds))
+            name = row.name + (f" (against {row.against})" if row.against else "")
+            cells = [plain_markdown(name), str(row.seeds)]
             for one in row.measures:
                 cells += [one.value, f"{one.difference} {one.verdict}".strip()]
-            lines.append(_row([*cells, row.worst] if worst else cells))
-    lines += ["", *(f"- {note}" for note in comparison_notes(comparison))]
+            cells += [f"{row.worst} {plain_markdown(row.worst_domain)}"] if worst else []
+            rows.append(cells)
+        lines += ["", f"## {table.title}", "", markdown_table(heads, rows)]
+    notes = map(plain_markdown, comparison_notes(comparison))
+    lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _numbers(arm: ArmResult) -> dict[str, object]:
@@ -138,9 +156,9 @@ def _numbers(arm: ArmResult) -> dict[str, object]:
     return row
 
 
-def _shown(arm: ArmResult, measures: Sequence[Measure], worst: str) -> ShownArm:
+def _shown(arm: ArmResult, measures: Sequence[Measure]) -> ShownArm:
     shown = tuple(_in_words(arm.reached[measure.key]) for measure in measures)
-    return ShownArm(arm.name, arm.against or "", len(arm.seeds), shown, worst)
+    return ShownArm(arm.name, arm.against or "", len(arm.seeds), shown)
 
 
 def _in_words(reached: Reached) -> ShownMeasure:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import textwrap
+import unicodedata
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +47,11 @@ STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
-    "svg.fonttype": "path",
+    # Text stays text, so that a browser shows the letters that matplotlib's own font lacks. Verdana
+    # is as wide as that font, which is rarely installed elsewhere.
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Geneva"],
     "svg.hashsalt": "atypia",
 }
 
@@ -52,7 +59,8 @@ STYLE: dict[Any, Any] = {
 def svg_bytes(figure: Figure) -> bytes:
     """Return a figure as an SVG, the same bytes for the same figure."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
@@ -70,8 +78,22 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _clipped(name: str, width: int = 46) -> str:
-    return textwrap.shorten(name, width, placeholder=" ...")
+def label(name: str, width: int = 46) -> str:
+    """Return a name as it can stand in a drawing: in one line, cut to a width in letters.
+
+    Letters of Chinese, Japanese and Korean count twice. matplotlib's font lacks them and takes each
+    for 0.6 em; the spaces after the name, which SVG drops, make up for what it leaves out.
+    """
+    shown = "".join(letter if letter.isprintable() else " " for letter in name)
+    shown = textwrap.shorten(shown, width, placeholder=" ...")
+    while sum(map(_columns, shown)) > width:
+        shown = shown.removesuffix(" ...")[:-1] + " ..."
+    wide = sum(_columns(letter) == 2 for letter in shown)
+    return shown + " " * math.ceil(wide * (1.0 - 0.6) / 0.318)
+
+
+def _columns(letter: str) -> int:
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def _scores(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
@@ -104,7 +126,7 @@ def roc_plot(judgement: Judgement) -> Figure | None:
                     color=_DOMAIN_COLOURS[index % len(_DOMAIN_COLOURS)],
                     linestyle=_DOMAIN_STYLES[index // len(_DOMAIN_COLOURS) % len(_DOMAIN_STYLES)],
                     linewidth=1.2,
-                    label=f"{_clipped(short[name])}  {auroc:.3f}",
+                    label=f"{label(short[name])}  {auroc:.3f}",
                 )
         truth, p, _ = _scores(judgement.figures)
         false_alarms, hits, _ = roc_curve(truth, p)
@@ -206,7 +228,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
         axes.set_yticks(
             places,
             [
-                f"{_clipped(short[name])}\n{figures} figures, {atypical} atypical"
+                f"{label(short[name])}\n{figures} figures, {atypical} atypical"
                 for name, figures, atypical in zip(
                     rows["domain"], rows["figures"], rows["atypical"], strict=True
                 )

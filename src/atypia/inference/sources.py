@@ -7,7 +7,7 @@ known layout.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -93,6 +93,7 @@ def open_sources(
     *,
     mpp: float | None = None,
     layout: str | None = None,
+    mapping: Mapping[str, str] | None = None,
 ) -> list[Source]:
     """Open sources; no pixel is read yet.
 
@@ -100,14 +101,20 @@ def open_sources(
         paths: of images, folders, TIFFs of many pages and figure tables; or one of these.
         mpp: um/px of the images for which no table states it, in 0.05..5.
         layout: key of the layout of the folders, where it is not to be found out.
+        mapping: our column name -> theirs, for figure tables.
 
     Raises:
         AtypiaError: a source is missing, empty or of another kind, a table is faulty, mpp is out
-            of range, or two sources hold the same figure_id.
+            of range, two sources hold the same figure_id, or columns are named and no source is a
+            table.
     """
     require_mpp(mpp)
     several = [paths] if isinstance(paths, str | Path) else paths
-    sources = [_open(Path(path), mpp, layout) for path in several]
+    sources = [_open(Path(path), mpp, layout, mapping) for path in several]
+    if mapping and not any(source.kind in ("figure table", "layout") for source in sources):
+        raise AtypiaError(
+            f"{sources[0].path}: is no figure table and has no columns to name; leave out --column"
+        )
     if _shared_id(sources) is not None:
         # Two folders may hold a 1.png each: with the folder in front they are told apart.
         files = ("folder of images", "image", "stack of pages")
@@ -145,7 +152,9 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
     return (*key, (-2, name))
 
 
-def _open(path: Path, mpp: float | None, layout: str | None) -> Source:
+def _open(
+    path: Path, mpp: float | None, layout: str | None, mapping: Mapping[str, str] | None
+) -> Source:
     if not path.exists():
         raise AtypiaError(
             f"{path}: there is no such file or folder; give images, a folder or a figure table"
@@ -154,9 +163,11 @@ def _open(path: Path, mpp: float | None, layout: str | None) -> Source:
     if path.is_dir():
         if layout is None and not _is_layout(path):
             return _folder(path, mpp)
-        return _table(path, open_figures(path, layout=layout, mpp=mpp), "layout")
+        return _table(path, open_figures(path, layout=layout, mapping=mapping, mpp=mpp), "layout")
     if suffix in TABLE_SUFFIXES:
-        return _table(path, open_figures(path, layout=layout, mpp=mpp), "figure table")
+        return _table(
+            path, open_figures(path, layout=layout, mapping=mapping, mpp=mpp), "figure table"
+        )
     refuse_spreadsheet(path)
     if suffix not in IMAGE_SUFFIXES:
         raise AtypiaError(

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from atypia.bundle.seen import count_seen
+from atypia.bundle.verify import bundle_hash
 from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
 from atypia.data.readers.opening import open_figures
 from atypia.data.table import FigureTable
@@ -17,12 +20,13 @@ from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
-from atypia.files import sha256, write_output
-from atypia.inference.record import RunRecord
-from atypia.workflows.classify import OnProgress, Say, to_stderr
+from atypia.files import remove_partials, require_outputs, sha256, write_output
+from atypia.inference.record import RunRecord, record_path
+from atypia.workflows.classify import OnProgress, Running, Say, to_stderr
 from atypia.workflows.predict import predict
 
-METRICS_NAME = "metrics.json"
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def evaluate(
@@ -32,10 +36,11 @@ def evaluate(
     *,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
+    overwrite: bool = False,
     say: Say = to_stderr,
     title: str = "How well atypical mitotic figures are told apart",
 ) -> Judgement:
-    """Judge predictions and write a report, with `metrics.json` beside it.
+    """Judge predictions and write a report, with its metrics beside it (see `metrics_path`).
 
     Args:
         predictions: a predictions table (CSV, Parquet or JSON).
@@ -43,7 +48,9 @@ def evaluate(
         out: the report to write, ending in .html.
         layout: the layout of `source`, where it is not to be found out.
         mapping: our column name -> theirs, for a table with other names.
-        say: is given a line on labels against their votes.
+        overwrite: replace a report and metrics that atypia did not write.
+        say: is given a line on labels against their votes, and on figures that the bundle which
+            made the predictions was trained on.
         title: the report's heading.
 
     Returns:
@@ -55,12 +62,17 @@ def evaluate(
     """
     predictions, source, out = Path(predictions), Path(source), Path(out)
     _require_html(out)
+    require_outputs(_written(out), inputs=(predictions, source), overwrite=overwrite)
+    remove_partials(*_written(out))
     predicted = read_predictions(predictions)
     table = open_figures(source, layout=layout, mapping=mapping)
     against = contradictions_in_words(table.frame)
-    if against:
-        say(f"note: {against}")
+    seen = _seen_in_training(predictions, predicted, table)
+    for line in filter(None, (against, seen)):
+        say(f"note: {line}")
     judgement = judge(predicted, table)
+    if seen:
+        judgement = replace(judgement, notes=(*judgement.notes, seen))
     facts = {
         "Predictions": predictions.name,
         "SHA-256 of the predictions": sha256(predictions)[:16],
@@ -73,8 +85,11 @@ def evaluate_bundle(
     source: Path | str,
     out: Path | str,
     *,
-    bundle: Path | str | None = None,
+    running: Running | None = None,
     layout: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    mpp: float | None = None,
+    overwrite: bool = False,
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
 ) -> tuple[Judgement, RunRecord]:
@@ -83,8 +98,12 @@ def evaluate_bundle(
     Args:
         source: the figures with labels or votes: a figure table or a folder in a known layout.
         out: the report to write, ending in .html.
-        bundle: its folder; none takes the one that comes with atypia.
+        running: which bundle classifies, and how it runs; none takes the one that comes with
+            atypia.
         layout: the layout of `source`, where it is not to be found out.
+        mapping: our column name -> theirs, for a table with other names.
+        mpp: um/px of the images, as `predict`.
+        overwrite: replace files that lie there and that atypia did not write.
         say: is given a line for each figure that fails and for an assumed mpp, at once.
         on_progress: as `predict`.
 
@@ -97,10 +116,53 @@ def evaluate_bundle(
     out = Path(out)
     _require_html(out)
     predictions = predictions_path(out)
+    require_outputs(_written(out), inputs=[Path(source)], overwrite=overwrite)
     record = predict(
-        [source], predictions, bundle=bundle, layout=layout, say=say, on_progress=on_progress
+        [source],
+        predictions,
+        **vars(running or Running()),
+        mpp=mpp,
+        layout=layout,
+        mapping=mapping,
+        overwrite=overwrite,
+        say=say,
+        on_progress=on_progress,
     )
-    return evaluate(predictions, source, out, layout=layout, say=say), record
+    judgement = evaluate(predictions, source, out, layout=layout, mapping=mapping, say=say)
+    return judgement, record
+
+
+def _written(report: Path) -> tuple[Path, Path]:
+    return report, metrics_path(report)
+
+
+def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureTable) -> str:
+    """Return a line on judged figures that the bundle was trained on; "" where none is known.
+
+    Which bundle made the predictions stands in the record beside them.
+    """
+    try:
+        record = json.loads(record_path(predictions).read_text(encoding="utf-8"))
+        folder, digest = Path(record["bundle"]), record["bundle_sha256"]
+        if Path(record["out"]).name != predictions.name or bundle_hash(folder) != digest:
+            return ""
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    frame = table.frame[table.frame["figure_id"].isin(set(predicted["figure_id"]))]
+    judged = replace(table, frame=frame[frame["image"] != ""])
+    seen = count_seen(folder, judged.image_paths())
+    if not seen:
+        return ""
+    return (
+        f"{seen:,} of {len(frame):,} figures were trained on by the bundle {record['bundle_name']}: "
+        "it does better on them than on others; judge it on figures it has not seen (of its own "
+        "training, out_of_fold.csv)"
+    )
+
+
+def metrics_path(report: Path) -> Path:
+    """Return where the metrics of a report lie: `report.metrics.json`, named as the report is."""
+    return report.with_suffix(".metrics.json")
 
 
 def predictions_path(report: Path) -> Path:
@@ -112,9 +174,15 @@ def predictions_path(report: Path) -> Path:
 
 
 def evaluate_challenge(
-    answers: Path | str, source: Path | str, out: Path | str, *, layout: str | None = None
+    answers: Path | str,
+    source: Path | str,
+    out: Path | str,
+    *,
+    layout: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    overwrite: bool = False,
 ) -> Judgement:
-    """Judge answers as MIDOG 2025, track 2, does; write a report, and `metrics.json` beside it.
+    """Judge answers as MIDOG 2025, track 2, does; write a report, with its metrics beside it.
 
     The calls are the answers' classes, the scores their confidences, the domains the tumours.
 
@@ -124,6 +192,8 @@ def evaluate_challenge(
             is.
         out: the report to write, ending in .html.
         layout: the layout of `source`, where it is not to be found out.
+        mapping: our column name -> theirs, for a table with other names.
+        overwrite: replace a report and metrics that atypia did not write.
 
     Returns:
         The judgement that both files hold.
@@ -134,7 +204,9 @@ def evaluate_challenge(
     """
     answers, source, out = Path(answers), Path(source), Path(out)
     _require_html(out)
-    table = open_figures(source, layout=layout)
+    require_outputs(_written(out), inputs=(answers, source), overwrite=overwrite)
+    remove_partials(*_written(out))
+    table = open_figures(source, layout=layout, mapping=mapping)
     others = [name for name in DOMAIN_COLUMNS if name != "tumour"]
     by_tumour = FigureTable(table.frame.assign(**dict.fromkeys(others, UNKNOWN)), table.root)
     predicted, notes = predictions_of_answers(answers, by_tumour)
@@ -172,6 +244,6 @@ def _write(
     }
     write_report(out, judgement, table, title=title, facts=facts)
     write_output(
-        out.with_name(METRICS_NAME),
+        metrics_path(out),
         json.dumps({"facts": facts, **judgement.to_dict()}, indent=2, ensure_ascii=False) + "\n",
     )

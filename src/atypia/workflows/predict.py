@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ def predict(
     bundle: Path | str | None = None,
     mpp: float | None = None,
     layout: str | None = None,
+    mapping: Mapping[str, str] | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
     members: int | None = None,
@@ -44,6 +45,7 @@ def predict(
         bundle: folder of the bundle.
         mpp: um/px of the images for which no table states it, in 0.05..5.
         layout: key of the layout of the folders, where it is not to be found out.
+        mapping: our column name -> theirs, for figure tables with other names.
         batch_size: figures the network sees at once.
         threads: of the CPU; none takes as many as torch would.
         members: use the first so many networks of an ensemble; none takes all.
@@ -66,7 +68,7 @@ def predict(
     """
     out = Path(out)
     require_suffix(out)
-    sources = open_sources(paths, mpp=mpp, layout=layout)
+    sources = open_sources(paths, mpp=mpp, layout=layout, mapping=mapping)
     outputs = (out, record_path(out))
     require_outputs(outputs, inputs=[source.path for source in sources], overwrite=overwrite)
     remove_partials(*outputs)

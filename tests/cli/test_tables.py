@@ -1,0 +1,69 @@
+"""Names and numbers on the terminal: names are shown as they are, numbers whole."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from atypia.cli.progress import _bars
+from atypia.cli.shares import print_shares
+from atypia.cli.tables import print_table
+
+NAMES = ["[/lab] A", "[red] B", ":smile: C", "ends with \\", "病理科"]
+
+
+def _printed(width: int, *arguments: object, **options: object) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_table(console, *arguments, **options)  # type: ignore[arg-type]
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [80, 20])
+def test_names_are_shown_as_they_are(width: int) -> None:
+    rows = [[name, "1", "2"] for name in NAMES]
+    printed = _printed(width, ["[b]domain", "[i]n", "m"], rows, title="[u]title")
+    for name in [*NAMES, "[i]n", "[u]title"]:
+        assert name in printed
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 40, 20])
+def test_numbers_are_whole_however_narrow_the_console(width: int) -> None:
+    numbers = ["12,345", "0.123", "0.456", "0.789", "0.987", "0.654"]
+    heads = ["domain", "figures", "BA", "AUROC", "sens.", "spec.", "ECE"]
+    long = "a laboratory with a long name, scanner of a long name too"
+    printed = _printed(width, heads, [[long, *numbers], ["all", *numbers]], sums=1)
+    assert all(len(line) <= width for line in printed.splitlines())
+    for number in numbers:
+        assert len(re.findall(rf"(?<!\S){re.escape(number)}(?=[\s,])", printed)) == 2
+    assert "…" not in printed
+    if width < 80:
+        assert long in " ".join(printed.split())
+
+
+def test_the_shares_of_an_epoch_name_domains_as_they_are() -> None:
+    shares = pd.DataFrame(
+        {
+            "domain": ["[/lab] A", "[/lab] A", "[red] B", "[red] B"],
+            "call": ["normal", "atypical"] * 2,
+            "figures": [3, 1, 3, 1],
+            "share": [0.25] * 4,
+        }
+    )
+    console = Console(file=io.StringIO(), width=100)
+    print_shares(console, shares)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[/lab] A" in printed and "[red] B" in printed
+    assert printed.count("37.5%") == 2 and printed.count("12.5%") == 2
+
+
+def test_a_bar_names_a_task_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with _bars() as report:
+        report("training without [/lab] A", 1, 2, "[red]loss 0.5")
+    assert "training without [/lab] A" in sys.stderr.getvalue()
+    assert "[red]loss 0.5" in sys.stderr.getvalue()
