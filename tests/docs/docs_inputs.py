@@ -35,10 +35,8 @@ def write_inputs(folder: Path, files: dict[str, str]) -> None:
     every = [cohort / name for name in table.frame["image"]]
     images = every[:FIGURES]
     for row, image in enumerate(images):
-        _copy(
-            image,
-            folder / "my_crops" / ("atypical" if _is_atypical(row) else "normal") / image.name,
-        )
+        name = "atypical" if _is_atypical(row) else "normal"
+        _copy(image, folder / "my_crops" / name / image.name)
     for image in images[:6]:
         _copy(image, folder / "other_crops" / image.name)
     _copy(images[0], folder / "a.png")
