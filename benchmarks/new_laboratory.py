@@ -222,7 +222,7 @@ def _print_prevalences(cohort: Cohort, trained: list[list[Trained]]) -> None:
         rng = np.random.default_rng(0)
         told = {
             "nothing": untouched,
-            "prevalence told": _told(prevalence),
+            "prevalence given": _told(prevalence),
             "EM": label_shift,
             "quantiles aligned": quantiles,
         }
