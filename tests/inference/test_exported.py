@@ -244,7 +244,7 @@ def test_what_a_runtime_cannot_do_is_said(copy: Path, small_bundle: Path) -> Non
 
 
 def test_fewer_members_are_exported_for_who_asks_for_fewer(copy: Path, crop_folder: Path) -> None:
-    export_onnx(copy, members=1)
+    export_onnx(copy, members=1, overwrite=True)
     paths = sorted(crop_folder.iterdir())[:3]
     reference = Predictor.load(copy, precision="fp32", runtime="torch", members=1)
     predictor = Predictor.load(copy, members=1, precision="fp32")

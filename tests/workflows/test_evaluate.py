@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from atypia.bundle.seen import write_seen
+from atypia.bundle.verify import write_sums
 from atypia.data.readers.opening import open_figures
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.evaluation.challenge_answers import write_answers
-from atypia.workflows.evaluate import evaluate, evaluate_challenge
+from atypia.workflows.classify import Running
+from atypia.workflows.evaluate import evaluate, evaluate_bundle, evaluate_challenge
 
 
 def _predict_right(table, path: Path) -> None:
@@ -51,6 +55,45 @@ def test_labels_against_their_votes_are_said_and_stand_in_the_report(tmp_path: P
     (line,) = said
     assert line.startswith("note: 1 of 3 labels contradict the majority of their votes")
     assert "1 of 3 labels contradict" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_bundle_that_is_judged_on_what_it_was_trained_on_is_noticed(
+    small_bundle: Path, crop_folder: Path, tmp_path: Path
+) -> None:
+    bundle, figures = tmp_path / "bundle", crop_folder / "figures.csv"
+    shutil.copytree(small_bundle, bundle)
+    images = [f"{number}.png" for number in range(1, 13)]
+    write_seen(bundle, ["members/0.safetensors"], [crop_folder / name for name in images[:5]])
+    write_sums(bundle)
+    rows = [f"f{n},{name},s{n},0.25,{n % 2}\n" for n, name in enumerate(images)]
+    figures.write_text("figure_id,image,slide,mpp,label\n" + "".join(rows))
+    said: list[str] = []
+    try:
+        running = Running(bundle=bundle, threads=1)
+        judged, _ = evaluate_bundle(figures, tmp_path / "r.html", running=running, say=said.append)
+        again = evaluate(tmp_path / "r.predictions.csv", figures, tmp_path / "s.html")
+    finally:
+        figures.unlink()
+    assert [line for line in said if "was trained on 5 of these 12 figures" in line]
+    for judgement in (judged, again):
+        assert any("was trained on 5 of these 12 figures" in note for note in judgement.notes)
+
+
+def test_two_reports_in_one_folder_have_metrics_of_their_own_and_replace_nothing(
+    tmp_path: Path,
+) -> None:
+    figures = tmp_path / "figures.csv"
+    figures.write_text("figure_id,image,slide,label\na,a.png,s1,1\nb,b.png,s2,0\nc,c.png,s3,1\n")
+    _predict_right(open_figures(figures), tmp_path / "p.csv")
+    for name in ("first", "second"):
+        evaluate(tmp_path / "p.csv", figures, tmp_path / f"{name}.html")
+    assert (tmp_path / "first.metrics.json").is_file()
+    (tmp_path / "third.metrics.json").write_text("mine")
+    with pytest.raises(AtypiaError, match=r"third\.metrics\.json: was not written by atypia"):
+        evaluate(tmp_path / "p.csv", figures, tmp_path / "third.html")
+    assert not (tmp_path / "third.html").exists()
+    with pytest.raises(AtypiaError, match="is an input of this run"):
+        evaluate(tmp_path / "p.csv", figures.rename(tmp_path / "f.html"), tmp_path / "f.html")
 
 
 def test_a_report_that_would_not_open_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -154,9 +154,9 @@ def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureT
     if not seen:
         return ""
     return (
-        f"{seen:,} of {len(frame):,} figures were trained on by the bundle {record['bundle_name']}: "
-        "it does better on them than on others; judge it on figures it has not seen (of its own "
-        "training, out_of_fold.csv)"
+        f"the bundle {record['bundle_name']} was trained on {seen:,} of these {len(frame):,} "
+        "figures, so these results are better than those on others; judge it on figures it has not "
+        "seen (of its own training: out_of_fold.csv)"
     )
 
 
