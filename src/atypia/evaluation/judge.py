@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names
-from atypia.data.table import FigureTable
+from atypia.data.table import FigureTable, missing_slides
 from atypia.data.votes import agreement, hard_labels, vote_columns
 from atypia.errors import TableError
 from atypia.evaluation.intervals import (
@@ -150,6 +150,8 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     if not known.all():
         notes.append(f"{(~known).sum()} figures without label or majority of votes, left out")
     frame = frame[known].reset_index(drop=True)
+    if missing_slides(frame):
+        notes.append(missing_slides(frame))
 
     truth = frame["truth"].to_numpy(dtype=np.float64)
     p = frame["p_atypical"].to_numpy(dtype=np.float64)

@@ -200,7 +200,7 @@ def train(
         text = json.dumps(metrics, indent=2, ensure_ascii=False)
         write_text(out / "metrics.json", text + "\n")
         facts = [
-            run_facts(recipe, figures, folds, adapt_to)
+            run_facts(table, recipe, folds, adapt_to)
             | {"Refer band of the bundle": found[-1].calibration.refer_rule}
             for folds in parts
         ]
