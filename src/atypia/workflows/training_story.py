@@ -81,7 +81,7 @@ def run_facts(
     adapted = (
         {}
         if adapt_to is None
-        else {"Adapted to": f"{counted(len(adapt_to), 'figure')}, labels not used"}
+        else {"Adapted to": f"{counted(len(adapt_to), 'figure')}, labels not looked at"}
     )
     return {
         "Recipe": f"{recipe.name}, seed {recipe.seed}",
