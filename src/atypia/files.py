@@ -125,7 +125,7 @@ def written_output(path: Path) -> Iterator[Path]:
 def write_output(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to an output, as `written_output`."""
     with written_output(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def note_output(path: Path, digest: str) -> None:

@@ -98,3 +98,20 @@ def test_a_file_whose_name_is_no_utf8_is_classified_and_recorded(
     done = _shell(f"{predict} --out p.csv", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "bad\\udcff.png" in (tmp_path / "p.csv").read_text(encoding="utf-8")
+
+
+def test_a_name_that_no_table_can_hold_is_one_line(crop_folder: Path, tmp_path: Path) -> None:
+    for name in ("atypical/1.png", "normal/2.png", "normal/bad\udcff.png"):
+        (tmp_path / "lab" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(crop_folder / "1.png", tmp_path / "lab" / name)
+    done = _shell("{atypia} data check lab", tmp_path)
+    assert done.returncode in (1, 2)
+    assert "bad\\udcff.png" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_not_spoken_of(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("figure_id,image,slide,label\na,a.png,s,1\nb,b.png,t,0\n")
+    (tmp_path / "p.csv").write_text("figure_id,p_atypical,call\na,0.9,atypical\nb,0.1,normal\n")
+    done = _shell("HOME=/dev/null MPLCONFIGDIR= {atypia} evaluate p.csv --table t.csv", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

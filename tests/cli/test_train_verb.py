@@ -79,7 +79,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_then_goes_on
         assert str(tmp_path / "run" / name) in done.stdout.replace("\n", "")
         assert (tmp_path / "run" / name).exists()
     assert "fold 2 of 2" in done.stderr
-    assert "domains told by a linear probe: 0." in done.stdout
+    assert "linear-probe accuracy for domain: 0." in done.stdout
     assert "(chance 0.50), mean of 2 folds" in done.stdout
 
 

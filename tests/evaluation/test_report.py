@@ -111,6 +111,25 @@ def test_the_numbers_are_there(cohort, predictions) -> None:
     assert "Scanner A" in text
 
 
+@pytest.mark.parametrize(
+    ("without", "cases", "note"),
+    [
+        (48, "unknown cases", "the figures name no slide: folds may divide slides"),
+        (8, "10 cases and some unknown", "8 of 48 figures name no slide: folds may divide slides"),
+    ],
+)
+def test_figures_that_name_no_slide_are_no_cases(
+    cohort, predictions, without: int, cases: str, note: str
+) -> None:
+    slides = [""] * without + list(cohort.frame["slide"][without:])
+    table = from_frame(cohort.frame.assign(slide=slides, case=slides), cohort.root)
+    text = _page(predictions, table).text
+    assert f"48 figures from {cases} were judged" in text
+    assert text.count(note) == 2  # where all is said in short, and among the notes
+    assert note in judge(predictions, table).to_dict()["notes"][-1]
+    assert "no slide" not in _page(predictions, cohort).text
+
+
 def test_everything_a_user_writes_is_escaped(cohort, predictions) -> None:
     names = predictions["figure_id"].replace({"fig_00": HOSTILE, "fig_01": '" onload="x'})
     frame = cohort.frame.assign(

@@ -188,7 +188,7 @@ def test_one_image_is_one_figure_and_any_row_of_them_will_do(
         (Image.new("CMYK", (40, 40)), "image 0: CMYK"),
         (np.zeros((9, 9, 3), np.uint8), "image 0: is 9 x 9 px"),
     ],
-    ids=str,
+    ids=lambda given: given if isinstance(given, str) else type(given).__name__,
 )
 def test_what_is_no_image_is_named(predictor: Predictor, images: Any, message: str) -> None:
     with pytest.raises(AtypiaError) as caught:

@@ -28,7 +28,6 @@ def show(folder: Folder = None) -> None:
     Example: atypia bundle show runs/lite/bundle
     """
     from rich.console import Console
-    from rich.markdown import Markdown
     from rich.table import Table
     from rich.text import Text
 
@@ -66,9 +65,8 @@ def show(folder: Folder = None) -> None:
         shown.add_row(name, Text(str(value)))
     console = Console()
     console.print(shown)
-    console.print()
-    card = (folder / CARD_NAME).read_text(encoding="utf-8")
-    console.print(Markdown(card, hyperlinks=False))
+    # As it is written: on a narrow console rich would cut the numbers of its tables.
+    typer.echo("\n" + (folder / CARD_NAME).read_text(encoding="utf-8"))
 
 
 @app.command()

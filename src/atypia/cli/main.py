@@ -80,8 +80,8 @@ def run() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
-    use_temporary_caches()
     open_streams()
+    use_temporary_caches()
     # Without a home it says on the screen where its cache lies.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
@@ -89,6 +89,14 @@ def run() -> None:
     except AtypiaError as mistake:
         sys.stderr.write(f"{mistake}\n")
         sys.exit(mistake.exit_code)
+    except UnicodeEncodeError as fault:
+        near = " ".join(fault.object[max(0, fault.start - 80) : fault.end + 80].split())
+        advice = "rename the file" if fault.encoding == "utf-8" else "set PYTHONUTF8=1"
+        sys.stderr.write(
+            f"{near}: a file's name, or a text, that cannot be written in {fault.encoding}; "
+            f"{advice}\n"
+        )
+        sys.exit(2)
     except OSError as fault:
         if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -19,7 +19,7 @@ def print_summary(judgement: Judgement, console: Console) -> None:
     from rich.text import Text
 
     from atypia.data.domains import short_domain_names
-    from atypia.data.faults import counted
+    from atypia.data.table import name_cases
 
     names = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
     domains, overall = judgement.domains, judgement.overall
@@ -47,18 +47,18 @@ def print_summary(judgement: Judgement, console: Console) -> None:
     ):
         if span is not None:
             line = f"{words}, all figures: 95 % interval {span.low:.3f} to {span.high:.3f}"
-            console.print(f"{line} over {counted(judgement.cases, 'case')}", highlight=False)
+            console.print(f"{line} over {name_cases(judgement.figures)}", highlight=False)
     for note in judgement.notes:
         console.print(Text(f"note: {note}"))
 
 
 def print_probe(story: TrainingStory) -> None:
-    """Print how well domains were told from the embedding, or nothing where no fold knows it."""
+    """Print how well a linear probe tells domains apart, or nothing where no fold measured it."""
     mean, folds = story.mean_probe, len(story.probes)
     if mean is not None:
         of_folds = f", mean of {folds} folds" if folds > 1 else ""
         print(
-            f"domains told by a linear probe: {mean.before:.2f} before training, "
+            f"linear-probe accuracy for domain: {mean.before:.2f} before training, "
             f"{mean.after:.2f} after (chance {mean.chance:.2f}){of_folds}"
         )
 

@@ -89,6 +89,31 @@ def figures_without_slide(table: FigureTable) -> int:
     return int(own_slides(table.frame).sum())
 
 
+def missing_slides(frame: pd.DataFrame) -> str:
+    """Return in words what it means that figures name no slide; "" where each names one or a case.
+
+    Args:
+        frame: of a figure table; columns `figure_id`, `slide` and `case`.
+    """
+    alone = int(own_slides(frame).sum())
+    if not alone:
+        return ""
+    which = "the figures" if alone == len(frame) else f"{alone:,} of {len(frame):,} figures"
+    return (
+        f"{which} name no slide: folds may divide slides and patients, and intervals count each "
+        "such figure as a case; give a column slide"
+    )
+
+
+def name_cases(frame: pd.DataFrame) -> str:
+    """Return in words how many cases the figures come from, as far as they name them."""
+    alone = own_slides(frame)
+    named = counted(frame.loc[~alone, "case"].nunique(), "case")
+    if alone.all():
+        return "unknown cases"
+    return f"{named} and some unknown" if alone.any() else named
+
+
 def read_table(
     path: Path, *, mapping: Mapping[str, str] | None = None, mpp: float | None = None
 ) -> FigureTable:

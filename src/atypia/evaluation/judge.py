@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names
-from atypia.data.table import FigureTable
+from atypia.data.table import FigureTable, missing_slides
 from atypia.data.votes import (
     agreement,
     contradictions_in_words,
@@ -158,6 +158,8 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     against = contradictions_in_words(frame)
     if against:
         notes.append(against)
+    if missing_slides(frame):
+        notes.append(missing_slides(frame))
 
     truth = frame["truth"].to_numpy(dtype=np.float64)
     p = frame["p_atypical"].to_numpy(dtype=np.float64)

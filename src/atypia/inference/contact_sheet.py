@@ -25,6 +25,7 @@ from atypia.inference.drawing import (
     Drawn,
     bold,
     classes_of,
+    drawable,
     facts,
     foot,
     header,
@@ -186,8 +187,9 @@ def _cell(thumbnail: Image.Image, name: str, p: float, words: Sequence[str]) -> 
     draw.text((_CELL_PX - 6, line), WORDS[name], ink, letters(13), anchor="rs")
     for number, text in enumerate(words):
         at = (1, bottom + 14 + number * _LINE_PX)
-        cut = shortened(text, letters(12), _TEXT_PX)
-        draw.text(at, cut, INK if number == 0 else FAINT, letters(12), anchor="ls")
+        caption, font = drawable(text, letters(12))
+        cut = shortened(caption, font, _TEXT_PX)
+        draw.text(at, cut, INK if number == 0 else FAINT, font, anchor="ls")
     return picture
 
 

@@ -109,6 +109,41 @@ def _dejavu(file: str, size_px: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size_px)
 
 
+def drawable(text: str, font: ImageFont.FreeTypeFont) -> tuple[str, ImageFont.FreeTypeFont]:
+    """Return a text and a font that has its letters.
+
+    Where the font lacks some, it is the first of this machine's that has all; where none has, they
+    are spelt out by their numbers.
+    """
+    lacking = {letter for letter in text if ord(letter) not in _letters_of(str(font.path))}
+    if not lacking:
+        return text, font
+    other = _font_with(frozenset(map(ord, text)))
+    if other is not None:
+        return text, ImageFont.truetype(other, font.size)
+    escaped = {ord(letter): letter.encode("unicode_escape").decode() for letter in lacking}
+    return text.translate(escaped), font
+
+
+@cache
+def _font_with(letters: frozenset[int]) -> str | None:
+    from matplotlib.font_manager import findSystemFonts
+
+    return next((path for path in sorted(findSystemFonts()) if letters <= _letters_of(path)), None)
+
+
+@cache
+def _letters_of(path: str) -> frozenset[int]:
+    """Return the code points that a font has; none where it has no outlines or cannot be read."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(path)
+    except (OSError, RuntimeError):
+        return frozenset()
+    return frozenset(font.get_charmap()) if font.scalable else frozenset()
+
+
 def shortened(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> str:
     """Return text, cut with an ellipsis where it is wider than `width_px`."""
     if font.getlength(text) <= width_px:
@@ -167,14 +202,17 @@ def header(
     """
     inner = width_px - 2 * MARGIN_PX
     small, strong = letters(13), bold(13)
-    lines = [(line, small, FAINT) for line in wrapped(" · ".join(details), small, inner)]
+    words, font = drawable(" · ".join(details), small)
+    lines = [(line, font, FAINT) for line in wrapped(words, font, inner)]
     for remark in remarks:
-        lines += [(line, strong, INK) for line in wrapped(remark, strong, inner)]
+        words, font = drawable(remark, strong)
+        lines += [(line, font, INK) for line in wrapped(words, font, inner)]
     picture = Image.new("RGB", (width_px, 92 + 20 * len(lines)), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.text((width_px - MARGIN_PX, 40), aside, FAINT, small, anchor="rs")
     room = inner - small.getlength(aside) - 16
-    draw.text((MARGIN_PX, 40), shortened(title, bold(22), room), INK, bold(22), anchor="ls")
+    name, font = drawable(title, bold(22))
+    draw.text((MARGIN_PX, 40), shortened(name, font, room), INK, font, anchor="ls")
     x = MARGIN_PX
     figures = f"{len(classes):,} {'figure' if len(classes) == 1 else 'figures'}"
     x = _run_of_text(draw, x, 70, figures, bold(15)) + 22

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from atypia.data.domains import short_domain_names
+from atypia.data.faults import counted
 from atypia.data.splits import training_part
-from atypia.data.table import FigureTable
+from atypia.data.table import FigureTable, missing_slides
 from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
 from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown
@@ -229,11 +230,13 @@ def _facts(
     of: int,
 ) -> dict[str, str]:
     hours = sum(line.seconds for line in used) / 3600
+    unknown = missing_slides(bench.table.frame)
+    cases = "unknown cases" if unknown else counted(comparison.cases, "case")
     threads = sorted({line.threads for line in used})
     return {
         "Made by": f"`{command}`",
-        "Figures": f"{comparison.figures} of known truth, of {comparison.cases} cases, from "
-        f"`{bench.table.root.name}`",
+        "Figures": f"{comparison.figures} of known truth, of {cases}, from "
+        f"`{bench.table.root.name}`" + (f"; {unknown}" if unknown else ""),
         "Domains": "; ".join(short_domain_names(bench.domains).values()),
         "Seeds": f"{', '.join(map(str, plan.seeds))}; an arm's numbers are of those with all folds",
         "In every arm": ", ".join(f"`{change}`" for change in plan.changes) or "nothing changed",

@@ -219,7 +219,7 @@ def train(
         for members, folds in zip(trained, parts, strict=True)
     ]
     facts = [
-        run_facts(recipe, figures, folds, adapt_to)
+        run_facts(table, recipe, folds, adapt_to)
         | ({"Not as the recipe asks": "; ".join(notes)} if notes else {})
         | {"Refer band of the bundle": found[-1].calibration.refer_rule}
         for folds in parts

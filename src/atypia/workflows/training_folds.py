@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import domain_folds, slide_folds
-from atypia.data.table import FigureTable
+from atypia.data.table import FigureTable, figures_without_slide
 from atypia.errors import RecipeError, TableError
 from atypia.training.figures import TrainingFigures
 from atypia.training.loop import epochs_for
@@ -109,10 +109,17 @@ def divisions(table: FigureTable, recipe: Recipe) -> list[Folds]:
     count = min(recipe.folds.count, table.frame["case"].nunique())
     of = slide_folds(table.frame, count, recipe.seed)
     names = [f"fold {fold + 1} of {count}" for fold in range(count)]
-    folds = Folds(of, names, "folds by slides", _seats(names, "folds", recipe, 0))
+    folds = Folds(of, names, _kept_together(table), _seats(names, "folds", recipe, 0))
     if not recipe.folds.left_out_domains:
         return [folds]
     return [folds, _without_domains(table, recipe, "left_out", len(folds.seats))]
+
+
+def _kept_together(table: FigureTable) -> str:
+    alone = figures_without_slide(table)
+    if alone == len(table):
+        return "folds by figures, which name no slide"
+    return "folds by slides" + (f" ({alone} figures name no slide)" if alone else "")
 
 
 def _without_domains(table: FigureTable, recipe: Recipe, folder: str, first: int) -> Folds:

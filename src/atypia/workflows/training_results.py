@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,11 @@ from scipy.special import softmax
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
-from atypia.data.table import FigureTable
+from atypia.data.faults import counted
+from atypia.data.table import FigureTable, missing_slides, name_cases
 from atypia.evaluation.calibration import Calibration, cross_fitted, fit_calibration
 from atypia.evaluation.judge import Judgement, judge
+from atypia.evaluation.markdown import plain_markdown
 from atypia.evaluation.predictions import check_predictions
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.figures import TrainingFigures
@@ -88,8 +90,11 @@ def judged(
         }
     )
     judgement = judge(check_predictions(predictions), table)
-    said = f"out-of-fold scores of {len(logits)} figures, {len(folds.names)} {folds.told}"
-    calibration = fit_calibration(logits, truth, truth, figures.case, fitted_on=said)
+    origin = f"out-of-fold scores of {len(logits)} figures, {len(folds.names)} {folds.told}"
+    calibration = fit_calibration(logits, truth, truth, figures.case, fitted_on=origin)
+    if missing_slides(table.frame):
+        rule = f"{calibration.refer_rule}; figures that name no slide count as cases"
+        calibration = replace(calibration, refer_rule=rule)
     return Judged(predictions, judgement, calibration)
 
 
@@ -134,16 +139,19 @@ def save_run_bundle(
     )
     calibration = found[-1].calibration
     truth = found[0].judgement.figures["truth"]
+    unknown = missing_slides(table.frame)
     card = model_card(
         manifest,
         calibration,
-        data=f"{len(table)} figures of {table.frame['case'].nunique()} cases from "
-        f"`{table.root.name}`, {int(truth.sum())} of them atypical. {recipe.card.data}",
+        data=f"{counted(len(table), 'figure')} of {name_cases(table.frame)} from "
+        f"{plain_markdown(table.root.name)}, {int(truth.sum())} of them atypical. "
+        f"{recipe.card.data}",
         licence=recipe.card.licence
         or "The figures' own licence holds for what was trained on them; ask whoever trained this "
         "bundle.",
         by_domain=found[0].judgement.domains.frame,
         left_out=found[1].judgement.domains.frame if len(found) > 1 else None,
+        further_limits=[f"In training, {unknown}."] if unknown else [],
     )
     states = [member.state for member in members]
     save_bundle(folder, manifest, states, calibration, card, table.image_paths())

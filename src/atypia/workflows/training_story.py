@@ -15,8 +15,9 @@ import torch
 from lightning_fabric import Fabric
 
 import atypia
+from atypia.data.domains import domain_names
 from atypia.data.faults import counted
-from atypia.data.table import FigureTable
+from atypia.data.table import FigureTable, name_cases
 from atypia.evaluation.training_story import FoldProbe, TrainingStory
 from atypia.training.devices import precision_of
 from atypia.training.figures import TrainingFigures
@@ -80,19 +81,20 @@ def _peak_memory_bytes() -> int:
 
 
 def run_facts(
-    recipe: Recipe, figures: TrainingFigures, folds: Folds, adapt_to: FigureTable | None
+    table: FigureTable, recipe: Recipe, folds: Folds, adapt_to: FigureTable | None
 ) -> dict[str, str]:
     """Return what stands at the top of a run's report, name -> value."""
-    cases = counted(len(np.unique(figures.case)), "case")
-    domains = counted(len(np.unique(figures.domain)), "domain")
+    domains = counted(len(np.unique(domain_names(table.frame).astype(str))), "domain")
     adapted = (
-        {} if adapt_to is None else {"Adapted to": f"{len(adapt_to)} figures, labels not looked at"}
+        {}
+        if adapt_to is None
+        else {"Adapted to": f"{counted(len(adapt_to), 'figure')}, labels not looked at"}
     )
     return {
         "Recipe": f"{recipe.name}, seed {recipe.seed}",
         "Network": f"{recipe.backbone.key}, adapter {recipe.adapter.kind}, "
         f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
-        "Figures": f"{len(figures.truth)} of {cases} in {domains}",
+        "Figures": f"{len(table)} of {name_cases(table.frame)} in {domains}",
         **adapted,
         "Judged": f"every figure by the members that have not seen it ({len(folds.names)} "
         f"{folds.told}), called by an operating point fitted on the others",
