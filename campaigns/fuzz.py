@@ -33,10 +33,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "src")]
-
-import targets  # type: ignore[import-not-found]
-from mutate import Choices  # type: ignore[import-not-found]
+import targets
+from mutate import Choices
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ROOT / "docs" / "campaigns" / "fuzz.jsonl"
@@ -114,6 +112,7 @@ def peak_bytes() -> int:
 def main() -> int:
     """Fuzz, and return 1 if anything was found."""
     asked = _arguments()
+    sys.path.insert(0, str(ROOT / "src"))  # the code beside this file, whatever is installed
     if asked.replay is not None:
         return _replay(asked.target[0], asked.replay)
     if asked.child is not None:
@@ -249,7 +248,7 @@ def _child(asked: argparse.Namespace) -> int:
     """Fuzz one target here."""
     warnings.simplefilter("ignore")
     # A writing that ends here would end the campaign; the disk is not what is fuzzed.
-    os.fsync = lambda handle: None  # type: ignore[assignment]
+    os.fsync = lambda handle: None
     name = asked.target[0]
     tried = _Trying(name, asked)
     if asked.child == "atheris":
