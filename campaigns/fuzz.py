@@ -140,8 +140,10 @@ def _fuzz(name: str, asked: argparse.Namespace, seconds: float | None) -> int:
         while inputs < goal and (until is None or time.monotonic() < until):
             done = _watch(name, engine, asked, inputs, goal, until, started)
             inputs, accepted, peak = inputs + done[0], accepted + done[1], max(peak, done[2])
-            if not done[0] and not done[3]:
-                raise SystemExit(f"{name}: {engine} tries nothing, see {out / 'log'}")
+            if not done[0] and not done[3] and (until is None or time.monotonic() < until):
+                # A reader that cannot even be prepared: its part of the campaign has failed.
+                shutil.copy(out / "log", out / f"{engine}-does-not-start.txt")
+                break
     found = {path.name for path in out.glob("*.txt")} - before
     taken = time.monotonic() - started
     summary = Summary(
@@ -210,9 +212,9 @@ def _watch(
                 why = f"took more than {MOST_SECONDS:.0f} s"
             elif max(peak, _resident(child.pid)) > MOST_BYTES:
                 why = "needs more than 2 GB"
-            elif not inputs and not begun and now - begun_child > _START_SECONDS:
-                raise SystemExit(f"{name}: does not start, see {out / 'log'}")
-            elif until is not None and now > until:
+            elif (not inputs and not begun and now - begun_child > _START_SECONDS) or (
+                until is not None and now > until
+            ):
                 break
             if now - told > 30:
                 told = now

@@ -430,7 +430,7 @@ def _image(folder: Path) -> tuple[Make, Check]:
     import numpy as np
     from PIL import Image
 
-    from atypia.data.images import MAX_SIDE_PX, MIN_SIDE_PX, page_count, read_image, read_pages
+    from atypia.data.images import MAX_SIDE_PX, MIN_SIDE_PX, figure_pages, read_image, read_pages
     from atypia.errors import ImageError
 
     pixels = np.random.default_rng(0).integers(0, 256, (5, 5, 3), dtype=np.uint8)
@@ -463,11 +463,11 @@ def _image(folder: Path) -> tuple[Make, Check]:
 
     def check(path: Path) -> None:
         if path.suffix == ".tif":
-            count = page_count(path)
-            for number, page in enumerate(read_pages(path), start=1):
-                _require(number <= count + 1, "a stack has more pages than it counts")
-                if not isinstance(page, ImageError):
-                    require_crop(page)
+            count, crops = len(figure_pages(path)), list(read_pages(path))
+            _require(len(crops) == count, "a stack has not as many pages as it counts")
+            for crop in crops:
+                if not isinstance(crop, ImageError):
+                    require_crop(crop)
         require_crop(read_image(path))
 
     def require_crop(crop: Any) -> None:

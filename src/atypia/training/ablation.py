@@ -10,11 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from atypia.errors import RecipeError
+from atypia.errors import RecipeError, abbreviate
 from atypia.training.recipe import (
     Recipe,
     Section,
-    abbreviate,
     is_file,
     list_faults,
     read_recipe,

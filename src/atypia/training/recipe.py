@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from atypia.errors import RecipeError
+from atypia.errors import RecipeError, abbreviate
 from atypia.files import shipped_folder
 from atypia.models.adapter_config import AdapterConfig
 
@@ -295,13 +295,6 @@ def list_faults(lines: Iterable[str]) -> str:
     lines = list(lines)
     more = len(lines) - _NAMED_FAULTS
     return "\n".join([*lines[:_NAMED_FAULTS], *([f"... and {more} more"] if more > 0 else [])])
-
-
-def abbreviate(value: object) -> str:
-    """Return how a value of a recipe is written, at most 60 characters of it."""
-    text = value if isinstance(value, str) else repr(value)
-    text = text if len(text) <= 60 else f"{text[:60]}..."
-    return repr(text) if isinstance(value, str) else text
 
 
 def recipe_files(kind: str = ".") -> dict[str, Path]:
