@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import math
 import mmap
 import os
 import re
@@ -212,9 +213,7 @@ def _watch(
                 why = f"took more than {MOST_SECONDS:.0f} s"
             elif max(peak, _resident(child.pid)) > MOST_BYTES:
                 why = "needs more than 2 GB"
-            elif (not inputs and not begun and now - begun_child > _START_SECONDS) or (
-                until is not None and now > until
-            ):
+            elif now > (until or math.inf) or (not inputs and not begun and now - begun_child > _START_SECONDS):
                 break
             if now - told > 30:
                 told = now

@@ -531,7 +531,6 @@ def _slide(folder: Path) -> tuple[Make, Check]:
 
 def _bundle(folder: Path) -> tuple[Make, Check]:
     import copy
-    import functools
 
     import torch
 
@@ -569,13 +568,21 @@ def _bundle(folder: Path) -> tuple[Make, Check]:
         for name in ("bundle.json", "calibration.json", "members/0.safetensors", "sha256sums")
     }
     # To build a network takes far longer than to read what describes it.
-    for module, name in ((classifier, "pretrained_backbone"), (BackboneSpec, "create")):
-        built = functools.lru_cache(maxsize=4)(getattr(module, name))
+    built: dict[str, Any] = {}
 
-        def fresh(*given: Any, of: Any = built, **named: Any) -> Any:
-            return copy.deepcopy(of(*given, **named))
+    def keep(of: Callable[..., Any]) -> Callable[..., Any]:
+        def fresh(spec: Any, *given: Any, **named: Any) -> Any:
+            key = f"{of.__name__} {spec.key} {given} {named}"
+            if key not in built:
+                if len(built) > 8:
+                    built.clear()
+                built[key] = of(spec, *given, **named)
+            return copy.deepcopy(built[key])
 
-        setattr(module, name, fresh)
+        return fresh
+
+    classifier.pretrained_backbone = keep(classifier.pretrained_backbone)
+    BackboneSpec.create = keep(BackboneSpec.create)
 
     def make(choices: Choices) -> tuple[str, bytes]:
         name = choices.choice((*files, *list(files)[:3]))

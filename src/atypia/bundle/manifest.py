@@ -142,8 +142,8 @@ def read_manifest(folder: Path) -> BundleManifest:
     version = found.get("format_version") if isinstance(found, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleError(
-            f"{path}: is of format {abbreviate(version)}, this atypia reads up to {FORMAT_VERSION}; "
-            "install a newer atypia"
+            f"{path}: is of format {abbreviate(version)}, this atypia reads up to "
+            f"{FORMAT_VERSION}; install a newer atypia"
         )
     try:
         return BundleManifest.model_validate(found)

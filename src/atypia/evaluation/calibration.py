@@ -148,7 +148,7 @@ class Calibration:
         known = {field.name for field in fields(cls)}
         required = {field.name for field in fields(cls) if field.default is MISSING}
         faults = [f"{name} is missing" for name in sorted(required - set(values))]
-        faults += [f"{abbreviate(name)} is unknown" for name in sorted(set(values) - known)[:5]]
+        faults += [f"{name[:60]} is unknown" for name in sorted(set(values) - known)[:5]]
         if faults:
             raise AtypiaError(f"calibration: {', '.join(faults)}; keys are {sorted(known)}")
         return cls(**values)  # type: ignore[arg-type]

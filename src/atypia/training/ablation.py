@@ -85,8 +85,8 @@ def _find(source: str) -> Path:
     if source in known:
         return known[source]
     raise RecipeError(
-        f"plan {abbreviate(source)} is neither a file nor one that comes with atypia{_offer(source, known)} "
-        f"(known: {', '.join(known)})"
+        f"plan {abbreviate(source)} is neither a file nor one that comes with atypia"
+        f"{_offer(source, known)} (known: {', '.join(known)})"
     )
 
 
@@ -99,11 +99,12 @@ def _faults(plan: Plan) -> Iterator[str]:
         yield f"seeds holds {seed} twice; give each seed once"
     told = set()
     for arm in plan.arms:
+        name = abbreviate(arm.name)
         if arm.against == arm.name:
-            yield f"arm {abbreviate(arm.name)}: against is the arm itself; name another arm, or leave it out"
+            yield f"arm {name}: against is the arm itself; name another arm, or leave it out"
         elif arm.against is not None and arm.against not in names:
             yield (
-                f"arm {abbreviate(arm.name)}: against is {abbreviate(arm.against)}, no arm of the "
+                f"arm {name}: against is {abbreviate(arm.against)}, no arm of the "
                 f"plan{_offer(arm.against, names)} (arms: {', '.join(map(abbreviate, names))})"
             )
         try:
@@ -112,7 +113,7 @@ def _faults(plan: Plan) -> Iterator[str]:
             for line in str(faults).splitlines():
                 if line not in told:
                     told.add(line)
-                    yield f"arm {abbreviate(arm.name)}: {line}"
+                    yield f"arm {name}: {line}"
 
 
 def _offer(given: str, known: Any) -> str:
