@@ -203,7 +203,8 @@ def _watch(
                 else {}
             ),
         )
-        begun_child, told = time.monotonic(), time.monotonic()
+        told = time.monotonic()
+        starts_until = told + _START_SECONDS
         why = ""
         while child.poll() is None and not why:
             time.sleep(0.1)
@@ -213,7 +214,7 @@ def _watch(
                 why = f"took more than {MOST_SECONDS:.0f} s"
             elif max(peak, _resident(child.pid)) > MOST_BYTES:
                 why = "needs more than 2 GB"
-            elif now > (until or math.inf) or (not inputs and not begun and now - begun_child > _START_SECONDS):
+            elif now > min(until or math.inf, math.inf if inputs or begun else starts_until):
                 break
             if now - told > 30:
                 told = now

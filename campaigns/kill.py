@@ -403,16 +403,17 @@ READERS: dict[str, Callable[[Path], object]] = {
 def _contents(folder: Path, verb: str) -> dict[str, str]:
     """Return a hash of what each output holds, times apart, by name."""
     return {
-        _HASH.sub("HASH", str(path.relative_to(folder))): _content(path)
+        _HASH.sub("HASH", str(path.relative_to(folder))): _content(path, folder)
         for path in _outputs(folder, verb)
         if "tensorboard" not in path.parts  # its files are named by the time
     }
 
 
-def _content(path: Path) -> str:
+def _content(path: Path, folder: Path) -> str:
+    content = path.read_bytes().replace(str(folder).encode(), b"FOLDER")
     if path.suffix == ".json":
         try:
-            plain = _without_times(json.loads(path.read_text(encoding="utf-8")))
+            plain = _without_times(json.loads(content))
         except ValueError:
             return "no JSON"
         return _sha256(json.dumps(plain, sort_keys=True).encode())
@@ -425,7 +426,6 @@ def _content(path: Path) -> str:
         )
     if path.suffix == ".lock" or NOTES in path.parts:
         return ""
-    content = path.read_bytes()
     if path.name.startswith("slides.") or path.suffix == ".html":
         content = re.sub(rb"\d+(\.\d+)? s\b|\d{4}-\d\d-\d\d \d\d:\d\d UTC", b"", content)
     return _sha256(content)
