@@ -226,12 +226,12 @@ def _kill(
             ended = False
         os_kill(process, SIGNALS[signal_name])
         try:
-            process.communicate(timeout=ENDS_WITHIN_S)
+            said, _ = process.communicate(timeout=ENDS_WITHIN_S)
             faults = []
         except subprocess.TimeoutExpired:
             faults = [f"did not end within {ENDS_WITHIN_S} s of the signal"]
             os_kill(process, signal.SIGKILL)
-            process.communicate()
+            said, _ = process.communicate()
         if not ended or moment < 0.02:
             break
         moment *= 0.9  # a machine with less to do is faster: it was done already
@@ -241,13 +241,12 @@ def _kill(
     ended = ended or exit_code == 0
     expected = 128 + SIGNALS[signal_name]
     if not ended and exit_code != expected:
-        faults.append(f"exit code {exit_code}, expected {expected}")
+        faults.append(f"exit code {exit_code}, expected {expected}: {_last_line(said)}")
     faults += _after_kill(folder, verb, users, signal_name)
     again = _start(folder, verb)
     said, _ = again.communicate()
     if again.returncode:
-        last = said.strip().splitlines()[-1:] or [""]
-        faults.append(f"the same command then exits with {again.returncode}: {last[0][:300]}")
+        faults.append(f"the same command then exits with {again.returncode}: {_last_line(said)}")
     faults += _at_the_end(folder, verb, users, reference)
     if faults and asked.keep:
         shutil.copytree(folder, asked.keep / folder.name, dirs_exist_ok=True)
@@ -265,6 +264,10 @@ def _kill(
         ended=ended,
         outcome=outcome.replace(str(folder), "FOLDER"),
     )
+
+
+def _last_line(said: str) -> str:
+    return (said.strip().splitlines() or [""])[-1][:300]
 
 
 def _after_kill(folder: Path, verb: str, users: dict[str, str], signal_name: str) -> Iterator[str]:
@@ -554,7 +557,7 @@ def os_kill(process: subprocess.Popen[str], what: signal.Signals) -> None:
 
 
 def _measure(work: Path, verb: str, workers: int) -> Reference:
-    """Run a command twice, as busy as the machine will be, and refuse it if the runs differ."""
+    """Run a command, and again as busy as the machine will be; refuse it if the runs differ."""
 
     def run(number: int) -> Reference:
         folder = work / f"{verb}-unkilled-{number}"
@@ -571,9 +574,9 @@ def _measure(work: Path, verb: str, workers: int) -> Reference:
             seconds, _contents(folder, verb), frozenset(map(_kind, _temporary(folder)))
         )
 
-    run(0)  # fills the caches in HOME
+    other = run(0)  # fills the caches in HOME
     with ThreadPoolExecutor(workers) as pool:
-        one, other = pool.map(run, (1, 2))
+        one, *_ = pool.map(run, range(1, workers + 1))
     differing = [
         name
         for name in one.outputs.keys() | other.outputs.keys()

@@ -175,7 +175,7 @@ def _parquet(choices: Choices, seed: mutate.Rows) -> bytes:
             "".join(str(row[number]).split("\ud800")) if number < len(row) else None
             for row in table[1:]
         ]
-        kind = choices.randrange(24)
+        kind = choices.randrange(15 * 12)
         numbers = [_number(one) for one in values]
         made: Any = {
             1: lambda n=numbers: pa.array(n, pa.float64()),
