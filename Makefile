@@ -14,7 +14,13 @@ IMAGE ?= atypia-midog25-t2:$(if $(TORCH_INDEX),cpu,cuda)
 # The folder of AMi-Br's figures (docs/benchmark.md), to train the bundle that comes with atypia.
 FIGURES ?=
 
-.PHONY: demo test lint bundle container
+# Campaigns (docs/campaigns.md): minutes of fuzzing, without them the counts of the whole campaign;
+# FUZZ and KILL are further options of the two programs.
+MINUTES ?=
+FUZZ ?=
+KILL ?=
+
+.PHONY: demo test lint bundle container fuzz kill
 
 demo: .venv/installed
 	$(BIN)/atypia demo demo
@@ -44,6 +50,12 @@ container: .venv/installed
 	  --build-context bundle="$(BUNDLE)" --build-context hub="$(HUB)" \
 	  --build-arg TORCH_INDEX="$(TORCH_INDEX)" --build-arg EXPORT="$(EXPORT)" --tag "$(IMAGE)" .
 
+fuzz: .venv/installed-fuzz
+	$(BIN)/python campaigns/fuzz.py $(if $(MINUTES),--minutes $(MINUTES)) $(FUZZ)
+
+kill: .venv/installed-dev
+	$(BIN)/python campaigns/kill.py $(KILL)
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
@@ -51,4 +63,8 @@ container: .venv/installed
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/installed-fuzz: .venv/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	touch $@

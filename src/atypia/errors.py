@@ -29,3 +29,13 @@ class RecipeError(AtypiaError):
 
 class BundleError(AtypiaError):
     """A bundle is incomplete, changed or not understood."""
+
+
+def abbreviate(value: object) -> str:
+    """Return how a value is written, for a message: at most 60 characters of it."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except (RecursionError, ValueError):  # of whole numbers, Python writes 4,300 digits at most
+        return "something too deep or too long to write"
+    text = text if len(text) <= 60 else f"{text[:60]}..."
+    return repr(text) if isinstance(value, str) else text

@@ -350,3 +350,18 @@ def test_the_card_tells_limits_operating_point_and_domains() -> None:
         manifest(1), CALIBRATION, data="x", licence="y", by_domain=by_domain.iloc[:0]
     )
     assert "has not been judged" in empty
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "calibration.json"])
+def test_json_nested_too_deeply_is_refused(bundle: Path, name: str) -> None:
+    (bundle / name).write_text("[" * 100_000)
+    write_sums(bundle)
+    with pytest.raises(BundleError, match=rf"{name}: cannot be read as JSON"):
+        load_bundle(bundle)
+
+
+def test_a_newer_format_is_named_in_few_words(bundle: Path) -> None:
+    (bundle / "bundle.json").write_text('{"format_version": ' + "9" * 4000 + "}")
+    with pytest.raises(BundleError, match="is of format 999") as refused:
+        read_manifest(bundle)
+    assert len(str(refused.value)) < 400

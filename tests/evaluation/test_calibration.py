@@ -197,6 +197,7 @@ def test_dictionary_and_back() -> None:
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"temperature": math.nan}, "temperature must be a finite number"),
         ({"bias": "0.1"}, "bias must be a finite number"),
+        ({"bias": 10**400}, "bias must be a finite number"),
         ({"bias": True}, "bias must be a finite number"),
         ({"operating_point": 0.5}, "refer_low <= operating_point <= refer_high"),
         ({"refer_low": -0.1}, "0 <= refer_low"),

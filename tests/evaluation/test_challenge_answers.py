@@ -102,3 +102,21 @@ def test_two_files_for_a_stack_are_refused(tmp_path: Path) -> None:
     write_answers(tmp_path / "s1" / ANSWERS_NAME, FIRST)
     with pytest.raises(TableError, match="keep one"):
         predictions_of_answers(tmp_path, _table(**TWO_STACKS))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        f'[{{"class": "normal", "confidence": {"9" * 4000}}}]',
+        f'[{{"class": "{"x" * 5000}", "confidence": 0}}]',
+        f'[{{"class": {"[" * 500}{"]" * 500}, "confidence": 0}}]',
+    ],
+)
+def test_answers_too_deep_or_too_long_are_one_short_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(TableError) as refused:
+        read_answers(path)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400

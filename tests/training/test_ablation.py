@@ -83,3 +83,15 @@ def test_every_plan_that_comes_with_atypia_can_be_read() -> None:
     for path in plan_files().values():
         plan = read_plan(path)
         assert len(plan.seeds) >= 3  # fewer say nothing of the spread
+
+
+@pytest.mark.parametrize("value", ["[" * 3000 + "]" * 3000, "9" * 5000])
+def test_a_plan_that_the_parser_gives_up_on_is_one_line(tmp_path: Path, value: str) -> None:
+    with pytest.raises(AtypiaError) as refused:
+        read_plan(_plan(tmp_path, f"{PLAN}\nodd = {value}\n"))
+    assert "\n" not in str(refused.value)
+
+
+def test_an_arm_with_a_recipe_of_a_very_long_name_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AtypiaError, match=r"arm 'a': recipe 'xxx.*\.\.\.' is neither a file"):
+        read_plan(_plan(tmp_path, PLAN.replace('"lite"', f'"{"x" * 5000}"', 1)))

@@ -103,3 +103,60 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
     path.write_text("[schedule\n", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"broken\.toml"):
         read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"seed = {'[' * 3000}{']' * 3000}", "is nested too deeply"),
+        (f"seed = {'9' * 5000}", "is not a TOML file"),
+        ("name = '\udcff'", "is not a TOML file"),
+    ],
+)
+def test_what_the_parser_gives_up_on_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(RecipeError, match=message) as refused:
+        read_recipe(path)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_recipe_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_text("seed = 3\n", encoding="utf-8-sig")
+    assert read_recipe(path).seed == 3
+
+
+def test_a_control_character_in_a_name_reads_back_the_same(tmp_path: Path) -> None:
+    recipe = Recipe(name="a\x7fb\x1f")
+    path = tmp_path / "full.toml"
+    path.write_text(to_toml(recipe), encoding="utf-8")
+    assert read_recipe(path) == recipe
+
+
+def test_many_faults_are_counted_and_long_values_cut(tmp_path: Path) -> None:
+    path = tmp_path / "many.toml"
+    path.write_text("\n".join(f"key{n} = 1" for n in range(100)))
+    with pytest.raises(RecipeError, match=r"\n\.\.\. and 80 more$"):
+        read_recipe(path)
+    with pytest.raises(RecipeError) as refused:
+        read_recipe("lite", [f"schedule.epochs={'x' * 5000}"])
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("value", ["[" * 3000, f"{'9' * 5000}"])
+def test_a_change_that_the_parser_gives_up_on_is_one_line(value: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        read_recipe("lite", [f"seed={value}"])
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_change_sets_one_value_and_no_second(tmp_path: Path) -> None:
+    assert read_recipe("lite", ["name='a'\nseed=7"]).seed != 7
+
+
+def test_a_name_too_long_for_a_file_is_none() -> None:
+    with pytest.raises(RecipeError, match="is neither a file nor"):
+        read_recipe("a" * 5000)

@@ -19,7 +19,7 @@ def read_calibration(folder: Path) -> Calibration:
     path = folder / CALIBRATION_NAME
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise BundleError(
             f"{path}: cannot be read as JSON; fetch or train the bundle again"
         ) from fault

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from atypia.errors import AtypiaError, BundleError
+from atypia.errors import AtypiaError, BundleError, abbreviate
 from atypia.models.adapter_config import AdapterConfig
 
 FORMAT_VERSION: Literal[1] = 1
@@ -135,21 +135,21 @@ def read_manifest(folder: Path) -> BundleManifest:
         raise BundleError(
             f"{path}: not found; give the folder of a bundle, as `atypia train` writes it"
         ) from fault
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise BundleError(
             f"{path}: cannot be read as JSON; fetch or train the bundle again"
         ) from fault
     version = found.get("format_version") if isinstance(found, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleError(
-            f"{path}: is of format {version}, this atypia reads up to {FORMAT_VERSION}; "
-            "install a newer atypia"
+            f"{path}: is of format {abbreviate(version)}, this atypia reads up to "
+            f"{FORMAT_VERSION}; install a newer atypia"
         )
     try:
         return BundleManifest.model_validate(found)
     except ValidationError as fault:
         first = fault.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        where = ".".join(map(str, first["loc"]))[:60] or "the whole"
         more = f" (and {fault.error_count() - 1} more)" if fault.error_count() > 1 else ""
         raise BundleError(
             f"{path}: {where}: {first['msg']}{more}; fetch or train the bundle again"

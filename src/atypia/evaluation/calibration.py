@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, abbreviate
 from atypia.evaluation.operating_point import choose_operating_point
 from atypia.evaluation.refer_band import choose_refer_band
 
@@ -62,15 +62,13 @@ class Calibration:
             name, value = field.name, getattr(self, field.name)
             if name in _TEXTS:
                 if not isinstance(value, str):
-                    raise AtypiaError(f"calibration: {name} must be text, got {value!r}")
+                    raise AtypiaError(f"calibration: {name} must be text, got {abbreviate(value)}")
             elif value is None and name in _SHARES:
                 continue
-            elif (
-                isinstance(value, bool)
-                or not isinstance(value, (int, float))
-                or not math.isfinite(value)
-            ):
-                raise AtypiaError(f"calibration: {name} must be a finite number: {value!r}")
+            elif not _is_finite(value):
+                raise AtypiaError(
+                    f"calibration: {name} must be a finite number: {abbreviate(value)}"
+                )
             elif name in _SHARES and not 0 < value < 1:
                 raise AtypiaError(f"calibration: {name} must lie between 0 and 1: {value!r}")
         if self.temperature <= 0:
@@ -150,10 +148,19 @@ class Calibration:
         known = {field.name for field in fields(cls)}
         required = {field.name for field in fields(cls) if field.default is MISSING}
         faults = [f"{name} is missing" for name in sorted(required - set(values))]
-        faults += [f"{name} is unknown" for name in sorted(set(values) - known)]
+        faults += [f"{name[:60]} is unknown" for name in sorted(set(values) - known)[:5]]
         if faults:
             raise AtypiaError(f"calibration: {', '.join(faults)}; keys are {sorted(known)}")
         return cls(**values)  # type: ignore[arg-type]
+
+
+def _is_finite(value: object) -> bool:
+    """Tell whether a value is a finite number; a whole one can be too large for a float."""
+    try:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return False
 
 
 @dataclass(frozen=True)

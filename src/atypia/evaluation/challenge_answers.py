@@ -15,7 +15,7 @@ import pandas as pd
 
 from atypia.data.columns import as_numbers, as_text
 from atypia.data.table import FigureTable
-from atypia.errors import TableError
+from atypia.errors import TableError, abbreviate
 from atypia.evaluation.predictions import CALLS, check_predictions
 from atypia.files import write_output
 
@@ -47,7 +47,7 @@ def read_answers(path: Path) -> list[tuple[str, float]]:
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise TableError(f"{path}: cannot be read ({fault}); write it anew") from fault
     if not isinstance(entries, list):
         raise TableError(f"{path}: expected a list of entries, one a page")
@@ -58,9 +58,11 @@ def _answer(entry: object, name: str) -> tuple[str, float]:
     said = entry if isinstance(entry, dict) else {}
     call, p = said.get("class"), said.get("confidence")
     if call not in CALLS:
-        raise TableError(f"{name}: class {call!r}, expected {' or '.join(CALLS)}")
+        raise TableError(f"{name}: class {abbreviate(call)}, expected {' or '.join(CALLS)}")
     if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
-        raise TableError(f"{name}: confidence {p!r}, expected P(atypical), a number in 0..1")
+        raise TableError(
+            f"{name}: confidence {abbreviate(p)}, expected P(atypical), a number in 0..1"
+        )
     return str(call), float(p)
 
 

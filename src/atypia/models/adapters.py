@@ -102,7 +102,11 @@ def _adaptable(module: nn.Module) -> bool:
 
 
 class _FrozenStatistics(nn.Module):
-    """A backbone whose batch normalisation and dropout stay as in evaluation."""
+    """A backbone that trains as it evaluates, but for LoRA's own dropout.
+
+    Its batch statistics and its own dropout (of activations, attention, paths) are those of its
+    published training, of which none is repeated here.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -116,9 +120,10 @@ class _FrozenStatistics(nn.Module):
     def train(self, mode: bool = True) -> _FrozenStatistics:
         """Switch LoRA's own dropout, and nothing else of the backbone."""
         super().train(mode)
-        for module in self.network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        self.network.eval()
+        for name, module in self.network.named_modules():
+            if name.endswith("lora_dropout"):
+                module.train(mode)
         return self
 
 
@@ -130,9 +135,3 @@ class _Frozen(_FrozenStatistics):
         with torch.no_grad():
             embedding: torch.Tensor = self.network(crops)
         return embedding
-
-    def train(self, mode: bool = True) -> _Frozen:
-        """Keep the whole backbone in evaluation mode."""
-        super().train(mode)
-        self.network.eval()
-        return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Collection, Iterator
 from itertools import combinations
 from pathlib import Path
@@ -11,8 +10,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from atypia.errors import RecipeError
-from atypia.training.recipe import Recipe, Section, read_recipe, recipe_files
+from atypia.errors import RecipeError, abbreviate
+from atypia.training.recipe import (
+    Recipe,
+    Section,
+    is_file,
+    list_faults,
+    read_recipe,
+    read_toml,
+    recipe_files,
+)
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -67,18 +74,15 @@ def read_plan(source: str | Path) -> Plan:
     """
     path = _find(str(source))
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise RecipeError(f"{path}: is not a TOML file ({fault})") from None
-    try:
-        plan = Plan.model_validate(values)
+        plan = Plan.model_validate(read_toml(path))
     except ValidationError as faults:
-        lines = [f"{path}: {_explain(fault)}" for fault in faults.errors()]
-        raise RecipeError("\n".join(lines)) from None
+        raise RecipeError(
+            list_faults(f"{path}: {_explain(fault)}" for fault in faults.errors())
+        ) from None
     plan._is_atypias = path in plan_files().values()
     lines = [f"{path}: {fault}" for fault in _faults(plan)]
     if lines:
-        raise RecipeError("\n".join(lines))
+        raise RecipeError(list_faults(lines))
     return plan
 
 
@@ -88,15 +92,14 @@ def plan_files() -> dict[str, Path]:
 
 
 def _find(source: str) -> Path:
-    path = Path(source)
-    if path.is_file():
-        return path
+    if is_file(source):
+        return Path(source)
     known = plan_files()
     if source in known:
         return known[source]
     raise RecipeError(
-        f"plan {source!r} is neither a file nor one that comes with atypia{_offer(source, known)} "
-        f"(known: {', '.join(known)})"
+        f"plan {abbreviate(source)} is neither a file nor one that comes with atypia"
+        f"{_offer(source, known)} (known: {', '.join(known)})"
     )
 
 
@@ -104,17 +107,18 @@ def _faults(plan: Plan) -> Iterator[str]:
     """Yield what a single value does not show; a fault that many arms share, once."""
     names = [arm.name for arm in plan.arms]
     for name in dict.fromkeys(one for one, other in combinations(names, 2) if one == other):
-        yield f"arm {name!r} is there twice; give each a name of its own"
+        yield f"arm {abbreviate(name)} is there twice; give each a name of its own"
     for seed in dict.fromkeys(one for one, other in combinations(plan.seeds, 2) if one == other):
         yield f"seeds holds {seed} twice; give each seed once"
     told = set()
     for arm in plan.arms:
+        name = abbreviate(arm.name)
         if arm.against == arm.name:
-            yield f"arm {arm.name!r}: against is the arm itself; name another arm, or leave it out"
+            yield f"arm {name}: against is the arm itself; name another arm, or leave it out"
         elif arm.against is not None and arm.against not in names:
             yield (
-                f"arm {arm.name!r}: against is {arm.against!r}, no arm of the plan"
-                f"{_offer(arm.against, names)} (arms: {', '.join(names)})"
+                f"arm {name}: against is {abbreviate(arm.against)}, no arm of the "
+                f"plan{_offer(arm.against, names)} (arms: {', '.join(map(abbreviate, names))})"
             )
         try:
             plan.recipe(arm, plan.seeds[0])
@@ -122,7 +126,7 @@ def _faults(plan: Plan) -> Iterator[str]:
             for line in str(faults).splitlines():
                 if line not in told:
                     told.add(line)
-                    yield f"arm {arm.name!r}: {line}"
+                    yield f"arm {name}: {line}"
 
 
 def _offer(given: str, known: Any) -> str:
@@ -135,8 +139,8 @@ def _explain(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         model = Arm if len(fault["loc"]) > 1 else Plan
         known = [field.alias or name for name, field in model.model_fields.items()]
-        return f"unknown key {key!r} (known here: {', '.join(known)})"
+        return f"unknown key {abbreviate(key)} (known here: {', '.join(known)})"
     if fault["type"] == "missing":
         return f"{key} is missing; a plan and every arm in it need it"
     message = str(fault["msg"])
-    return f"{key} is {fault['input']!r}; {message[0].lower()}{message[1:]}"
+    return f"{key} is {abbreviate(fault['input'])}; {message[0].lower()}{message[1:]}"

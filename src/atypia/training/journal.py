@@ -27,9 +27,8 @@ class Journal:
         self._path = folder / "metrics.jsonl"
         kept: list[str] = []
         if self._path.is_file():
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-            whole = [line for line in lines if line.endswith("}")]  # a kill can cut the last line
-            kept = [line for line in whole if json.loads(line)["step"] <= from_step]
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = [line for line in lines if _is_until(line, from_step)]
         write_text(self._path, "".join(f"{line}\n" for line in kept))
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=from_step + 1)
 
@@ -46,3 +45,14 @@ class Journal:
         """Flush the TensorBoard events."""
         if not self._silent:
             self._events.close()
+
+
+def _is_until(line: str, step: int) -> bool:
+    """Tell whether a line is whole, which a kill can prevent, and of no later step."""
+    try:
+        values = json.loads(line)
+        return all(isinstance(value, int | float) for value in values.values()) and (
+            values["step"] <= step
+        )
+    except (ValueError, LookupError, AttributeError, RecursionError):
+        return False

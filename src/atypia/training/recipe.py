@@ -9,18 +9,20 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from atypia.errors import RecipeError
+from atypia.errors import RecipeError, abbreviate
 from atypia.files import shipped_folder
 from atypia.models.adapter_config import AdapterConfig
 
 # Half a batch is shown twice; with fewer figures it seldom holds a pair of one class.
 SMALLEST_METRIC_GROUP = 4
+
+_NAMED_FAULTS = 20
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -284,16 +286,29 @@ def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
         RecipeError: no such recipe; not TOML; an unknown key; a value out of range.
     """
     path = _find(str(source))
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise RecipeError(f"{path}: is not a TOML file ({fault})") from None
+    values = read_toml(path)
     asked: dict[str, Any] = {} if path in recipe_files().values() else values
     for change in changes:
         _set(values, change)
         if asked is not values:
             _set(asked, change)
     return check_recipe(values, str(path)).unasked(asked)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file, with or without a byte order mark.
+
+    Raises:
+        RecipeError: it cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as fault:
+        raise RecipeError(f"{path}: cannot be read ({fault.strerror})") from fault
+    except RecursionError:
+        raise RecipeError(f"{path}: is nested too deeply for a recipe") from None
+    except ValueError as fault:  # no UTF-8, no TOML, or a number of thousands of digits
+        raise RecipeError(f"{path}: is not a TOML file ({fault})") from None
 
 
 def check_recipe(values: Mapping[str, Any], named: str) -> Recipe:
@@ -305,8 +320,16 @@ def check_recipe(values: Mapping[str, Any], named: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as faults:
-        lines = [_explain(fault, named) for fault in faults.errors()]
-        raise RecipeError("\n".join(lines)) from None
+        raise RecipeError(
+            list_faults(_explain(fault, named) for fault in faults.errors())
+        ) from None
+
+
+def list_faults(lines: Iterable[str]) -> str:
+    """Return faults, one a line, and the number of those beyond the first 20."""
+    lines = list(lines)
+    more = len(lines) - _NAMED_FAULTS
+    return "\n".join([*lines[:_NAMED_FAULTS], *([f"... and {more} more"] if more > 0 else [])])
 
 
 def recipe_files(kind: str = ".") -> dict[str, Path]:
@@ -338,35 +361,55 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def _find(source: str) -> Path:
-    path = Path(source)
-    if path.is_file():
-        return path
+    if is_file(source):
+        return Path(source)
     known = recipe_files()
     if source in known:
         return known[source]
     near = difflib.get_close_matches(source, known, n=1)
     offer = f"; did you mean {near[0]!r}?" if near else ""
     raise RecipeError(
-        f"recipe {source!r} is neither a file nor one that comes with atypia{offer} "
+        f"recipe {abbreviate(source)} is neither a file nor one that comes with atypia{offer} "
         f"(known: {', '.join(known)})"
     )
+
+
+def is_file(source: str) -> bool:
+    """Tell whether there is a file of this name; what cannot be a file's name is none."""
+    try:
+        return Path(source).is_file()
+    except OSError:  # too long
+        return False
 
 
 def _set(values: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
-        raise RecipeError(f"--set {change!r}: expected section.key=value, e.g. schedule.epochs=20")
+        raise RecipeError(
+            f"--set {abbreviate(change)}: expected section.key=value, e.g. schedule.epochs=20"
+        )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+        value = _value(text)
+    except RecursionError:
+        raise RecipeError(f"--set {abbreviate(change)}: is nested too deeply") from None
     *sections, last = key.strip().split(".")
     place = values
     for section in sections:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
-            raise RecipeError(f"--set {change!r}: {section!r} is a value, not a section")
+            raise RecipeError(
+                f"--set {abbreviate(change)}: {abbreviate(section)} is a value, not a section"
+            )
     place[last] = value
+
+
+def _value(text: str) -> Any:
+    """Return a value as in TOML; what is none, or more than one, is text."""
+    try:
+        values = tomllib.loads(f"value = {text}")
+    except ValueError:
+        return text.strip()
+    return values["value"] if len(values) == 1 else text.strip()
 
 
 def _explain(fault: Any, named: str) -> str:
@@ -377,11 +420,11 @@ def _explain(fault: Any, named: str) -> str:
         elsewhere = [k for k in _all_keys() if k.split(".")[-1] == where[-1]]
         near = elsewhere[:1] or difflib.get_close_matches(where[-1], known, n=1, cutoff=0.4)
         offer = f"did you mean {near[0]!r}? " if near else ""
-        return f"{named}: unknown key {key!r}; {offer}(known here: {', '.join(known)})"
+        return f"{named}: unknown key {abbreviate(key)}; {offer}(known here: {', '.join(known)})"
     if fault["type"] == "value_error":
         return f"{named}: {fault['ctx']['error']}"
     message = str(fault["msg"])
-    return f"{named}: {key} is {fault['input']!r}; {message[0].lower()}{message[1:]}"
+    return f"{named}: {key} is {abbreviate(fault['input'])}; {message[0].lower()}{message[1:]}"
 
 
 def _keys(sections: Sequence[str]) -> list[str]:
@@ -421,7 +464,9 @@ def _toml_value(name: str, value: object) -> str:
     if isinstance(value, bool):
         return f"{name} = {str(value).lower()}"
     if isinstance(value, str):
-        return f"{name} = {json.dumps(value, ensure_ascii=False)}"
+        # JSON leaves one control character as it is that TOML does not allow.
+        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return f"{name} = {text}"
     return f"{name} = {value!r}"
 
 

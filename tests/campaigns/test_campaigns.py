@@ -1,0 +1,37 @@
+"""The campaigns of docs/campaigns.md find what they look for, and find nothing today."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+CAMPAIGNS = Path(__file__).resolve().parents[2] / "campaigns"
+
+
+def _run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(CAMPAIGNS / program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_fuzzing_tries_what_it_says_and_appends_a_line(tmp_path: Path) -> None:
+    summary, out = tmp_path / "fuzz.jsonl", tmp_path / "found"
+    done = _run(
+        "fuzz.py", "--target", "recipe", "--count", "120", "--out", out, "--summary", summary
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = map(json.loads, summary.read_text().splitlines())
+    assert (line["target"], line["inputs"], line["findings"]) == ("recipe", 120, 0)
+    assert 0 < line["accepted"] < 120
+
+
+def test_predict_stopped_by_sigterm_goes_on_with_the_same_command(tmp_path: Path) -> None:
+    results = tmp_path / "kill.jsonl"
+    which = ("--verb", "predict", "--signal", "TERM", "--times", "1", "--workers", "1")
+    done = _run("kill.py", *which, "--results", results)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = map(json.loads, results.read_text().splitlines())
+    assert (line["verb"], line["outcome"]) == ("predict", "held")
+    again = _run("kill.py", *which, "--results", results)  # that kill is done
+    assert len(results.read_text().splitlines()) == 1, again.stdout
