@@ -11,6 +11,7 @@ import pytest
 from atypia.data.audit import audit
 from atypia.data.describe import describe
 from atypia.data.domains import domain_names
+from atypia.data.readers.layout import image_names
 from atypia.data.readers.midog import SLIDE_RANGES, origin_of, scanner_mpp
 from atypia.data.readers.opening import open_figures
 from atypia.data.readers.registry import LAYOUTS
@@ -320,3 +321,14 @@ def test_every_layout_refuses_an_empty_folder_in_words(tmp_path: Path) -> None:
     for key in LAYOUTS:
         with pytest.raises(TableError, match=str(tmp_path)):
             open_figures(tmp_path, layout=key)
+
+
+def test_images_of_a_public_layout_that_cannot_be_read_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.png", "b.gif", "c.gif", "list.csv"):
+        (tmp_path / name).write_bytes(b"\0")
+    assert image_names(tmp_path) == ["a.png"]
+    assert [record.getMessage().split(";")[0] for record in caplog.records] == [
+        f"{tmp_path}: 2 files left out, 2 .gif"
+    ]

@@ -34,20 +34,31 @@ def list_images(folder: Path) -> list[str]:
     what it is. Files that look like images and have another ending are counted in the log.
     """
     names: list[str] = []
-    others: list[str] = []
+    others: list[Path] = []
     for path in files_below(folder):
         if path.suffix.lower() in IMAGE_SUFFIXES:
             names.append(path.relative_to(folder).as_posix())
         elif not path.exists():
             _log.warning("%s: a link to what is not there; mend or remove it", path)
-        elif _seems_an_image(path):
-            others.append(path.suffix.lower())
-    if others:
+        else:
+            others.append(path)
+    log_left_out(folder, others)
+    return names
+
+
+def log_left_out(folder: Path, others: Iterable[Path]) -> None:
+    """Log how many files of a folder look like images and cannot be read, by their endings.
+
+    Args:
+        folder: for the message.
+        others: files whose endings are none of `IMAGE_SUFFIXES`.
+    """
+    endings = [path.suffix.lower() for path in others if _seems_an_image(path)]
+    if endings:
         _log.warning(
             "%s: %s left out, %s; expected %s: save them as PNG to have them read",
-            *(folder, _count(len(others), "file"), _endings(others), ", ".join(IMAGE_SUFFIXES)),
+            *(folder, _count(len(endings), "file"), _endings(endings), ", ".join(IMAGE_SUFFIXES)),
         )
-    return names
 
 
 def count_images(folder: Path, but: Iterable[Path]) -> dict[str, int]:

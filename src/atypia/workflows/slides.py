@@ -178,7 +178,7 @@ def predict_slides(
         bundle_sha256=bundle_hash(folder),
     )
     slides = [
-        replace(one, slide=one.slide.resolve(), points=one.points.resolve()) for one in slides
+        replace(one, slide=one.slide.absolute(), points=one.points.absolute()) for one in slides
     ]
     states = {one.name: state for one in slides if (state := order.done(one)) is not None}
     before = len(states)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from atypia.data.columns import list_names, nearest
+from atypia.data.folders import log_left_out
 from atypia.data.images import IMAGE_SUFFIXES
 from atypia.data.raw import told
 from atypia.data.table import FigureTable
@@ -52,11 +53,10 @@ def need_columns(text: pd.DataFrame, names: Sequence[str], source: Path) -> None
 
 def image_names(folder: Path) -> list[str]:
     """Return the names of the images right inside `folder`, sorted; hidden files left out."""
-    return sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
+    log_left_out(folder, (path for path in others if not path.is_dir()))
+    return [path.name for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def find_images(ids: pd.Series, folder: Path, *below: str) -> list[str]:

@@ -88,7 +88,10 @@ def _handle(path: Path, file: Path) -> Handle:
 def _said_mpp(path: Path, handle: Handle) -> float:
     """Return um/px of level 0 as the slide says it."""
     if handle.mpp_xy is None:
-        raise ImageError(f"{path}: does not say how large a pixel is; give --mpp")
+        raise ImageError(
+            f"{path}: does not say how large a pixel is; give --mpp (in a list of "
+            "slides: the column mpp)"
+        )
     wide, high = handle.mpp_xy
     if abs(wide - high) > _SQUARE * max(wide, high):
         raise ImageError(
