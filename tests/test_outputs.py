@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from atypia.files import (
     write_output,
     written_output,
 )
+from atypia.offline import use_temporary_caches
 
 
 def test_what_atypia_wrote_is_replaced_and_what_changed_since_is_not(tmp_path: Path) -> None:
@@ -176,3 +178,24 @@ def _call(monkeypatch: pytest.MonkeyPatch, words: list[object]) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     return 0
+
+
+def test_caches_of_a_killed_command_are_removed_by_the_next_and_those_of_a_living_one_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout.strip()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "theirs")
+    dead, living = (tmp_path / f"atypia-caches-{number}-x" for number in (ended, os.getppid()))
+    dead.mkdir()
+    living.mkdir()
+    use_temporary_caches()
+    assert not dead.exists() and living.exists()
+    assert Path(os.environ["MPLCONFIGDIR"]).parent.parent == tmp_path
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "theirs"

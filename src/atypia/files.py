@@ -194,15 +194,19 @@ def remove_partials(*paths: Path) -> None:
         prefixes = tuple(_partial_prefix(path) for path in paths if path.parent == folder)
         entries = list(folder.iterdir()) if folder.is_dir() else []
         for entry in entries:
-            if entry.name.startswith(prefixes) and not _is_alive(entry.name.rpartition("-")[2]):
+            if entry.name.startswith(prefixes) and not is_alive(entry.name.rpartition("-")[2]):
                 if entry.is_dir():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:
                     entry.unlink(missing_ok=True)
 
 
-def _is_alive(number: str) -> bool:
-    """Tell whether another process of this machine has this number."""
+def is_alive(number: str) -> bool:
+    """Tell whether another process of this machine has this number.
+
+    Args:
+        number: the process's, as a name holds it; what is no number is not alive.
+    """
     if os.name == "nt" or not number.isdecimal() or int(number) == os.getpid():
         return False  # Windows keeps a file that is being written from being removed
     try:

@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 _SWITCHES = {
     # From 1.29 on: reports the models it runs, and keeps an id of the machine in ~/.cache.
@@ -21,6 +22,7 @@ _SWITCHES = {
 }
 # Whether these are kept makes no difference to a command: it compiles nothing, and 100 fonts are
 # read in 0.2 s.
+_PREFIX = "atypia-caches-"
 _CACHES = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 
 
@@ -36,7 +38,8 @@ def switch_off_reports() -> None:
 def use_temporary_caches() -> None:
     """Give matplotlib and torch a folder for their caches that is gone when this process ends.
 
-    For a process that is ours alone: in a user's own, their caches and settings are theirs.
+    For a process that is ours alone: in a user's own, their caches and settings are theirs. What
+    processes that were killed left is removed.
     """
     missing = _CACHES.keys() - os.environ.keys()
     if not missing:
@@ -44,8 +47,13 @@ def use_temporary_caches() -> None:
     import shutil
     import tempfile
 
+    from atypia.files import is_alive
+
     with suppress(OSError):  # nowhere to write: they do what they can
-        folder = tempfile.mkdtemp(prefix="atypia-")
+        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+            if not is_alive(left.name.removeprefix(_PREFIX).partition("-")[0]):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         for name in missing:
             os.environ[name] = os.path.join(folder, _CACHES[name])  # noqa: PTH118

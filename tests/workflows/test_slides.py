@@ -89,7 +89,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _cohort(tmp_path_factory.mktemp("many"), 200, broken=(3, 77, 150))
+    return _cohort(tmp_path_factory.mktemp("many"), 80, broken=(3, 37, 70))
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +284,7 @@ def test_a_slide_that_another_process_is_at_is_waited_for(
     assert not result.states[0].fault
 
 
-def test_killed_ten_times_it_ends_with_the_outputs_of_an_undisturbed_run(
+def test_killed_five_times_it_ends_with_the_outputs_of_an_undisturbed_run(
     many: Path, small_bundle: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
@@ -294,7 +294,7 @@ def test_killed_ten_times_it_ends_with_the_outputs_of_an_undisturbed_run(
     processes.set_forkserver_preload(["atypia.workflows.slides"])
     running = Running(bundle=small_bundle, precision="fp32", threads=1)
     given = {"running": running, "choice": PointsChoice()}
-    for _ in range(10):
+    for _ in range(5):
         there = len(list(states.glob("*.json"))) if states.is_dir() else 0
         process = processes.Process(
             target=predict_slides, args=(read_slide_list(many), tmp_path), kwargs=given
@@ -314,7 +314,7 @@ def test_killed_ten_times_it_ends_with_the_outputs_of_an_undisturbed_run(
         _command(many, tmp_path, small_bundle), capture_output=True, text=True, check=False
     )
     assert last.returncode == 1, last.stderr
-    assert "197 of 200 slides done (" in last.stdout
+    assert "77 of 80 slides done (" in last.stdout
     assert _outputs(tmp_path) == undisturbed
 
 
@@ -331,7 +331,7 @@ def test_through_ray_it_is_the_same_though_a_worker_is_killed(
     )
     states = tmp_path / "state"
     until = time.monotonic() + 180
-    while len(list(states.glob("*.json"))) < 50 and time.monotonic() < until:
+    while len(list(states.glob("*.json"))) < 20 and time.monotonic() < until:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
     killed = [one for one in _descendants(process.pid) if "ray::_one" in _command_line(one)]
@@ -339,7 +339,7 @@ def test_through_ray_it_is_the_same_though_a_worker_is_killed(
     os.kill(killed[0], signal.SIGKILL)
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 1, said
-    assert "197 of 200 slides done;" in said
+    assert "77 of 80 slides done;" in said
     assert _outputs(tmp_path) == undisturbed
 
 
