@@ -29,7 +29,9 @@ def slides(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Receives the results; gone on with there."),
+        typer.Option(
+            "--out", metavar="DIR", help="Output folder. Run again with the same folder to resume."
+        ),
     ],
     formats: Annotated[
         list[str] | None,
@@ -80,8 +82,8 @@ def slides(
 ) -> None:
     """Classify the points of many slides.
 
-    Stopped at any point, it goes on where it was when the same command is given again. A slide
-    that cannot be used is named at the end, the others are done; the exit code is then 1.
+    Interrupted? Run the same command again and it resumes. A slide that cannot be used is named at
+    the end, the others are done; the exit code is then 1.
 
     Example: atypia slides slides.csv --bundle runs/lite/bundle --out results
     """
