@@ -100,3 +100,31 @@ def test_a_stop_says_how_to_go_on_and_leaves_no_unfinished_file(
     assert end.value.code == code
     assert advice in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "interrupted",
+    [
+        # Out of an `exec` of source text, as dataclasses have one, Python ends in its own way.
+        "main.app = lambda: exec('import os; os.kill(os.getpid(), 15)')",
+        "main.open_streams = lambda: os.kill(os.getpid(), 15)",
+        "main.app = by_another_name",
+    ],
+)
+def test_sigterm_ends_with_143_wherever_it_comes(interrupted: str) -> None:
+    program = f"""
+import os
+from atypia.cli import main
+def by_another_name():
+    try:
+        os.kill(os.getpid(), 15)
+    except KeyboardInterrupt:
+        raise ImportError("a library that was interrupted while it started") from None
+{interrupted}
+main.run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 143, done.stderr
+    assert "Traceback" not in done.stderr

@@ -30,6 +30,7 @@ def test_a_decimal_comma_is_read_where_it_can_be_nothing_else(
 def test_whole_numbers_that_became_floats_are_the_ids_they_were() -> None:
     assert list(as_text(pd.Series([1.0, np.nan, 12.0]))) == ["1", "", "12"]
     assert list(as_text(pd.Series([0.5, np.inf, 1.0]))) == ["0.5", "inf", "1.0"]
+    assert list(as_text(pd.Series([1e308, 1.0]))) == ["1e+308", "1.0"]  # no whole number of 64 bits
     assert list(as_ids(pd.Series(["1.0", "", "007.0"]))) == ["1", "", "007"]
     # One other id, and ".0" may be part of a name.
     assert list(as_ids(pd.Series(["1.0", "1.1"]))) == ["1.0", "1.1"]

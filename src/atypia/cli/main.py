@@ -77,14 +77,14 @@ def run() -> None:
         nonlocal terminated
         terminated = True
         signal.signal(number, signal.SIG_IGN)  # once is enough: files are being tidied up
-        raise KeyboardInterrupt
+        raise _Terminated
 
-    signal.signal(signal.SIGTERM, stop)
-    open_streams()
-    use_temporary_caches()
-    # Without a home it says on the screen where its cache lies.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
+        signal.signal(signal.SIGTERM, stop)
+        open_streams()
+        use_temporary_caches()
+        # Without a home it says on the screen where its cache lies.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
         app()
     except AtypiaError as mistake:
         sys.stderr.write(f"{mistake}\n")
@@ -102,13 +102,25 @@ def run() -> None:
             raise
         sys.stderr.write("the disk is full; free some space, the same command then goes on\n")
         sys.exit(2)
-    except SystemExit as end:
-        if end.code != _INTERRUPTED:
+    except BaseException as end:
+        # A library that is interrupted while it starts may say so in its own words.
+        interrupted = isinstance(end, KeyboardInterrupt) or (
+            isinstance(end, SystemExit) and end.code == _INTERRUPTED
+        )
+        if not (terminated or interrupted):
             raise
         resumes = len(sys.argv) > 1 and sys.argv[1] in _RESUMES
         goal = "to resume" if resumes else "to start over; unfinished files are removed"
         sys.stderr.write(f"stopped; run the same command again {goal}\n")
         sys.exit(_TERMINATED if terminated else _INTERRUPTED)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came.
+
+    Where a KeyboardInterrupt itself leaves an `exec` of source text, as dataclasses have one,
+    Python ends with 130 whatever exit code is asked for.
+    """
 
 
 _INTERRUPTED, _TERMINATED = 130, 143

@@ -59,6 +59,10 @@ _DECIMAL_COMMA = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
 _THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
 
 
+# Beyond it a float stands for several whole numbers.
+_MOST_EXACT = 2**53
+
+
 def vote_names(columns: pd.Index) -> list[str]:
     """Return the names that begin with `vote_`, in the table's order."""
     return [name for name in map(str, columns) if name.startswith(VOTE_PREFIX)]
@@ -71,8 +75,10 @@ def as_text(values: pd.Series) -> pd.Series:
     written without ".0".
     """
     present = values.notna()
-    if pd.api.types.is_float_dtype(values) and (values[present] % 1 == 0).all():
-        values = values.astype("Int64")
+    if pd.api.types.is_float_dtype(values):
+        numbers = values[present]
+        if ((numbers % 1 == 0) & (numbers.abs() < _MOST_EXACT)).all():
+            values = values.astype("Int64")
     text = values.astype(object).where(present, "").map(lambda value: str(value).strip())
     return text.astype(object)
 

@@ -36,9 +36,10 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = str(state["identity"])
     except Exception as fault:  # torch raises many kinds for a damaged file
         raise AtypiaError(
             f"{path}: cannot be read as a checkpoint; delete it to train this fold again"
         ) from fault
-    require_same(path, str(state["identity"]), identity)
+    require_same(path, found, identity)
     return state

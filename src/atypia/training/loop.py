@@ -408,13 +408,20 @@ def _read_back(folder: Path, identity: str) -> Member | None:
         return None
     weights = folder / "member.safetensors"
     require_same(weights, found, identity)
-    kept = load_file(folder / "scores.safetensors")
-    return Member(
-        state=load_file(weights),
-        held_out=kept["held_out"].numpy(),
-        logit=kept["logit"].numpy(),
-        phase=kept["phase"].numpy(),
-        hardness=kept["hardness"].numpy(),
-        probe=DomainProbe(*kept["probe"].tolist()) if "probe" in kept else None,
-        seconds=float(kept["seconds"]),
-    )
+    scores = folder / "scores.safetensors"
+    try:
+        kept = load_file(scores)
+        return Member(
+            state=load_file(weights),
+            held_out=kept["held_out"].numpy(),
+            logit=kept["logit"].numpy(),
+            phase=kept["phase"].numpy(),
+            hardness=kept["hardness"].numpy(),
+            probe=DomainProbe(*kept["probe"].tolist()) if "probe" in kept else None,
+            seconds=float(kept["seconds"]),
+        )
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as fault:
+        raise AtypiaError(
+            f"{scores}: does not hold what a member keeps; delete the folder {folder} to train it "
+            "again"
+        ) from fault

@@ -46,18 +46,19 @@ def outlined(points: Points | Objects, name: str) -> shapely.Geometry:
             others[own] += 1
             continue
         if not shape.is_valid:
-            shape = shapely.make_valid(shape)
-        if not np.isfinite(shape.area):
-            raise TableError(
-                f"{path}: an area of class {name} has no finite size; outline it again"
-            )
+            with np.errstate(all="ignore"):
+                shape = shapely.make_valid(shape)
         found.append(shape)
     if not found:
         raise TableError(
             f"{path}: outlines no area of class {name}{nearest(name, list(others))}; its areas are "
             f"of these classes: {count_in_words(others)}"
         )
-    return shapely.union_all(found)
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        area = shapely.union_all(found)
+    if not (np.isfinite(area.area) and area.area > 0):
+        raise TableError(f"{path}: an area of class {name} has no finite size; outline it again")
+    return area
 
 
 def inside_area(
