@@ -30,6 +30,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -118,11 +119,10 @@ def main() -> int:
         return _replay(asked.target[0], asked.replay)
     if asked.child is not None:
         return _child(asked)
-    found = 0
     names = asked.target or list(targets.TARGETS)
-    for name in names:
-        seconds = asked.minutes * 60 / len(names) if asked.minutes else None
-        found += _fuzz(name, asked, seconds)
+    seconds = asked.minutes * 60 * asked.workers / len(names) if asked.minutes else None
+    with ThreadPoolExecutor(asked.workers) as pool:
+        found = sum(pool.map(lambda name: _fuzz(name, asked, seconds), names))
     print(f"{found} findings in {asked.out}" if found else "nothing was found")
     return int(found > 0)
 
@@ -185,7 +185,7 @@ def _watch(
         Inputs, those accepted, peak memory in bytes, and whether an input had ended the child.
     """
     out: Path = asked.out / name
-    with tempfile.TemporaryDirectory(prefix="atypia-fuzz-") as work, (out / "log").open("w") as log:
+    with _folder() as work, (out / "log").open("w") as log:
         progress = Progress(Path(work) / "progress")
         child = subprocess.Popen(
             [
@@ -228,6 +228,14 @@ def _watch(
             _write_finding(out, why, file, data, why)
             inputs += 1
     return inputs, accepted, peak, bool(why)
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a temporary folder, in memory where there is one: each input is a file."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(
+        prefix="atypia-fuzz-", dir=memory if os.access(memory, os.W_OK) else None
+    )
 
 
 def _tell(name: str, done: int, goal: int, started: float, until: float | None) -> None:
@@ -377,7 +385,7 @@ def _by_atheris(tried: _Trying, asked: argparse.Namespace) -> None:
 
 def _replay(name: str, path: Path) -> int:
     """Try the input of a finding again, and show what it does."""
-    with tempfile.TemporaryDirectory(prefix="atypia-fuzz-") as work:
+    with _folder() as work:
         asked = argparse.Namespace(out=Path(work), work=Path(work), child="replay", count=1)
         tried = _Trying(name, asked)
         file = path.name.split("@", 1)[-1]
@@ -425,6 +433,7 @@ def _arguments() -> argparse.Namespace:
     add("--target", nargs="+", choices=targets.TARGETS, help="readers; all without it")
     add("--minutes", type=float, help="of the whole, in place of the counts of targets.py")
     add("--count", type=int, help="inputs for each target, in place of its own")
+    add("--workers", type=int, default=2, help="readers fuzzed side by side")
     add("--seed", type=int, default=0, help="of the inputs")
     add("--out", type=Path, default=ROOT / "fuzz-findings", help="folder for findings")
     add("--summary", type=Path, default=SUMMARY, help="receives a line a target")
