@@ -82,6 +82,8 @@ def open_to_all() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
+    for path in folder.iterdir():
+        path.chmod(0o755)  # who is not root cannot remove what is locked
     shutil.rmtree(folder)
 
 
