@@ -179,7 +179,7 @@ def test_killed_or_interrupted_the_workers_end_too_and_the_same_command_goes_on(
     assert time.monotonic() - asked < 30
     assert stopped.returncode == 130
     assert "Traceback" not in told and "KeyboardInterrupt" not in told
-    assert told.strip().splitlines()[-1] == "stopped; the same command goes on from here"
+    assert told.strip().splitlines()[-1] == "stopped; run the same command again to resume"
     _wait(lambda: _group_is_gone(stopped.pid), 20)
     keys = [(line["arm"], line["seed"], line["fold"])
             for line in map(json.loads, runs.read_text().splitlines())]  # fmt: skip

@@ -56,14 +56,14 @@ def test_a_tables_columns_can_be_named_as_its_message_advises(
 ) -> None:
     shutil.copytree(crop_folder, tmp_path / "crops")
     table, out = tmp_path / "crops" / "t.csv", tmp_path / "p.csv"
-    table.write_text("figure_id,Image,mpp\n1,1.png,0.25\n2,2.png,0.25\n")
+    table.write_text("figure_id,Crop,mpp\n1,1.png,0.25\n2,2.png,0.25\n")
     command = ("predict", table, "--bundle", small_bundle, "--out", out)
     assert call(monkeypatch, *command) == 2
     assert "--column image=YOURS" in capsys.readouterr().err
-    assert call(monkeypatch, *command, "--column", "image=Image") == 0
+    assert call(monkeypatch, *command, "--column", "image=Crop") == 0
     assert list(read_predictions(out)["image"]) == ["1.png", "2.png"]
     for sources in ((crop_folder,), (crop_folder / "1.png", "--points", table)):
-        words = (*sources, "--bundle", small_bundle, "--out", out, "--column", "image=Image")
+        words = (*sources, "--bundle", small_bundle, "--out", out, "--column", "image=Crop")
         assert call(monkeypatch, "predict", *words) == 2
         assert "leave" in capsys.readouterr().err
 
