@@ -337,12 +337,16 @@ def in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
     """Do runs in processes of their own; whatever ends this generator ends them at once."""
     spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads and CUDA
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), spawn, initializer=_end_with_parent)
+    # A bench goes to a worker once, not with every job: a stop would wait for ever for a pipe that
+    # is full and that nobody reads any more.
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), spawn, initializer=_begin_worker, initargs=(bench,)
+    )
     try:
         # Ctrl-C reaches the whole group; workers inherit this mask and leave the answer to us.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            futures = {pool.submit(bench.train, job): job for job in jobs}
+            futures = {pool.submit(_train_in_worker, job): job for job in jobs}
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for future in as_completed(futures):
@@ -361,6 +365,19 @@ def in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+_benches: list[Bench] = []
+"""In a worker, the one it works at."""
+
+
+def _begin_worker(bench: Bench) -> None:
+    _benches.append(bench)
+    _end_with_parent()
+
+
+def _train_in_worker(job: Job) -> RunLine:
+    return _benches[0].train(job)
 
 
 def _end_with_parent() -> None:
