@@ -177,3 +177,11 @@ def test_nothing_in_common_is_an_error_that_shows_both_sides(tmp_path: Path) -> 
     predictions = check_predictions(pd.DataFrame(ROWS))
     with pytest.raises(TableError, match="007, b against c, d"):
         join(predictions, _table(tmp_path, ["c", "d"]))
+
+
+def test_json_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(TableError, match="not a JSON file") as refused:
+        read_predictions(path)
+    assert "\n" not in str(refused.value)

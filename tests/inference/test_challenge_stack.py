@@ -39,6 +39,7 @@ def test_the_one_stack_is_found(tmp_path: Path, word: str) -> None:
     [
         (lambda root: (root / "inputs.json").unlink(), "no such file"),
         (lambda root: (root / "inputs.json").write_text("[{"), "not a JSON file"),
+        (lambda root: (root / "inputs.json").write_text("[" * 100_000), "not a JSON file"),
         (lambda root: (root / "inputs.json").write_text('{"a": 1}'), "found none"),
         (lambda root: (root / "inputs.json").write_text("[3]"), "found an entry without one"),
         (lambda root: _write(root / "images" / STACK_SLUG / "b.tif", RGB), r"found a\.tif, b\.tif"),

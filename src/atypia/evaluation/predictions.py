@@ -90,7 +90,7 @@ def _read_json(path: Path) -> pd.DataFrame:
         records = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TableError(f"{path}: there is no such file; give a predictions table") from None
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise TableError(
             f"{path}: not a JSON file ({fault}); write it anew with `atypia predict`"
         ) from fault

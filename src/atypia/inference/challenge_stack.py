@@ -89,7 +89,7 @@ def _require_interface(path: Path) -> None:
             f"{path}: there is no such file; give the folder that the challenge hands over "
             "(--input)"
         ) from None
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise AtypiaError(f"{path}: not a JSON file ({fault}); write it anew") from fault
     slugs = [_slug(entry) for entry in entries] if isinstance(entries, list) else []
     if slugs != [STACK_SLUG]:

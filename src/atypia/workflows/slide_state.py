@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atypia.evaluation.case_summary import Counts
 from atypia.files import write_output
@@ -38,9 +38,9 @@ class SlideState(BaseModel):
     failures: list[str] = []
     warnings: list[str] = []
     mpp_from: str = ""
-    seconds: float = 0.0
-    reading_s: float = 0.0
-    network_s: float = 0.0
+    seconds: FiniteFloat = 0.0
+    reading_s: FiniteFloat = 0.0
+    network_s: FiniteFloat = 0.0
 
 
 def read_state(path: Path) -> SlideState | None:

@@ -111,7 +111,8 @@ def _gammas(folder: Path) -> npt.NDArray[np.float64]:
         [value for name, value in json.loads(line).items() if name.startswith("gamma_bin_")]
         for line in lines
     ]
-    return np.array([epoch for epoch in epochs if epoch], dtype=np.float64)
+    bins = max(map(len, epochs), default=0)  # a line that somebody changed has fewer
+    return np.array([epoch for epoch in epochs if epoch and len(epoch) == bins], dtype=np.float64)
 
 
 def _hardness(members: Sequence[Member], figures: TrainingFigures) -> dict[str, float]:

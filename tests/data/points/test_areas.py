@@ -36,9 +36,15 @@ def test_areas_that_overlap_count_once(tmp_path: Path) -> None:
     assert _area(tmp_path, _square(0, 10), _square(5, 10)) == 150
 
 
-def test_outlines_without_a_finite_size_together_are_refused(tmp_path: Path) -> None:
-    hole = [[[9, 0], [9, 9], [1e308, 9], [0, 0]], [[1, 1], [2, 1], [1, 1]]]
-    other = [[[0, 0], [9, 0], [9, 9], [1e308, 9], [0, 0]], [[1, 1], [2, 2], [1, 1]]]
+@pytest.mark.parametrize("number", [1e308, float("inf"), float("nan")])
+def test_outlines_without_a_finite_size_are_refused(tmp_path: Path, number: float) -> None:
+    hole = [[[9, 0], [9, 9], [number, 9], [0, 0]], [[1, 1], [2, 1], [1, 1]]]
+    other = [[[0, 0], [9, 0], [9, 9], [number, 9], [0, 0]], [[1, 1], [2, 2], [1, 1]]]
     geometry = {"type": "MultiPolygon", "coordinates": [hole, other]}
     with pytest.raises(TableError, match="an area of class Tumor has no finite size"):
         _area(tmp_path, geometry)
+
+
+def test_an_outline_of_numbers_beyond_float_is_none(tmp_path: Path) -> None:
+    beyond = {"type": "Polygon", "coordinates": [[[0, 0], [10**400, 0], [0, 9], [0, 0]]]}
+    assert _area(tmp_path, beyond, _square(0, 10)) == 100

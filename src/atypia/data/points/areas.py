@@ -13,6 +13,7 @@ import shapely.geometry
 from atypia.data.columns import nearest
 from atypia.data.points.classes import count_in_words
 from atypia.data.points.qupath import Objects, with_geometry
+from atypia.data.points.qupath_object import NO_GEOMETRY
 from atypia.data.points.table import Points
 from atypia.errors import TableError
 
@@ -38,27 +39,33 @@ def outlined(points: Points | Objects, name: str) -> shapely.Geometry:
     for own, feature in with_geometry(points.features):
         try:
             shape = shapely.geometry.shape(feature["geometry"])
-        except (shapely.errors.ShapelyError, ValueError, TypeError, LookupError, AttributeError):
+        except NO_GEOMETRY:
             continue  # the reader of points has named it
         if shape.area == 0:
             continue
         if own != name:
             others[own] += 1
             continue
-        if not shape.is_valid:
-            with np.errstate(all="ignore"):
-                shape = shapely.make_valid(shape)
         found.append(shape)
     if not found:
         raise TableError(
             f"{path}: outlines no area of class {name}{nearest(name, list(others))}; its areas are "
             f"of these classes: {count_in_words(others)}"
         )
-    with np.errstate(all="ignore"):  # what is not finite is refused below
-        area = shapely.union_all(found)
-    if not (np.isfinite(area.area) and area.area > 0):
+    area = _join(found)
+    if area is None or not (np.isfinite(area.area) and area.area > 0):
         raise TableError(f"{path}: an area of class {name} has no finite size; outline it again")
     return area
+
+
+def _join(shapes: list[shapely.Geometry]) -> shapely.Geometry | None:
+    """Return the union of outlines; None where their numbers are too large or not finite."""
+    try:
+        with np.errstate(all="ignore"):
+            valid = [one if one.is_valid else shapely.make_valid(one) for one in shapes]
+            return shapely.union_all(valid)
+    except shapely.errors.GEOSException:
+        return None
 
 
 def inside_area(

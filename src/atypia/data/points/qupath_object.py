@@ -32,7 +32,7 @@ TYPE_IN_ID = {
 _NAMESPACE = uuid.UUID("6f0c8f0e-3f1c-5d0e-9a59-61747970696f")
 _CANONICAL = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # What is raised on a geometry that is none, by shapely or by us.
-_NO_GEOMETRY = (
+NO_GEOMETRY = (
     *(shapely.errors.ShapelyError, ValueError, TypeError, LookupError, AttributeError),
     ArithmeticError,
 )
@@ -172,7 +172,7 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
             if places:
                 left, top, right, bottom = shape.bounds
                 longest_px = max(right - left, bottom - top)
-    except (*_NO_GEOMETRY, RecursionError) as fault:
+    except (*NO_GEOMETRY, RecursionError) as fault:
         text = f"geometry {kind} cannot be read ({short(fault)})"
         raise ValueError(text, f"a geometry {kind} that cannot be read") from fault
     if not places:
