@@ -16,6 +16,7 @@ from atypia.files import (
     is_ours,
     remove_ours,
     remove_partials,
+    remove_partials_below,
     require_outputs,
     sha256,
     write_output,
@@ -117,8 +118,14 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stay
     other = tmp_path / f".b.csv.partial-{ended}"
     for path in (dead, living, other):
         path.write_text("half")
+    note = tmp_path / ".atypia" / f".a.csv.sha256.partial-{ended}"
+    note.parent.mkdir()
+    note.write_text("half")
     remove_partials(tmp_path / "a.csv")
-    assert not dead.exists() and living.exists() and other.exists()
+    assert not dead.exists() and not note.exists()
+    assert living.exists() and other.exists()
+    remove_partials_below(tmp_path)
+    assert living.exists() and not other.exists()
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -186,19 +186,29 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def remove_partials(*paths: Path) -> None:
-    """Remove what processes that were killed left of writing files or folders of one folder.
+    """Remove what processes that were killed left of writing outputs, files or folders.
 
     What a process that lives on this machine is writing stays.
     """
+    paths = (*paths, *map(_notes_of, paths))
     for folder in dict.fromkeys(path.parent for path in paths):
         prefixes = tuple(_partial_prefix(path) for path in paths if path.parent == folder)
         entries = list(folder.iterdir()) if folder.is_dir() else []
-        for entry in entries:
-            if entry.name.startswith(prefixes) and not is_alive(entry.name.rpartition("-")[2]):
-                if entry.is_dir():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
+        _remove_dead(entry for entry in entries if entry.name.startswith(prefixes))
+
+
+def remove_partials_below(folder: Path) -> None:
+    """As `remove_partials`, of all that atypia writes anywhere below a folder of its own."""
+    _remove_dead(list(folder.rglob(".*.partial-*")))
+
+
+def _remove_dead(partials: Iterable[Path]) -> None:
+    for partial in partials:
+        if not is_alive(partial.name.rpartition("-")[2]):
+            if partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink(missing_ok=True)
 
 
 def is_alive(number: str) -> bool:

@@ -18,7 +18,14 @@ from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, comp
 from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown
 from atypia.evaluation.plots import svg_bytes
-from atypia.files import remove_ours, require_outputs, write_output, written_output
+from atypia.files import (
+    remove_ours,
+    remove_partials,
+    remove_partials_below,
+    require_outputs,
+    write_output,
+    written_output,
+)
 from atypia.training.ablation import Plan
 from atypia.training.devices import Device, require_device
 from atypia.workflows.ablation_bench import Bench, Job, OnProgress, alone, in_workers
@@ -98,6 +105,8 @@ def ablate(
         say(f"note: {note}")
     bench = Bench.of(table, Path(out), device, threads)
     require_outputs([*_files(bench.out), bench.work_note], overwrite=overwrite)
+    remove_partials(*_files(bench.out), bench.runs)
+    remove_partials_below(bench.work)
     plan, stepped_back = bench.workable(plan)
     for note in stepped_back:
         say(f"note: {note}")

@@ -28,7 +28,7 @@ from atypia.files import (
     NOTES_FOLDER,
     is_ours,
     note_output,
-    remove_partials,
+    remove_partials_below,
     require_outputs,
     sha256,
     write_output,
@@ -331,7 +331,6 @@ def _require_place(out: Path, overwrite: bool) -> None:
     outputs = [out / name for name in _FILES]
     require_outputs(outputs, overwrite=overwrite)
     require_replaceable(out / "bundle", overwrite=overwrite)
-    remove_partials(*outputs)
     begun_here = (out / NOTES_FOLDER / "recipe.toml.sha256").is_file()
     theirs = [out / name for name in _FOLDERS if os.path.lexists(out / name)]
     if theirs and not begun_here and not overwrite:
@@ -339,6 +338,7 @@ def _require_place(out: Path, overwrite: bool) -> None:
             f"{theirs[0]}: is not of a training that this version of atypia began; choose another "
             "--out, or let the training write into it with --overwrite"
         )
+    remove_partials_below(out)
 
 
 def _keep_recipe(out: Path, recipe: Recipe) -> None:
