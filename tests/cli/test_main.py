@@ -90,12 +90,15 @@ def test_a_stop_says_how_to_go_on_and_leaves_no_unfinished_file(
 
     monkeypatch.setattr(sys, "argv", ["atypia", "stopped"])
     monkeypatch.setattr("atypia.cli.main._RESUMES", ("stopped",) if verb == "train" else ())
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    # Whoever starts the tests in the background may have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(SystemExit) as end:
             run()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
         app.registered_commands.pop()
     assert end.value.code == code
     assert advice in capsys.readouterr().err
