@@ -25,6 +25,14 @@ from atypia.files import (
 from atypia.offline import use_temporary_caches
 
 
+@pytest.fixture
+def ended() -> str:
+    """The number of a process that has ended."""
+    program = "import os; print(os.getpid())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
 def test_what_atypia_wrote_is_replaced_and_what_changed_since_is_not(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     write_output(path, "first")
@@ -106,14 +114,8 @@ def test_between_note_and_renaming_the_old_file_is_still_ours(
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(
-    tmp_path: Path,
+    tmp_path: Path, ended: str
 ) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"],
-        text=True,
-        capture_output=True,
-        check=True,
-    ).stdout.strip()
     dead, living = (tmp_path / f".a.csv.partial-{number}" for number in (ended, os.getppid()))
     other = tmp_path / f".b.csv.partial-{ended}"
     for path in (dead, living, other):
@@ -188,14 +190,8 @@ def _call(monkeypatch: pytest.MonkeyPatch, words: list[object]) -> int:
 
 
 def test_caches_of_a_killed_command_are_removed_by_the_next_and_those_of_a_living_one_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ended: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"],
-        text=True,
-        capture_output=True,
-        check=True,
-    ).stdout.strip()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("MPLCONFIGDIR", raising=False)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "theirs")
