@@ -29,6 +29,7 @@ from atypia.cli.main import app
 from atypia.data.phantom import make_phantom
 from atypia.inference.answers import RuntimeKey
 from atypia.inference.challenge_stack import STACK_SLUG
+from programs import require_program
 
 CHANGES = [
     *("folds.count=2", "backbone.input_px=32", "phase.weight=0", "schedule.batch_size=24"),
@@ -207,6 +208,8 @@ class Place:
         given |= {"OMP_NUM_THREADS": "1", "RAY_DISABLE_MEMORY_MONITOR": "1", **more}
         if home is not None:
             given["HOME"] = home or str(self.root / "home")
+        if os.environ.get("CI") == "true":
+            require_program("strace")  # elsewhere Python's events do
         tracer = [*STRACE, "-o", str(record)]
         if not HAS_STRACE:
             tracer = []
