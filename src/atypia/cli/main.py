@@ -32,7 +32,7 @@ from atypia.offline import use_temporary_caches
 
 app = typer.Typer(
     name="atypia",
-    help="Tell atypical from normal mitotic figures in H&E. For research; no medical device.",
+    help="Classify mitotic figures in H&E as atypical or normal. For research use only.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,7 +55,7 @@ app.command()(doctor.doctor)
 
 @app.callback(invoke_without_command=True)
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         print(f"atypia {__version__}")
@@ -93,14 +93,13 @@ def run() -> None:
         near = " ".join(fault.object[max(0, fault.start - 80) : fault.end + 80].split())
         advice = "rename the file" if fault.encoding == "utf-8" else "set PYTHONUTF8=1"
         sys.stderr.write(
-            f"{near}: a file's name, or a text, that cannot be written in {fault.encoding}; "
-            f"{advice}\n"
+            f"{near}: a file name or text that cannot be written in {fault.encoding}; {advice}\n"
         )
         sys.exit(2)
     except OSError as fault:
         if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        sys.stderr.write("the disk is full; free some space, the same command then goes on\n")
+        sys.stderr.write("the disk is full; free some space and run the same command again\n")
         sys.exit(2)
     except BaseException as end:
         # A library that is interrupted while it starts may say so in its own words.
