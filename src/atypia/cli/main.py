@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import signal
 import sys
 from typing import Annotated
 
@@ -26,6 +25,7 @@ from atypia.cli import (
     slides,
     train,
 )
+from atypia.cli.stopping import Stop
 from atypia.cli.streams import open_streams
 from atypia.errors import AtypiaError
 from atypia.offline import use_temporary_caches
@@ -71,16 +71,9 @@ def run() -> None:
 
     Stopped by Ctrl-C it exits with 130, by SIGTERM with 143, and leaves no unfinished file.
     """
-    terminated = False
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal terminated
-        terminated = True
-        signal.signal(number, signal.SIG_IGN)  # once is enough: files are being tidied up
-        raise _Terminated
-
+    stop = None
     try:
-        signal.signal(signal.SIGTERM, stop)
+        stop = Stop()
         open_streams()
         use_temporary_caches()
         # Without a home it says on the screen where its cache lies.
@@ -106,20 +99,13 @@ def run() -> None:
         interrupted = isinstance(end, KeyboardInterrupt) or (
             isinstance(end, SystemExit) and end.code == _INTERRUPTED
         )
+        terminated = stop is not None and stop.terminated
         if not (terminated or interrupted):
             raise
         resumes = len(sys.argv) > 1 and sys.argv[1] in _RESUMES
         goal = "to resume" if resumes else "to start over; unfinished files are removed"
         sys.stderr.write(f"stopped; run the same command again {goal}\n")
         sys.exit(_TERMINATED if terminated else _INTERRUPTED)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came.
-
-    Where a KeyboardInterrupt itself leaves an `exec` of source text, as dataclasses have one,
-    Python ends with 130 whatever exit code is asked for.
-    """
 
 
 _INTERRUPTED, _TERMINATED = 130, 143
