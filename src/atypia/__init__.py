@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from atypia.offline import switch_off_reports
+from atypia.version import __version__
 
 if TYPE_CHECKING:
     from atypia.data.readers.opening import open_figures
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from atypia.workflows.predict import predict
     from atypia.workflows.train import TrainingRun, train
 
-__version__ = "0.1.0"
-
 switch_off_reports()  # here, so that it is done before any part imports such a library
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
     "Predictor",
     "Recipe",
     "TrainingRun",
+    "__version__",
     "evaluate",
     "load",
     "open_figures",
@@ -71,4 +71,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return list(__all__)

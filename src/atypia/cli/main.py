@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from atypia import __version__
 from atypia.cli import (
     ablate,
     bundle,
@@ -29,6 +28,7 @@ from atypia.cli.stopping import Stop
 from atypia.cli.streams import open_streams
 from atypia.errors import AtypiaError
 from atypia.offline import use_temporary_caches
+from atypia.version import __version__
 
 app = typer.Typer(
     name="atypia",

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
-import atypia
 from atypia.data.domains import domain_names
 from atypia.data.faults import counted
 from atypia.data.table import FigureTable, name_cases
@@ -23,6 +22,7 @@ from atypia.training.devices import precision_of
 from atypia.training.figures import TrainingFigures
 from atypia.training.loop import Member
 from atypia.training.recipe import Recipe
+from atypia.version import __version__
 from atypia.workflows.training_folds import Folds
 
 
@@ -58,7 +58,7 @@ def run_record(
 ) -> dict[str, object]:
     """Return what a run's `run.json` holds: versions, machine, seconds, memory."""
     return {
-        "atypia": atypia.__version__,
+        "atypia": __version__,
         "torch": torch.__version__,
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -98,7 +98,7 @@ def run_facts(
         **adapted,
         "Judged": f"every figure by the members that have not seen it ({len(folds.names)} "
         f"{folds.told}), called by an operating point fitted on the others",
-        "atypia": atypia.__version__,
+        "atypia": __version__,
         "Made on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
