@@ -26,7 +26,7 @@ from atypia.models.classifier import build_classifier
 from atypia.training.augment import window_um
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
-from atypia.training.loop import train_member
+from atypia.training.loop import MemberInputs, train_member
 from atypia.training.recipe import read_recipe
 from atypia.workflows.training_folds import divisions
 
@@ -60,14 +60,11 @@ def main() -> None:
     rows = np.flatnonzero(divisions(table, recipe)[0].of == 0)
     fabric = open_fabric("cpu", recipe.schedule)
     member = train_member(
-        recipe,
-        windows,
-        figures,
+        MemberInputs(recipe, windows, figures, fabric),
         rows,
         out,
         member=0,
         identity="finer",
-        fabric=fabric,
         on_progress=lambda at: print(f"\r{at.step} of {at.steps}", end="", file=sys.stderr),
         curve=False,
     )

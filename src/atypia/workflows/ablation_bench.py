@@ -36,7 +36,7 @@ from atypia.training.batches import Embeddings
 from atypia.training.devices import Device, open_fabric, precision_of
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, training_figures
-from atypia.training.loop import train_member
+from atypia.training.loop import MemberInputs, train_member
 from atypia.training.recipe import Recipe, deciding_values
 from atypia.training.requirements import step_back
 from atypia.workflows.ablation_runs import (
@@ -279,16 +279,18 @@ class Bench:
         left, held = self.left_out == job.fold, self.held_out == job.fold
         file, sha256 = self.weights.get(job.recipe.backbone.key, (None, ""))
         member = train_member(
-            job.recipe,
-            self.shown(job.recipe),
-            self.training_figures(job.recipe),
+            MemberInputs(
+                job.recipe,
+                self.shown(job.recipe),
+                self.training_figures(job.recipe),
+                fabric,
+                weights=file,
+            ),
             np.flatnonzero(left | held),
             self.folder(job),
             member=job.fold,
             identity=self.identity(job),
-            fabric=fabric,
             on_progress=lambda at: None,
-            weights=file,
             curve=False,
         )
         if not np.isfinite(member.logit).all():

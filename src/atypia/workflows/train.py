@@ -51,7 +51,8 @@ from atypia.training.figures import (
     deciding_columns,
     training_figures,
 )
-from atypia.training.loop import Member, Progress, kept_identity, train_member
+from atypia.training.loop import MemberInputs, Progress, train_member
+from atypia.training.member import Member, kept_identity
 from atypia.training.recipe import Recipe, deciding_values, read_recipe, to_toml
 from atypia.training.sampling import cell_shares, figure_weights
 from atypia.workflows.backbone_weights import backbone_weights
@@ -185,6 +186,8 @@ def train(
                 read_windows(adapt_to, recipe, out / "windows", content_there, told), there
             )
 
+    inputs = MemberInputs(recipe, shown, figures, fabric, unlabelled, file)
+
     def members_of(folds: Folds, identity: str) -> list[Member]:
         members = []
         for seat in folds.seats:
@@ -195,17 +198,12 @@ def train(
 
             members.append(
                 train_member(
-                    recipe,
-                    shown,
-                    figures,
+                    inputs,
                     np.flatnonzero(folds.of == seat.part),
                     out / seat.folder,
                     member=seat.number,
                     identity=identity,
-                    fabric=fabric,
                     on_progress=report_step,
-                    unlabelled=unlabelled,
-                    weights=file,
                 )
             )
         return members
@@ -224,12 +222,11 @@ def train(
         | {"Refer band of the bundle": found[-1].calibration.refer_rule}
         for folds in parts
     ]
-    seats = parts[0].seats
     story = training_story(
         trained[0],
-        [seat.name for seat in seats],
-        [out / seat.folder for seat in seats],
+        [seat.name for seat in parts[0].seats],
         figures,
+        adaptive=recipe.focal.adaptive,
     )
     result = TrainingRun(
         out / "bundle",

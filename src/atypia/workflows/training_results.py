@@ -22,7 +22,7 @@ from atypia.evaluation.markdown import plain_markdown
 from atypia.evaluation.predictions import check_predictions
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.figures import TrainingFigures
-from atypia.training.loop import Member
+from atypia.training.member import Member
 from atypia.training.recipe import Recipe
 from atypia.workflows.training_folds import Folds
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
@@ -18,10 +15,10 @@ import atypia
 from atypia.data.domains import domain_names
 from atypia.data.faults import counted
 from atypia.data.table import FigureTable, name_cases
-from atypia.evaluation.training_story import FoldProbe, TrainingStory
+from atypia.evaluation.training_story import TrainingStory
 from atypia.training.devices import precision_of
 from atypia.training.figures import TrainingFigures
-from atypia.training.loop import Member
+from atypia.training.member import Member
 from atypia.training.recipe import Recipe
 from atypia.workflows.training_folds import Folds
 
@@ -29,24 +26,26 @@ from atypia.workflows.training_folds import Folds
 def training_story(
     members: Sequence[Member],
     names: Sequence[str],
-    folders: Sequence[Path],
     figures: TrainingFigures,
+    *,
+    adaptive: bool,
 ) -> TrainingStory:
     """Return what the training did.
 
     Args:
         members: of the folds.
         names: what the training of each is called.
-        folders: of each member, with its record.
         figures: of the whole training.
+        adaptive: the recipe lets gamma adapt.
     """
-    probes = tuple(
-        FoldProbe(name, member.probe.before, member.probe.after, member.probe.chance)
-        for name, member in zip(names, members, strict=True)
-        if member.probe is not None
+    named = dict(zip(names, members, strict=True))
+    gammas = {name: member.gammas for name, member in named.items()} if adaptive else {}
+    return TrainingStory(
+        probes={name: member.probe for name, member in named.items() if member.probe is not None},
+        gammas=tuple(gamma for gamma in gammas.values() if gamma is not None),
+        hardness=_hardness(members, figures),
+        unknown_gammas=tuple(name for name, gamma in gammas.items() if gamma is None),
     )
-    gammas = tuple(gamma for gamma in map(_gammas, folders) if len(gamma))
-    return TrainingStory(probes, gammas, _hardness(members, figures))
 
 
 def run_record(
@@ -101,18 +100,6 @@ def run_facts(
         "atypia": atypia.__version__,
         "Made on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-
-
-def _gammas(folder: Path) -> npt.NDArray[np.float64]:
-    """Return the gammas of a member's record, float64 (epochs, bins); empty without any."""
-    record = folder / "metrics.jsonl"
-    lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
-    epochs = [
-        [value for name, value in json.loads(line).items() if name.startswith("gamma_bin_")]
-        for line in lines
-    ]
-    bins = max(map(len, epochs), default=0)  # a line that somebody changed has fewer
-    return np.array([epoch for epoch in epochs if epoch and len(epoch) == bins], dtype=np.float64)
 
 
 def _hardness(members: Sequence[Member], figures: TrainingFigures) -> dict[str, float]:
