@@ -12,7 +12,8 @@ from atypia.data.table import FigureTable, from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import RecipeError
 from atypia.training.recipe import read_recipe
-from atypia.workflows.train import TrainingRun, train
+from atypia.workflows.train import train
+from atypia.workflows.training.publish import TrainingRun
 
 QUICK = [
     "adapter.kind=full",
