@@ -21,7 +21,7 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.training.batches import read_windows
 from atypia.training.figures import training_figures
-from atypia.training.loop import train_member
+from atypia.training.loop import MemberInputs, train_member
 from atypia.training.recipe import Recipe, read_recipe
 
 FIGURES, EPOCHS = 384, 3
@@ -61,14 +61,16 @@ def step_seconds(table: FigureTable, recipe: Recipe, folder: Path) -> float:
     windows = read_windows(table, recipe)
     ticks: list[float] = []
     train_member(
-        recipe,
-        windows,
-        training_figures(table, recipe.soft_labels),
+        MemberInputs(
+            recipe,
+            windows,
+            training_figures(table, recipe.soft_labels),
+            Fabric(accelerator="auto", devices=1, precision=recipe.schedule.precision),
+        ),
         np.empty(0, dtype=np.int64),
         folder,
         member=0,
         identity="a benchmark",
-        fabric=Fabric(accelerator="auto", devices=1, precision=recipe.schedule.precision),
         on_progress=lambda _: ticks.append(time.perf_counter()),
     )
     per_epoch = len(ticks) // EPOCHS

@@ -792,7 +792,7 @@ def _member(folder: Path) -> tuple[Make, Check]:
     import numpy as np
     from safetensors.numpy import save
 
-    from atypia.training import loop
+    from atypia.training.member import read_member
 
     identity = "0" * 64
     scores = {
@@ -818,14 +818,13 @@ def _member(folder: Path) -> tuple[Make, Check]:
         for name, data in files.items():
             if name != path.name:
                 path.with_name(name).write_bytes(data)
-        loop._read_back(path.parent, identity)
+        read_member(path.parent, identity)
 
     return make, check
 
 
 def _metrics(folder: Path) -> tuple[Make, Check]:
     from atypia.training.journal import Journal
-    from atypia.workflows.training_story import _gammas
 
     seed = {"step": 3, "epoch": 1, "loss": 0.5, "gamma_bin_0": 1.0, "gamma_bin_1": 2.0}
 
@@ -837,7 +836,6 @@ def _metrics(folder: Path) -> tuple[Make, Check]:
         journal = Journal(path.parent, 5)
         journal.write(6, {"loss": 0.5})
         journal.close()
-        _gammas(path.parent)
 
     return make, check
 

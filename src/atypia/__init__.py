@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from atypia.training.recipe import Recipe, read_recipe
     from atypia.workflows.evaluate import evaluate
     from atypia.workflows.predict import predict
-    from atypia.workflows.train import TrainingRun, train
+    from atypia.workflows.train import train
+    from atypia.workflows.training.publish import TrainingRun
 
 switch_off_reports()  # here, so that it is done before any part imports such a library
 
@@ -54,7 +55,7 @@ _HOMES = {
     "Judgement": "atypia.evaluation.judge",
     "Predictor": "atypia.inference.predictor",
     "Recipe": "atypia.training.recipe",
-    "TrainingRun": "atypia.workflows.train",
+    "TrainingRun": "atypia.workflows.training.publish",
     "evaluate": "atypia.workflows.evaluate",
     "load": "atypia.inference.predictor",
     "open_figures": "atypia.data.readers.opening",

@@ -12,8 +12,9 @@ from atypia.data.table import from_frame
 from atypia.errors import AtypiaError
 from atypia.evaluation.gallery import HARD_NEGATIVES, PER_GALLERY, galleries, hard_negatives
 from atypia.evaluation.judge import judge
+from atypia.evaluation.probe import DomainProbe
 from atypia.evaluation.report import render_report, write_report
-from atypia.evaluation.training_story import FoldProbe, TrainingStory
+from atypia.evaluation.training_story import TrainingStory
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 HOSTILE = '<script>alert("x")</script>'
@@ -63,7 +64,10 @@ def _page(
 
 def _story(table) -> TrainingStory:
     """All that a training can tell, of every figure of the table."""
-    probes = (FoldProbe("fold 1 of 2", 0.6, 0.41, 0.25), FoldProbe("fold 2 of 2", 0.8, 0.43, 0.25))
+    probes = {
+        "fold 1 of 2": DomainProbe(0.6, 0.41, 0.25),
+        "fold 2 of 2": DomainProbe(0.8, 0.43, 0.25),
+    }
     gammas = (np.linspace(0.5, -0.5, 20).reshape(4, 5), np.linspace(1.0, 2.0, 15).reshape(3, 5))
     names = table.frame["figure_id"]
     return TrainingStory(
@@ -138,7 +142,11 @@ def test_everything_a_user_writes_is_escaped(cohort, predictions) -> None:
     frame.loc[1, "image"] = "<b>.png"
     table = from_frame(frame, cohort.root)
     found = judge(predictions.assign(figure_id=names), table)
-    told = TrainingStory((FoldProbe(HOSTILE, 0.5, 0.5, 0.5),), hardness=dict.fromkeys(names, 0.5))
+    told = TrainingStory(
+        {HOSTILE: DomainProbe(0.5, 0.5, 0.5)},
+        hardness=dict.fromkeys(names, 0.5),
+        unknown_gammas=(HOSTILE,),
+    )
     html = render_report(found, table, title=HOSTILE, facts={HOSTILE: HOSTILE}, training=told)
     page = Page(html)
     assert "<script" not in html
@@ -228,6 +236,15 @@ def test_what_the_training_did_stands_there_only_where_there_is_something(
     assert "Mean over folds" in text
     assert "Gamma" not in text
     assert "hardest negatives" not in text
+
+
+def test_gammas_that_an_earlier_version_did_not_keep_are_said_to_be_unknown(
+    cohort, predictions
+) -> None:
+    story = TrainingStory(unknown_gammas=("fold 1 of 2", "fold 2 of 2"))
+    text = _page(predictions, cohort, training=story).text
+    assert "The gammas of fold 1 of 2, fold 2 of 2 are unknown" in text
+    assert "Gamma of the focal loss" not in text
 
 
 def test_the_hardest_normal_figures_are_shown_and_split_votes_are_marked(

@@ -23,7 +23,8 @@ from atypia.training.figures import (
     fitted,
     training_figures,
 )
-from atypia.training.loop import Member, Progress, train_member
+from atypia.training.loop import MemberInputs, Progress, train_member
+from atypia.training.member import Member
 from atypia.training.recipe import Recipe, read_recipe
 from atypia.training.requirements import require_components_work, set_aside
 from atypia.training.trainee import Trainee, seed_of
@@ -70,16 +71,18 @@ def _train(
 ) -> Member:
     torch.set_num_threads(1)
     return train_member(
-        recipe,
-        read_windows(table, recipe),
-        figures or training_figures(table, recipe.soft_labels),
+        MemberInputs(
+            recipe,
+            read_windows(table, recipe),
+            figures or training_figures(table, recipe.soft_labels),
+            _fabric(recipe),
+            unlabelled,
+        ),
         _held_out(table),
         folder,
         member=0,
         identity="a test",
-        fabric=_fabric(recipe),
         on_progress=on_progress,
-        unlabelled=unlabelled,
     )
 
 

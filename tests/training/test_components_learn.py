@@ -17,7 +17,8 @@ from atypia.data.windows import Windows
 from atypia.training.batches import read_windows
 from atypia.training.devices import open_fabric
 from atypia.training.figures import TrainingFigures, training_figures
-from atypia.training.loop import Member, train_member
+from atypia.training.loop import MemberInputs, train_member
+from atypia.training.member import Member
 from atypia.training.mining import HardNegatives
 from atypia.training.recipe import Recipe, read_recipe
 
@@ -46,14 +47,11 @@ def _train(
         pixels = (windows.pixels * tint[:, None, None, :]).astype(np.uint8)
         windows = Windows(pixels, windows.size_px, windows.mpp)
     return train_member(
-        recipe,
-        windows,
-        figures,
+        MemberInputs(recipe, windows, figures, open_fabric("cpu", recipe.schedule)),
         held_out,
         folder,
         member=0,
         identity="a test",
-        fabric=open_fabric("cpu", recipe.schedule),
         on_progress=lambda _: None,
     )
 

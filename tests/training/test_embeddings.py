@@ -21,6 +21,7 @@ from atypia.inference.predictor import Predictor
 from atypia.models.backbones.registry import BackboneSpec
 from atypia.models.classifier import Classifier
 from atypia.training import embeddings as embedding
+from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import Embeddings
 from atypia.training.embeddings import read_shown
 from atypia.training.recipe import Recipe, read_recipe
@@ -64,7 +65,8 @@ def _read(table: FigureTable, recipe: Recipe, folder: Path) -> Embeddings:
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.schedule.precision)
     content = [sha256(path) for path in table.image_paths()]
     shown = read_shown(
-        table, recipe, content, folder / "windows", folder / "kept", fabric, _nothing
+        *(table, recipe, content, folder / "windows", folder / "kept", fabric, _nothing),
+        BackboneWeights(),
     )
     assert isinstance(shown, Embeddings)
     return shown
@@ -113,7 +115,10 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
 
     content = [sha256(path) for path in table.image_paths()]
     with pytest.raises(KeyboardInterrupt):
-        read_shown(table, _recipe(), content, tmp_path / "windows", tmp_path / "kept", fabric, stop)
+        read_shown(
+            *(table, _recipe(), content, tmp_path / "windows", tmp_path / "kept", fabric, stop),
+            BackboneWeights(),
+        )
     assert sum(looked_at) == 24
     whole = _read(table, _recipe(), tmp_path)
     assert sum(looked_at) == len(table)

@@ -23,7 +23,9 @@ from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration, fit_calibration
 from atypia.training.recipe import Recipe, deciding_values, read_recipe
-from atypia.workflows.train import TrainingRun, expected_shares, train
+from atypia.workflows.train import train
+from atypia.workflows.training.plan import expected_shares
+from atypia.workflows.training.publish import TrainingRun
 
 QUICK = [
     "folds.count=2",

@@ -67,8 +67,8 @@ def train(
     from atypia.cli.summary import print_probe, print_summary
     from atypia.training.devices import is_main_process
     from atypia.training.recipe import read_recipe
-    from atypia.workflows.train import expected_shares
     from atypia.workflows.train import train as run
+    from atypia.workflows.training.plan import expected_shares
 
     main = is_main_process()
     console = Console(quiet=not main)

@@ -17,14 +17,15 @@ from atypia.evaluation.intervals import Interval
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.plots import (
     domain_plot,
+    gamma_plot,
     refer_plot,
     reliability_plot,
     roc_plot,
     score_plot,
     svg_uri,
 )
-from atypia.evaluation.training_plots import gamma_plot
-from atypia.evaluation.training_story import FoldProbe, TrainingStory
+from atypia.evaluation.probe import DomainProbe
+from atypia.evaluation.training_story import TrainingStory
 from atypia.files import write_output
 
 _DOMAIN_METRICS = (
@@ -82,9 +83,10 @@ class _Plot:
 class _Training:
     """The section on the training; what it has nothing to show of is empty."""
 
-    probes: tuple[FoldProbe, ...]
-    mean_probe: FoldProbe | None
+    probes: Mapping[str, DomainProbe]
+    mean_probe: DomainProbe | None
     gamma: _Plot | None
+    unknown_gammas: tuple[str, ...]
     hard_negatives: Gallery | None
 
 
@@ -213,7 +215,7 @@ def render_report(
 def _training(judgement: Judgement, table: FigureTable, story: TrainingStory) -> _Training | None:
     """Return what is to be shown of a training, or None where it is nothing."""
     hardest = hard_negatives(judgement, table, story.hardness)
-    if not (story.probes or story.gammas or hardest):
+    if not (story.probes or story.gammas or story.unknown_gammas or hardest):
         return None
     gamma = _picture(
         gamma_plot(story.gammas) if story.gammas else None,
@@ -223,7 +225,7 @@ def _training(judgement: Judgement, table: FigureTable, story: TrainingStory) ->
         "more. Thick lines are means over folds, thin lines the folds.",
         "Gamma of each confidence bin over epochs.",
     )
-    return _Training(story.probes, story.mean_probe, gamma, hardest)
+    return _Training(story.probes, story.mean_probe, gamma, story.unknown_gammas, hardest)
 
 
 def _picture(figure: Figure | None, caption: str, alt: str) -> _Plot | None:

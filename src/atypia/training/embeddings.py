@@ -26,6 +26,7 @@ from atypia.files import written_whole
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
+from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import Embeddings, plain_crops, read_windows
 from atypia.training.devices import precision_of
 from atypia.training.recipe import Precision, Recipe
@@ -47,9 +48,7 @@ def read_shown(
     embeddings_in: Path,
     fabric: Fabric,
     on_progress: OnProgress,
-    *,
-    weights: Path | None = None,
-    weights_sha256: str = "",
+    weights: BackboneWeights,
 ) -> Windows | Embeddings:
     """Return what training shows to the network: windows, or embeddings by a frozen backbone.
 
@@ -64,8 +63,7 @@ def read_shown(
             training, is not computed again.
         fabric: device and precision.
         on_progress: called from time to time.
-        weights: file of the backbone's published weights, where they are a file.
-        weights_sha256: its hash; "" where there is none.
+        weights: the backbone's published ones.
 
     Raises:
         TableError: figures without a known mpp, or images that cannot be used; all are named.
@@ -83,7 +81,7 @@ def read_shown(
         f"{digest} {mpp!r}"
         for digest, mpp in zip(content, table.frame["mpp"].tolist(), strict=True)
     ]
-    kept = embeddings_in / _settings_hash(recipe, weights_sha256, precision_of(fabric))
+    kept = embeddings_in / _settings_hash(recipe, weights.sha256, precision_of(fabric))
     found = _read(kept)
     missing = np.array([row for row, key in enumerate(keys) if key not in found], dtype=np.int64)
     if len(missing):
@@ -93,7 +91,7 @@ def read_shown(
             recipe.adapter,
             pretrained=recipe.backbone.pretrained,
             input_px=recipe.backbone.input_px,
-            weights=weights,
+            weights=weights.file,
         )
         if precision_of(fabric) == "bf16-mixed":
             hold_in_bfloat16(classifier.backbone)

@@ -17,21 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from safetensors.torch import save as serialized
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from atypia.data.windows import Windows
-from atypia.errors import AtypiaError
-from atypia.evaluation.probe import domain_probe
-from atypia.files import written_whole
-from atypia.fingerprint import require_same
+from atypia.evaluation.probe import DomainProbe, domain_probe
 from atypia.training.batches import Embeddings
 from atypia.training.checkpoint import load_checkpoint, save_checkpoint
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
 from atypia.training.journal import Journal
+from atypia.training.member import Member, keep_member, read_member
 from atypia.training.mining import HardNegatives
 from atypia.training.recipe import Recipe, ScheduleSection
 from atypia.training.requirements import require_components_work, set_aside
@@ -66,91 +61,64 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class DomainProbe:
-    """How well a linear probe tells the domains of training figures from the embedding.
+class MemberInputs:
+    """What all members of a training are trained on, and where.
 
     Attributes:
-        before: balanced accuracy, in [0, 1], with the network as published.
-        after: with the trained one.
-        chance: of guessing.
+        recipe: what decides the training.
+        shown: windows of N figures, or embeddings where the backbone is not trained.
+        figures: the same N figures.
+        fabric: device and precision, launched.
+        unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
+        weights: file of the backbone's published weights, where they are a file.
     """
 
-    before: float
-    after: float
-    chance: float
-
-
-@dataclass(frozen=True)
-class Member:
-    """A trained member.
-
-    Attributes:
-        state: the tensors that a bundle keeps (averaged over training where `ema` is on).
-        held_out: rows of the figures that it has not seen.
-        logit: float32 (len(held_out),), uncalibrated.
-        phase: float32 (len(held_out), phases), logits; no columns without a phase head.
-        hardness: float32 (N,), moving average of P(atypical) of each normal figure it was
-            trained on, NaN elsewhere; all NaN where hard negatives are off.
-        probe: None where there are fewer than two domains to tell.
-        seconds: spent on training it, over all starts.
-    """
-
-    state: dict[str, torch.Tensor]
-    held_out: Rows
-    logit: npt.NDArray[np.float32]
-    phase: npt.NDArray[np.float32]
-    hardness: npt.NDArray[np.float32]
-    probe: DomainProbe | None
-    seconds: float
+    recipe: Recipe
+    shown: Windows | Embeddings
+    figures: TrainingFigures
+    fabric: Fabric
+    unlabelled: UnlabelledFigures | None = None
+    weights: Path | None = None
 
 
 def train_member(
-    recipe: Recipe,
-    shown: Windows | Embeddings,
-    figures: TrainingFigures,
+    inputs: MemberInputs,
     held_out: Rows,
     folder: Path,
     *,
     member: int,
     identity: str,
-    fabric: Fabric,
     on_progress: Callable[[Progress], None],
-    unlabelled: UnlabelledFigures | None = None,
-    weights: Path | None = None,
     curve: bool = True,
 ) -> Member:
     """Train one member on all figures but the held-out ones, and score these.
 
     The held-out figures decide nothing: the weights after the last step are kept. A training that
-    was stopped goes on from its last checkpoint; one that is done is read back.
+    was stopped resumes from its last checkpoint; one that is done is read back.
 
     Args:
-        recipe: what decides the training.
-        shown: windows of N figures, or embeddings where the backbone is not trained.
-        figures: the same N figures.
+        inputs: what it is trained on, and where.
         held_out: rows that are not trained on.
         folder: of this member: checkpoint, metrics, weights, scores.
         member: its number, part of every draw.
         identity: fingerprint of all that decides the weights.
-        fabric: device and precision, launched.
         on_progress: called after every step.
-        unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
-        weights: file of the backbone's published weights, where they are a file.
         curve: record the AUROC of the held-out figures as training goes on, which takes time and
             changes nothing.
 
     Raises:
         RecipeError: a component has nothing to work on in these figures.
     """
-    done = _read_back(folder, identity)
+    done = read_member(folder, identity)
     if done is not None:
         return done
+    recipe, shown, figures, fabric = inputs.recipe, inputs.shown, inputs.figures, inputs.fabric
     rows = np.setdiff1d(np.arange(len(shown)), held_out)
-    there = None if unlabelled is None else unlabelled.domain
+    there = None if inputs.unlabelled is None else inputs.unlabelled.domain
     require_components_work(recipe, figures, rows, there)
     figures = fitted(figures, rows, recipe.soft_labels)
     rows, aside = set_aside(recipe, figures, rows)
-    work = _Work(recipe, shown, figures, rows, aside, held_out, member, fabric, unlabelled, weights)
+    work = _Work(inputs, figures, rows, aside, held_out, member)
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     epochs = epochs_for(recipe.schedule, len(rows))
@@ -195,10 +163,11 @@ def train_member(
         phase=phase,
         hardness=work.hardness(),
         probe=probe,
+        gammas=work.gammas(),
         seconds=seconds + time.monotonic() - clock,
     )
     if fabric.is_global_zero:
-        _keep(folder, identity, result)
+        keep_member(folder, identity, result)
         checkpoint.unlink(missing_ok=True)
     fabric.barrier()
     return result
@@ -220,17 +189,15 @@ class _Work:
 
     def __init__(
         self,
-        recipe: Recipe,
-        shown: Windows | Embeddings,
+        inputs: MemberInputs,
         figures: TrainingFigures,
         rows: Rows,
         aside: Rows,
         held_out: Rows,
         member: int,
-        fabric: Fabric,
-        unlabelled: UnlabelledFigures | None,
-        weights: Path | None,
     ) -> None:
+        recipe, shown, fabric = inputs.recipe, inputs.shown, inputs.fabric
+        unlabelled, weights = inputs.unlabelled, inputs.weights
         self._recipe, self._shown, self._figures = recipe, shown, figures
         self._fabric, self._aside, self._held_out = fabric, aside, held_out
         self._weights = np.zeros(len(figures.target))
@@ -252,6 +219,8 @@ class _Work:
         rng = np.random.default_rng(seed_of(recipe, member, 4))
         self._probed = rng.permutation(rows)[:PROBE_FIGURES]
         self._probe_before = self._probe()
+        # After each epoch; none where a checkpoint of an earlier version does not know the first.
+        self._gammas: list[Floats] | None = []
 
     @property
     def gamma(self) -> tuple[float, ...]:
@@ -281,6 +250,8 @@ class _Work:
             for number, (each, gamma) in enumerate(zip(error, adaptive.gamma, strict=True), 1):
                 values[f"calibration_error_bin_{number}"] = float(each)
                 values[f"gamma_bin_{number}"] = float(gamma)
+            if self._gammas is not None:
+                self._gammas.append(adaptive.gamma.copy())
         if curve:
             logit, _ = self.look_at_held_out(exact=False)
             values |= _auroc(self._figures.truth[self._held_out], logit)
@@ -297,6 +268,15 @@ class _Work:
             found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=exact)
         phase = torch.empty(len(rows), 0) if found.phase is None else found.phase
         return found.logit.numpy(), phase.numpy()
+
+    def gammas(self) -> Floats | None:
+        """Return the gammas after each epoch, float64 (epochs, bins); none if they are not known.
+
+        There is no epoch where gamma is not adaptive.
+        """
+        if self.trainee.gamma is None:
+            return np.empty((0, 0))
+        return None if self._gammas is None else np.stack(self._gammas)
 
     def hardness(self) -> npt.NDArray[np.float32]:
         """Return the moving average of each normal training figure, NaN elsewhere."""
@@ -317,6 +297,7 @@ class _Work:
         return {
             "trainee": self.trainee.state(),
             "mining": None if self._mining is None else self._mining.state(),
+            "gammas": None if self._gammas is None else list(map(torch.from_numpy, self._gammas)),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -324,6 +305,8 @@ class _Work:
         self.trainee.load_state(state["trainee"])
         if self._mining is not None:
             self._mining.load_state(state["mining"])
+        gammas = state.get("gammas")
+        self._gammas = None if gammas is None else [gamma.numpy() for gamma in gammas]
 
     def _p(self, rows: Rows) -> Floats:
         """Return P(atypical) by the network as the last step left it, float64 (len(rows),)."""
@@ -363,65 +346,3 @@ def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> di
     if len(np.unique(truth[known])) < 2:
         return {}
     return {"held_out_auroc": float(roc_auc_score(truth[known], logit[known]))}
-
-
-def _keep(folder: Path, identity: str, member: Member) -> None:
-    held_out, logit = torch.from_numpy(member.held_out), torch.from_numpy(member.logit)
-    seconds = torch.tensor(member.seconds, dtype=torch.float64)
-    scores = {
-        "held_out": held_out,
-        "logit": logit,
-        "phase": torch.from_numpy(member.phase),
-        "seconds": seconds,
-        "hardness": torch.from_numpy(member.hardness),
-    }
-    if member.probe is not None:
-        values = (member.probe.before, member.probe.after, member.probe.chance)
-        scores["probe"] = torch.tensor(values, dtype=torch.float64)
-    with written_whole(folder / "scores.safetensors") as partial:
-        partial.write_bytes(serialized(scores))
-    with written_whole(folder / "member.safetensors") as partial:
-        partial.write_bytes(serialized(member.state, metadata={"identity": identity}))
-
-
-def kept_identity(folder: Path) -> str | None:
-    """Return the fingerprint of a member that is done; None where there is none.
-
-    Raises:
-        AtypiaError: the member's file is damaged.
-    """
-    weights = folder / "member.safetensors"
-    if not weights.is_file():
-        return None
-    try:
-        with safe_open(weights, framework="pt") as file:
-            return str(file.metadata()["identity"])
-    except (SafetensorError, OSError, KeyError, TypeError) as fault:
-        raise AtypiaError(
-            f"{weights}: cannot be read as a member; delete the folder {folder} to train it again"
-        ) from fault
-
-
-def _read_back(folder: Path, identity: str) -> Member | None:
-    found = kept_identity(folder)
-    if found is None:
-        return None
-    weights = folder / "member.safetensors"
-    require_same(weights, found, identity)
-    scores = folder / "scores.safetensors"
-    try:
-        kept = load_file(scores)
-        return Member(
-            state=load_file(weights),
-            held_out=kept["held_out"].numpy(),
-            logit=kept["logit"].numpy(),
-            phase=kept["phase"].numpy(),
-            hardness=kept["hardness"].numpy(),
-            probe=DomainProbe(*kept["probe"].tolist()) if "probe" in kept else None,
-            seconds=float(kept["seconds"]),
-        )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as fault:
-        raise AtypiaError(
-            f"{scores}: does not hold what a member keeps; delete the folder {folder} to train it "
-            "again"
-        ) from fault

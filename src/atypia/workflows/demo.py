@@ -10,7 +10,9 @@ from atypia.evaluation.judge import Judgement
 from atypia.training.recipe import Recipe, read_recipe
 from atypia.workflows.evaluate import evaluate_bundle
 from atypia.workflows.predict import predict
-from atypia.workflows.train import OnProgress, TrainingRun, train
+from atypia.workflows.train import train
+from atypia.workflows.training.fit import OnProgress
+from atypia.workflows.training.publish import TrainingRun
 
 FIGURES = 360
 

@@ -12,7 +12,8 @@ from atypia.data.table import FigureTable, from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import RecipeError
 from atypia.training.recipe import read_recipe
-from atypia.workflows.train import TrainingRun, train
+from atypia.workflows.train import train
+from atypia.workflows.training.publish import TrainingRun
 
 QUICK = [
     "adapter.kind=full",
@@ -41,8 +42,8 @@ def run(cohort: FigureTable, tmp_path_factory: pytest.TempPathFactory) -> Traini
 
 
 def test_a_probe_a_fold_and_a_gamma_an_epoch_are_told(run: TrainingRun) -> None:
-    assert [probe.fold for probe in run.story.probes] == ["fold 1 of 2", "fold 2 of 2"]
-    assert all(probe.chance == 0.5 for probe in run.story.probes)
+    assert list(run.story.probes) == ["fold 1 of 2", "fold 2 of 2"]
+    assert all(probe.chance == 0.5 for probe in run.story.probes.values())
     assert [gamma.shape for gamma in run.story.gammas] == [(2, 5), (2, 5)]
 
 

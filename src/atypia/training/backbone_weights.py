@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from atypia.errors import AtypiaError
@@ -11,16 +12,26 @@ from atypia.models.weights import find_weights
 from atypia.training.recipe import Recipe
 
 
-def backbone_weights(recipe: Recipe, given: Path | str | None) -> tuple[Path | None, str]:
+@dataclass(frozen=True)
+class BackboneWeights:
+    """The published weights of a backbone.
+
+    Attributes:
+        file: that holds them; none where no file is needed.
+        sha256: of the file; "" where there is none.
+    """
+
+    file: Path | None = None
+    sha256: str = ""
+
+
+def find_backbone_weights(recipe: Recipe, given: Path | str | None) -> BackboneWeights:
     """Find the backbone's published weights and hash them, before any work.
 
     Args:
         recipe: of the training.
         given: file or folder of them; none takes them from the package or the local Hugging Face
             cache.
-
-    Returns:
-        The file and its SHA-256; none and "" where no file is needed.
 
     Raises:
         AtypiaError: they are not here, weights are given that are not needed, the backbone cannot
@@ -39,6 +50,6 @@ def backbone_weights(recipe: Recipe, given: Path | str | None) -> tuple[Path | N
                 f"backbone.pretrained is false with adapter.kind {recipe.adapter.kind!r}: a bundle "
                 "would keep what is trained, and nobody could build the rest; use adapter.kind=full"
             )
-        return None, ""
+        return BackboneWeights()
     file = find_weights(spec, None if given is None else Path(given))
-    return file, "" if file is None else sha256(file)
+    return BackboneWeights() if file is None else BackboneWeights(file, sha256(file))

@@ -11,9 +11,8 @@ from PIL import Image
 from atypia.data.readers.opening import open_figures
 from atypia.data.table import FigureTable
 from atypia.errors import RecipeError
-from atypia.training.figures import training_figures
 from atypia.training.recipe import Recipe, read_recipe, recipe_files, to_toml
-from atypia.workflows.training_folds import Folds, plan_members
+from atypia.workflows.training.plan import plan_training
 
 
 @pytest.fixture(scope="module")
@@ -29,29 +28,28 @@ def two_folders(tmp_path_factory: pytest.TempPathFactory) -> FigureTable:
     return open_figures(folder, mpp=0.25)
 
 
-def _plan(table: FigureTable, recipe: Recipe) -> tuple[Recipe, list[Folds], list[str]]:
-    return plan_members(table, training_figures(table, recipe.soft_labels), recipe, None)
-
-
 @pytest.mark.parametrize("name", list(recipe_files()))
 def test_every_recipe_of_atypia_can_train_on_two_folders_of_crops(
     two_folders: FigureTable, name: str
 ) -> None:
-    recipe, parts, notes = _plan(two_folders, read_recipe(name))
+    plan = plan_training(two_folders, read_recipe(name))
     asked = read_recipe(name)
     for key in ("phase.weight", "domain.weight"):
         if asked.value(key):
-            assert not recipe.value(key)
-            assert any(note.startswith(f"{key} is off for this training: ") for note in notes)
-    assert len(parts) == 1
+            assert not plan.recipe.value(key)
+            off = f"{key} is off for this training: "
+            assert any(note.startswith(off) for note in plan.notes)
+    assert list(plan.schemes) == ["folds"]
 
 
 def test_the_default_recipe_says_in_a_line_that_the_phase_steps_back(
     two_folders: FigureTable,
 ) -> None:
-    recipe, _, notes = _plan(two_folders, read_recipe("lite", ["schedule.least_steps=1"]))
-    assert notes == ["phase.weight is off for this training: no figure to train on has a phase"]
-    assert recipe.phase.weight == 0
+    plan = plan_training(two_folders, read_recipe("lite", ["schedule.least_steps=1"]))
+    assert plan.notes == (
+        "phase.weight is off for this training: no figure to train on has a phase",
+    )
+    assert plan.recipe.phase.weight == 0
     assert read_recipe("lite").phase.weight > 0
 
 
@@ -69,20 +67,20 @@ def test_what_was_asked_for_by_name_is_refused(
     with pytest.raises(
         RecipeError, match=r"phase\.weight 0\.5: no figure .* or set phase\.weight=0"
     ):
-        _plan(two_folders, recipe)
+        plan_training(two_folders, recipe)
 
 
 def test_a_recipe_that_stepped_back_is_another_one_than_that_which_did_not(
     two_folders: FigureTable,
 ) -> None:
-    recipe, _, _ = _plan(two_folders, read_recipe("lite"))
+    recipe = plan_training(two_folders, read_recipe("lite")).recipe
     assert "weight = 0.0" in to_toml(recipe).split("[phase]")[1]
     assert recipe != read_recipe("lite")
     assert recipe == read_recipe("lite", ["phase.weight=0"])
 
 
 def test_epochs_that_a_small_set_gets_more_of_are_named(two_folders: FigureTable) -> None:
-    _, _, notes = _plan(two_folders, read_recipe("lite", ["schedule.epochs=1", "phase.weight=0"]))
-    assert len(notes) == 1
-    assert "schedule.epochs 1: trained for 300 epochs instead" in notes[0]
-    assert "schedule.least_steps=1" in notes[0]
+    recipe = read_recipe("lite", ["schedule.epochs=1", "phase.weight=0"])
+    (note,) = plan_training(two_folders, recipe).notes
+    assert "schedule.epochs 1: trained for 300 epochs instead" in note
+    assert "schedule.least_steps=1" in note

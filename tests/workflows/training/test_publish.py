@@ -13,11 +13,11 @@ import torch
 from atypia.bundle.calibration import read_calibration
 from atypia.bundle.manifest import CARD_NAME
 from atypia.data.table import FigureTable, from_frame
-from atypia.training.figures import training_figures
 from atypia.training.recipe import read_recipe
-from atypia.workflows.training_folds import divisions
-from atypia.workflows.training_results import judged, save_run_bundle
-from atypia.workflows.training_story import run_facts
+from atypia.workflows.training.judge import judge_members
+from atypia.workflows.training.plan import plan_training
+from atypia.workflows.training.publish import save_run_bundle
+from atypia.workflows.training.record import run_facts
 
 RECIPE = read_recipe("lite", ["folds.count=2", "phase.weight=0"])
 
@@ -39,22 +39,21 @@ def _table(root: Path, slide: list[str], name: str = "a lab") -> FigureTable:
 
 def _texts(table: FigureTable, folder: Path) -> dict[str, str]:
     """Return what stands in the facts of the report, in the calibration, and in the card."""
-    folds = divisions(table, RECIPE)[0]
-    figures = training_figures(table, RECIPE.soft_labels)
-    logit = np.where(figures.truth == 1, 1.0, -1.0) + np.linspace(-2, 2, len(table))
+    plan = plan_training(table, RECIPE)
+    logit = np.where(plan.figures.truth == 1, 1.0, -1.0) + np.linspace(-2, 2, len(table))
     members = []
     for part in range(2):
-        out = np.flatnonzero(folds.of == part)
+        out = plan.folds.held_out(part)
         members.append(
             SimpleNamespace(
                 held_out=out, logit=logit[out], phase=np.empty(0), state={"w": torch.zeros(1)}
             )
         )
-    found = judged(table, figures, members, folds)
-    save_run_bundle(folder, RECIPE, table, members, [found], (), "")
+    judged = judge_members(plan, {"folds": members})
+    save_run_bundle(folder, plan, members, judged, "")
     calibration = read_calibration(folder)
     return {
-        **run_facts(table, RECIPE, folds, None),
+        **run_facts(plan, plan.folds, judged.calibration.refer_rule),
         "fitted on": calibration.fitted_on,
         "refer": calibration.refer_rule,
         "card": (folder / CARD_NAME).read_text(encoding="utf-8"),
