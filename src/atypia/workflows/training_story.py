@@ -63,7 +63,7 @@ def run_record(
         "recipe": recipe.name,
         "seed": recipe.seed,
         "figures": len(table),
-        "root": table.root.name,
+        "root": table.name,
         "device": str(fabric.device),
         "precision": precision_of(fabric),
         "threads": torch.get_num_threads(),
