@@ -236,3 +236,9 @@ def test_predictions_name_figures_with_or_without_their_source(both: FigureTable
         judge(predictions(["f1", "g2"]), both)
     alone = pd.Series(["x", "y"])
     assert named_as_in(alone, FigureTable(both.frame, both.root)) is alone
+
+
+def test_a_table_says_what_it_is(both: FigureTable, lab: Path) -> None:
+    assert repr(open_figures(lab)) == "FigureTable of lab: 2 figures, 1 slide, 1 case"
+    assert repr(both) == "FigureTable of lab and public: 4 figures, 3 slides, 3 cases"
+    assert "<table" in both._repr_html_() and "lab/f1" in both._repr_html_()

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,18 @@ class FigureTable:
     def __len__(self) -> int:
         """Return the number of figures."""
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        counts = [
+            counted(len(self.frame), "figure"),
+            counted(self.frame["slide"].nunique(), "slide"),
+            counted(self.frame["case"].nunique(), "case"),
+        ]
+        return f"FigureTable of {self.name or self.where}: {', '.join(counts)}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what the table is, and its first figures."""
+        return f"<p>{escape(repr(self))}</p>{self.frame.head().to_html()}"
 
     def image_paths(self) -> list[Path]:
         """Return the image path of every figure, in order, each checked to lie inside `root`.
