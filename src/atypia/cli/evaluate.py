@@ -24,11 +24,12 @@ def evaluate(
         ),
     ] = None,
     table: Annotated[
-        Path,
+        list[Path],
         typer.Option(
             "--table",
             metavar="SOURCE",
-            help="The figures, with labels or votes: a figure table or a folder in a known layout.",
+            help="The figures, with labels or votes: a figure table or a folder in a known layout. "
+            "May be repeated.",
             show_default=False,
         ),
     ],
@@ -63,6 +64,8 @@ def evaluate(
     Example: atypia evaluate predictions.csv --table figures.csv --out report.html
 
     Example: atypia evaluate --table figures.csv --bundle runs/first/bundle
+
+    Example: atypia evaluate --table figures.csv --table downloads/AMi-Br
 
     Example: atypia evaluate answers/ --protocol midog25-t2 --table stacks.csv
     """
@@ -131,8 +134,10 @@ def evaluate(
         else:
             from atypia.challenges.midog25.protocol import evaluate_answers
 
+            if len(table) > 1:
+                raise AtypiaError(f"--protocol {protocol}: judges one --table, not {len(table)}")
             judgement = evaluate_answers(
-                predictions, table, out, layout=layout, mapping=mapping, overwrite=overwrite
+                predictions, table[0], out, layout=layout, mapping=mapping, overwrite=overwrite
             )
     print_summary(judgement, Console())
     for path in written:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from atypia.data.table import FigureTable
 from atypia.files import remove_partials, require_outputs
 from atypia.inference.answers import Device, Precision, RuntimeKey
 from atypia.inference.record import RunRecord, record_path, write_record
@@ -15,7 +16,7 @@ from atypia.workflows.classify import OnProgress, Running, Say, classified, to_s
 
 
 def predict(
-    paths: Path | str | Sequence[Path | str],
+    paths: Path | str | FigureTable | Sequence[Path | str | FigureTable],
     out: Path | str,
     *,
     bundle: Path | str | None = None,
@@ -39,8 +40,8 @@ def predict(
     Figures that cannot be read are told and left out; all others are in the table, in order.
 
     Args:
-        paths: images, folders of images, TIFFs of many pages, figure tables, known layouts; or one
-            of these.
+        paths: images, folders of images, TIFFs of many pages, figure tables (also open ones),
+            known layouts; or one of these.
         out: predictions table, by its ending CSV, Parquet or JSON; the record lies beside it.
         bundle: folder of the bundle.
         mpp: um/px of the images for which no table states it, in 0.05..5.
