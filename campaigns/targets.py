@@ -646,9 +646,9 @@ def _two_figures(folder: Path, from_frame: Any) -> Any:
 
 
 def _predictions(folder: Path) -> tuple[Make, Check]:
+    from atypia.data.predictions import join, read_predictions
     from atypia.data.table import from_frame
     from atypia.errors import AtypiaError
-    from atypia.evaluation.predictions import join, read_predictions
 
     seed: mutate.Rows = [
         ["figure_id", "image", "p_atypical", "call", "refer", "spread", "phase"],

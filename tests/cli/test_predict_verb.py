@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from atypia.cli import bundle, doctor, models
 from atypia.cli.main import app
 from atypia.cli.main import run as run_main
-from atypia.evaluation.predictions import read_predictions
+from atypia.data.predictions import read_predictions
 
 RUNNER = CliRunner()
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atypia.data.predictions import check_predictions
 from atypia.data.table import from_frame
 from atypia.evaluation.calibration import fit_calibration
 from atypia.evaluation.judge import judge
@@ -22,7 +23,6 @@ from atypia.evaluation.plots import (
     svg_bytes,
     svg_uri,
 )
-from atypia.evaluation.predictions import check_predictions
 
 ALWAYS = (reliability_plot, score_plot)
 

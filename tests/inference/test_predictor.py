@@ -17,9 +17,9 @@ from PIL import Image
 
 from atypia.bundle.verify import write_sums
 from atypia.data.crops import crop_windows
+from atypia.data.predictions import PREDICTION_COLUMNS, check_predictions
 from atypia.data.windows import cut_window, stack_windows
 from atypia.errors import AtypiaError, ImageError
-from atypia.evaluation.predictions import PREDICTION_COLUMNS, check_predictions
 from atypia.inference.predictor import Predictor
 from atypia.inference.reading import CropSpec, crop_of, read_ahead, stacked
 from atypia.inference.sources import Figure

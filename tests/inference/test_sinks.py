@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atypia.data.predictions import PREDICTION_COLUMNS, empty_predictions, read_predictions
 from atypia.errors import AtypiaError
-from atypia.evaluation.predictions import PREDICTION_COLUMNS, read_predictions
 from atypia.files import NOTES_FOLDER, write_output
 from atypia.inference import sinks
-from atypia.inference.predictor import empty_predictions
 from atypia.inference.sinks import open_sink
 
 FORMATS = [".csv", ".parquet", ".json"]

@@ -15,11 +15,11 @@ import tifffile
 from typer.testing import CliRunner
 
 from atypia.cli.main import app
+from atypia.data.case_summary import Counts
 from atypia.data.images import read_image
 from atypia.data.points.opening import open_points
 from atypia.data.points.table import Points
 from atypia.errors import AtypiaError
-from atypia.evaluation.case_summary import Counts
 from atypia.inference.record import RunRecord
 from atypia.workflows.classify import Running
 from atypia.workflows.predict import predict

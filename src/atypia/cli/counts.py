@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from atypia.evaluation.case_summary import Counts
+    from atypia.data.case_summary import Counts
 
 
 def counts_in_words(counts: Counts) -> list[str]:

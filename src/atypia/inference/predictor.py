@@ -24,8 +24,8 @@ from PIL import Image
 
 from atypia.bundle.default import default_bundle
 from atypia.data.images import image_pixels, read_image
+from atypia.data.predictions import CALLS, PREDICTION_COLUMNS, empty_predictions
 from atypia.errors import AtypiaError, ImageError
-from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.inference.answers import Answers, Device, Precision, RuntimeKey
 from atypia.inference.opening import Opened, network_threads, open_bundle
 from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
@@ -236,14 +236,6 @@ class Predictor:
         if answers.phase is None:
             return [""] * count
         return [self.manifest.phases[best] for best in answers.phase.argmax(axis=1)]
-
-
-def empty_predictions() -> pd.DataFrame:
-    """Return a predictions table without rows."""
-    kinds = {"p_atypical": "float64", "spread": "float64", "refer": "bool"}
-    return pd.DataFrame(
-        {name: pd.Series(dtype=kinds.get(name, "str")) for name in PREDICTION_COLUMNS}
-    )
 
 
 def _figures_of(images: OneImage | Iterable[OneImage], mpp: float | None) -> Iterator[Figure]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from atypia.data.case_summary import Counts
 from atypia.data.points.areas import inside_area
 from atypia.data.points.midog import write_midog
 from atypia.data.points.qupath import (
@@ -30,10 +31,9 @@ from atypia.data.points.qupath import (
     write_features,
 )
 from atypia.data.points.table import Points
+from atypia.data.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
-from atypia.evaluation.case_summary import Counts
-from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.inference.reading import CropSpec, window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atypia.bundle.manifest import MANIFEST_NAME
+from atypia.data.predictions import CALLS
 from atypia.evaluation.calibration import Calibration
 from atypia.evaluation.challenge_answers import ANSWERS_NAME, write_answers
-from atypia.evaluation.predictions import CALLS
 from atypia.files import remove_partials, require_outputs
 from atypia.inference.challenge_stack import find_stack, stack_figures
 from atypia.inference.sources import require_mpp

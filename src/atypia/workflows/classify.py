@@ -14,7 +14,7 @@ from typing import Literal
 
 from atypia import __version__
 from atypia.bundle.default import default_bundle
-from atypia.evaluation.predictions import CALLS
+from atypia.data.predictions import CALLS
 from atypia.inference.answers import Device, Precision, RuntimeKey
 from atypia.inference.predictor import Predictor
 from atypia.inference.reading import Failure

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from atypia.bundle.seen import count_seen
 from atypia.bundle.verify import bundle_hash
 from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
+from atypia.data.predictions import read_predictions
 from atypia.data.readers.opening import open_figures
 from atypia.data.table import FigureTable
 from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError
 from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
-from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
 from atypia.files import remove_partials, require_outputs, sha256, write_output
 from atypia.inference.record import RunRecord, record_path

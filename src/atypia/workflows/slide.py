@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from atypia.data.case_summary import Counts
 from atypia.errors import AtypiaError
-from atypia.evaluation.case_summary import Counts
 from atypia.files import remove_ours, remove_partials, require_outputs
 from atypia.inference.predictor import Predictor
 from atypia.inference.reading import CropSpec, Failure

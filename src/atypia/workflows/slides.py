@@ -19,9 +19,9 @@ from filelock import FileLock, Timeout
 
 from atypia import __version__
 from atypia.bundle.verify import bundle_hash, require_intact
+from atypia.data.case_summary import Counts, added
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
-from atypia.evaluation.case_summary import Counts, added
 from atypia.files import remove_ours, remove_partials, require_outputs, sha256, written_output
 from atypia.inference.predictor import Predictor
 from atypia.workflows.classify import OnProgress, Running

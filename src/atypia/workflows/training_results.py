@@ -15,11 +15,11 @@ from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
 from atypia.data.faults import counted
+from atypia.data.predictions import check_predictions
 from atypia.data.table import FigureTable, missing_slides, name_cases
 from atypia.evaluation.calibration import Calibration, cross_fitted, fit_calibration
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.markdown import plain_markdown
-from atypia.evaluation.predictions import check_predictions
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.figures import TrainingFigures
 from atypia.training.loop import Member
