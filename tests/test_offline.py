@@ -27,8 +27,8 @@ from typer.main import get_command
 
 from atypia.cli.main import app
 from atypia.data.phantom import make_phantom
-from atypia.inference.answers import RuntimeKey
 from atypia.inference.challenge_stack import STACK_SLUG
+from atypia.inference.options import RuntimeKey
 
 CHANGES = [
     *("folds.count=2", "backbone.input_px=32", "phase.weight=0", "schedule.batch_size=24"),

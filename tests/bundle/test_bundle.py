@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from atypia.bundle.card import model_card
 from atypia.bundle.load import load_bundle
 from atypia.bundle.manifest import BundleManifest, member_names, read_manifest
+from atypia.bundle.members import load_members
 from atypia.bundle.save import save_bundle
 from atypia.bundle.verify import bundle_faults, bundle_hash, write_sums
 from atypia.errors import AtypiaError, BundleError
@@ -84,15 +85,16 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_gives_the_same_logits_back(bundle: Path, members: list[Classifier]) -> None:
     loaded = load_bundle(bundle)
+    networks = load_members(loaded)
     crops = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
-        for before, after in zip(members, loaded.members, strict=True):
+        for before, after in zip(members, networks, strict=True):
             logit = before(crops).logit
             assert logit.abs().min() > 0
             assert torch.equal(logit, after(crops).logit)
     assert loaded.calibration == CALIBRATION
     assert loaded.manifest == manifest(2)
-    assert not any(one.training for one in loaded.members)
+    assert not any(one.training for one in networks)
 
 
 def test_all_weights_of_a_full_adapter_come_back(tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_all_weights_of_a_full_adapter_come_back(tmp_path: Path) -> None:
     save_bundle(
         tmp_path / "full", manifest(adapter=full), [before.saved_state()], CALIBRATION, "card"
     )
-    after = load_bundle(tmp_path / "full").members[0]
+    after = load_members(load_bundle(tmp_path / "full"))[0]
     with torch.no_grad():
         logit = before(crops).logit
         assert logit.abs().min() > 0
@@ -113,7 +115,7 @@ def test_all_weights_of_a_full_adapter_come_back(tmp_path: Path) -> None:
 def test_normalisation_is_the_bundles_own(tmp_path: Path, members: list[Classifier]) -> None:
     changed = manifest(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     save_bundle(tmp_path / "b", changed, [members[0].saved_state()], CALIBRATION, "card")
-    loaded = load_bundle(tmp_path / "b").members[0]
+    loaded = load_members(load_bundle(tmp_path / "b"))[0]
     assert loaded.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert loaded.std.flatten().tolist() == pytest.approx([0.4, 0.5, 0.6])
 
@@ -208,7 +210,7 @@ def test_a_pickle_under_a_members_name_is_not_executed(bundle: Path, tmp_path: P
     (bundle / "members" / "0.safetensors").write_bytes(pickle.dumps(Trap()))
     write_sums(bundle)
     with pytest.raises(BundleError, match="cannot be read as safetensors"):
-        load_bundle(bundle)
+        load_members(load_bundle(bundle))
     assert not (tmp_path / "executed").exists()
 
 
@@ -218,15 +220,15 @@ def test_weights_of_another_shape_or_name_are_refused(bundle: Path) -> None:
     save_file(state | {"head.bias": torch.zeros(2)}, path)
     write_sums(bundle)
     with pytest.raises(BundleError, match=r"0\.safetensors: tensor 'head.bias' has shape \(2,\)"):
-        load_bundle(bundle)
+        load_members(load_bundle(bundle))
     save_file({"other": torch.zeros(2)}, path)
     write_sums(bundle)
     with pytest.raises(BundleError, match=r"0\.safetensors: tensor"):
-        load_bundle(bundle)
+        load_members(load_bundle(bundle))
     save_file({name: tensor * torch.nan for name, tensor in state.items()}, path)
     write_sums(bundle)
     with pytest.raises(BundleError, match="not finite"):
-        load_bundle(bundle)
+        load_members(load_bundle(bundle))
 
 
 @pytest.mark.parametrize(
@@ -258,10 +260,10 @@ def test_another_pooling_and_an_unknown_backbone_are_refused(
     state = [members[0].saved_state()]
     save_bundle(tmp_path / "p", manifest(pooling="CLS"), state, CALIBRATION, "card")
     with pytest.raises(BundleError, match="pooled as 'CLS'"):
-        load_bundle(tmp_path / "p")
+        load_members(load_bundle(tmp_path / "p"))
     save_bundle(tmp_path / "b", manifest(backbone="light"), state, CALIBRATION, "card")
     with pytest.raises(AtypiaError, match="did you mean 'lite'"):
-        load_bundle(tmp_path / "b")
+        load_members(load_bundle(tmp_path / "b"))
 
 
 def test_a_faulty_calibration_is_refused(bundle: Path) -> None:

@@ -15,11 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
+from atypia.bundle.load import load_bundle
 from atypia.bundle.verify import write_sums
 from atypia.data.crops import crop_windows
 from atypia.data.predictions import PREDICTION_COLUMNS, check_predictions
 from atypia.data.windows import cut_window, stack_windows
 from atypia.errors import AtypiaError, ImageError
+from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.reading import CropSpec, crop_of, read_ahead, stacked
 from atypia.inference.sources import Figure
@@ -57,7 +59,7 @@ def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
 ) -> None:
     spec = CropSpec(8.0, 32, 0.25, 0.2)
     crops = stacked([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
-    logits = predictor.network.look_at(crops).logits.astype(np.float64)
+    logits = predictor.runtime.infer(crops).logits.astype(np.float64)
     expected = 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1)))
     each = 1 / (1 + np.exp(-(logits / 1.5 + 0.1)))
     frame = predictor.predict(paths, mpp=0.25)
@@ -266,21 +268,36 @@ def test_the_first_member_alone_is_not_the_ensemble_and_has_no_spread(
     assert not np.allclose(frame["p_atypical"], together["p_atypical"])
 
 
-@pytest.mark.parametrize("members", [0, 3])
-def test_more_members_than_there_are_is_refused(small_bundle: Path, members: int) -> None:
-    with pytest.raises(AtypiaError, match="holds 1 to 2"):
-        Predictor.load(small_bundle, members=members)
+def test_more_members_than_there_are_is_refused(small_bundle: Path) -> None:
+    with pytest.raises(AtypiaError, match="members 3: small holds 1 to 2"):
+        Predictor.load(small_bundle, members=3)
 
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_batch_of_nothing_is_refused(predictor: Predictor, size: int) -> None:
-    with pytest.raises(AtypiaError, match="batch size"):
+    with pytest.raises(AtypiaError, match="batch_size"):
         predictor.predict([], mpp=0.25, batch_size=size)
 
 
-def test_no_threads_are_refused(small_bundle: Path) -> None:
-    with pytest.raises(AtypiaError, match="threads 0: expected 1 or more"):
-        Predictor.load(small_bundle, threads=0)
+def test_options_may_stand_together_or_by_their_names(small_bundle: Path) -> None:
+    together = Predictor.load(options=PredictOptions(bundle=small_bundle, members=1, threads=2))
+    named = Predictor.load(str(small_bundle), members=1, threads=2)
+    loaded = Predictor.load(load_bundle(small_bundle), together.options, threads=3)
+    assert together.options == named.options
+    assert (loaded.options.members, loaded.options.threads) == (1, 3)
+    assert loaded.runtime.members == 1
+    text = repr(named)
+    assert text.startswith("Predictor(small, 1 member, torch ")
+    assert "bf16" in text or "fp32" in text
+
+
+def test_the_module_computes_the_logits_of_the_members_asked_for(predictor: Predictor) -> None:
+    crops = torch.rand(2, 3, 32, 32)
+    first = Predictor.load(predictor.bundle, predictor.options, members=1)
+    with torch.inference_mode():
+        every, alone = predictor.module(crops), first.module(crops)
+    assert every.shape == (2, 2)
+    assert torch.equal(alone, every[:1])
 
 
 def test_memory_stays_flat(paths: list[Path]) -> None:

@@ -14,7 +14,7 @@ from atypia.data.readers.opening import open_figures
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.evaluation.challenge_answers import write_answers
-from atypia.workflows.classify import Running
+from atypia.inference.options import PredictOptions
 from atypia.workflows.evaluate import evaluate, evaluate_bundle, evaluate_challenge
 
 
@@ -69,8 +69,8 @@ def test_a_bundle_that_is_judged_on_what_it_was_trained_on_is_noticed(
     figures.write_text("figure_id,image,slide,mpp,label\n" + "".join(rows))
     said: list[str] = []
     try:
-        running = Running(bundle=bundle, threads=1)
-        judged, _ = evaluate_bundle(figures, tmp_path / "r.html", running=running, say=said.append)
+        options = PredictOptions(bundle=bundle, threads=1)
+        judged, _ = evaluate_bundle(figures, tmp_path / "r.html", options=options, say=said.append)
         again = evaluate(tmp_path / "r.predictions.csv", figures, tmp_path / "s.html")
     finally:
         figures.unlink()

@@ -1,4 +1,4 @@
-"""The counts of a case in words, as `predict --points` and `slides` print them."""
+"""The counts of a case in words, as `slide` prints them."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.report import write_report
 from atypia.files import remove_partials, require_outputs, sha256, write_output
+from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord, record_path
-from atypia.workflows.classify import OnProgress, Running, Say, to_stderr
+from atypia.workflows.classify import OnProgress, Say, to_stderr
 from atypia.workflows.predict import predict
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def evaluate_bundle(
     source: Path | str,
     out: Path | str,
     *,
-    running: Running | None = None,
+    options: PredictOptions | None = None,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
     mpp: float | None = None,
@@ -98,7 +99,7 @@ def evaluate_bundle(
     Args:
         source: the figures with labels or votes: a figure table or a folder in a known layout.
         out: the report to write, ending in .html.
-        running: which bundle classifies, and how it runs; none takes the one that comes with
+        options: which bundle classifies, and how it runs; none takes the one that comes with
             atypia.
         layout: the layout of `source`, where it is not to be found out.
         mapping: our column name -> theirs, for a table with other names.
@@ -120,7 +121,7 @@ def evaluate_bundle(
     record = predict(
         [source],
         predictions,
-        **vars(running or Running()),
+        options,
         mpp=mpp,
         layout=layout,
         mapping=mapping,

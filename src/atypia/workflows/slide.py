@@ -12,10 +12,17 @@ import pandas as pd
 from atypia.data.case_summary import Counts
 from atypia.errors import AtypiaError
 from atypia.files import remove_ours, remove_partials, require_outputs
+from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.reading import CropSpec, Failure
 from atypia.inference.record import RunRecord, record_path, write_record
-from atypia.workflows.classify import OnProgress, Running, Say, classified, to_stderr
+from atypia.workflows.classify import (
+    OnProgress,
+    Say,
+    classify_sources,
+    load_predictor,
+    to_stderr,
+)
 
 try:
     from atypia.data.points.areas import outlined
@@ -98,7 +105,7 @@ def predict_slide(
     job: SlideJob,
     outs: Sequence[Path],
     *,
-    running: Running,
+    options: PredictOptions,
     choice: PointsChoice = EVERY_POINT,
     pictures: Path | None = None,
     overwrite: bool = False,
@@ -110,7 +117,7 @@ def predict_slide(
     Args:
         job: the slide.
         outs: files to write, at least one; each one's ending decides its format.
-        running: the bundle, and how it runs.
+        options: which bundle, and how it runs.
         choice: which points, and what comes of them.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
         overwrite: replace files that lie there and that atypia did not write.
@@ -129,7 +136,7 @@ def predict_slide(
     require_outputs(outputs, inputs=(job.slide, job.points), overwrite=overwrite)
     remove_partials(*outputs)
     done = classify_slide(
-        running.load(say), running, job, choice, outs, pictures, say=say, on_progress=on_progress
+        load_predictor(options, say), job, choice, outs, pictures, say=say, on_progress=on_progress
     )
     write_record(done.record, path)
     return replace(done, files=(*done.files, path))
@@ -137,7 +144,6 @@ def predict_slide(
 
 def classify_slide(
     predictor: Predictor,
-    running: Running,
     job: SlideJob,
     choice: PointsChoice,
     outs: Sequence[Path],
@@ -149,8 +155,7 @@ def classify_slide(
     """Classify points on a slide with a bundle that is loaded; the record is not written.
 
     Args:
-        predictor: what `running` loads.
-        running: the bundle, and how it runs.
+        predictor: the bundle, and how it runs.
         job: the slide.
         choice: which points, and what comes of them.
         outs: files to write.
@@ -175,9 +180,8 @@ def classify_slide(
         for line in (*points.warnings, *points.failures):
             say(line)
         rows = InPointsOrder(points, slide)
-        record = classified(
+        record = classify_sources(
             predictor,
-            running,
             [slide_source(slide, points, CropSpec.of(predictor.manifest))],
             rows.write,
             outs[0],
