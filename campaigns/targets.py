@@ -249,7 +249,7 @@ def _points_table(folder: Path) -> tuple[Make, Check]:
         return "points.csv", mutate.csv_text(choices, mutate.rows(choices, seed))
 
     def check(path: Path) -> None:
-        _check_points(open_points(path, Path("s.tif"), mpp=0.25))
+        _check_points(open_points(path, Path("s.tif"), mpp=0.25).points)
 
     return make, check
 
@@ -303,7 +303,8 @@ FEATURES = {
 
 def _geojson(folder: Path) -> tuple[Make, Check]:
     from atypia.data.points.opening import open_points
-    from atypia.data.points.qupath import Finding, Objects, with_findings, write_features
+    from atypia.data.points.qupath import QuPathFile
+    from atypia.data.points.qupath_results import PointResult, write_features
 
     def make(choices: Choices) -> tuple[str, bytes]:
         seed: Any = FEATURES
@@ -313,17 +314,16 @@ def _geojson(folder: Path) -> tuple[Make, Check]:
             seed = FEATURES["features"][0]
         return "points.geojson", mutate.json_text(choices, mutate.tree(choices, seed))
 
-    finding = Finding("Atypical", (1, 2, 3), {"P(atypical)": 0.75}, {"Phase": "metaphase"})
+    result = PointResult("Atypical", (1, 2, 3), {"P(atypical)": 0.75}, {"Phase": "metaphase"})
 
     def check(path: Path) -> None:
-        points = open_points(path, Path("s.tif"), mpp=0.25)
-        if not isinstance(points, Objects):
-            _check_points(points)
-            return
-        read = points.points
+        file = open_points(path, Path("s.tif"), mpp=0.25)
+        read = file.points
         _check_points(read)
+        if not isinstance(file, QuPathFile):
+            return
         written = path.with_name("written.geojson")
-        write_features(written, with_findings(points, [finding] * len(read)))
+        write_features(written, file.give_back([result] * len(read), "s.tif"))
         again = open_points(written, Path("s.tif"), mpp=0.25)
         _require(
             again.points.frame[["x", "y"]].equals(read.frame[["x", "y"]]),
@@ -334,7 +334,7 @@ def _geojson(folder: Path) -> tuple[Make, Check]:
             "points written and read back have another class",
         )
         own = read.frame[read.frame["member"] == 0]
-        _require_foreign_kept(list(points.features), written, own["feature"].tolist())
+        _require_foreign_kept(list(file.features), written, own["feature"].tolist())
 
     return make, check
 
@@ -409,15 +409,17 @@ DETECTED = {
 def _midog(folder: Path) -> tuple[Make, Check]:
     from atypia.data.points.midog import write_midog
     from atypia.data.points.opening import open_points
+    from atypia.data.points.qupath import QuPathFile
 
     def make(choices: Choices) -> tuple[str, bytes]:
         seed = choices.choice((MIDOG, DETECTED))
         return "midog.json", mutate.json_text(choices, mutate.tree(choices, seed))
 
     def check(path: Path) -> None:
-        points = open_points(path, Path("s.tif"), mpp=0.25)
-        _check_points(points if hasattr(points, "frame") else points.points)
-        if not hasattr(points, "frame"):
+        file = open_points(path, Path("s.tif"), mpp=0.25)
+        points = file.points
+        _check_points(points)
+        if isinstance(file, QuPathFile):
             return
         places = [(row.x, row.y, row.name, 0.5) for row in points.frame.itertuples(index=False)]
         written = path.with_name("written.json")

@@ -23,6 +23,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from atypia.bundle import default
 from atypia.bundle.verify import bundle_hash
 from atypia.errors import AtypiaError
 from atypia.evaluation.challenge_answers import ANSWERS_NAME
@@ -31,7 +32,7 @@ from atypia.inference.challenge_stack import STACK_SLUG
 from atypia.inference.export import export_onnx
 from atypia.inference.exported import exported_path
 from atypia.inference.predictor import Predictor
-from atypia.workflows import challenge, classify
+from atypia.workflows import challenge
 from atypia.workflows.challenge import answer_stack
 
 NOBODY = ["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
@@ -270,7 +271,7 @@ def test_an_uploaded_bundle_goes_before_the_containers(
     said: list[str] = []
     # Neither is there: the bundle that comes with atypia answers.
     with monkeypatch.context() as patched:
-        patched.setattr(classify, "default_bundle", lambda: said.append("default") or small_bundle)
+        patched.setattr(default, "default_bundle", lambda: said.append("default") or small_bundle)
         assert answer_stack(folder, tmp_path).pages == 1
     assert said == ["default"]
     shutil.copytree(small_bundle, built_in)

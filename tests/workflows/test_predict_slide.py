@@ -18,7 +18,6 @@ from atypia.cli.main import app
 from atypia.data.case_summary import Counts
 from atypia.data.images import read_image
 from atypia.data.points.opening import open_points
-from atypia.data.points.table import Points
 from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord
@@ -293,8 +292,7 @@ def test_midog_gets_its_millimetres_back(
     document = json.loads(out.read_text())
     assert document["type"] == "Multiple points"
     np.testing.assert_allclose([one["probability"] for one in document["points"]], of_crops, 1e-4)
-    again = open_points(out, slide, mpp=0.25)
-    assert isinstance(again, Points)
+    again = open_points(out, slide, mpp=0.25).points
     np.testing.assert_allclose(again.frame[["x", "y"]], _centres())
     assert set(again.frame["name"]) <= {"normal", "atypical"}
 

@@ -29,7 +29,7 @@ try:
     from atypia.data.points.classes import ClassFilter
     from atypia.data.points.on_slide import require_on_slide
     from atypia.data.points.opening import open_points
-    from atypia.data.points.qupath import Objects, ObjectType
+    from atypia.data.points.qupath_results import ObjectType
     from atypia.data.slides import Origin, Slide, open_slide
     from atypia.inference.contact_sheet import MOST_PAGES, write_contact_sheet
     from atypia.inference.overview import write_overview
@@ -170,12 +170,12 @@ def classify_slide(
     try:
         searched = job.area_mm2 is not None or choice.area_class is not None
         classes = ClassFilter(choice.names, choice.area_class, searched)
-        found = open_points(job.points, slide.path, mpp=slide.mpp, classes=classes)
-        points = found.points if isinstance(found, Objects) else found
+        file = open_points(job.points, slide.path, mpp=slide.mpp, classes=classes)
+        points = file.points
         require_on_slide(points, slide)
         area_mm2, area = job.area_mm2, None
         if choice.area_class is not None:
-            area = outlined(found, choice.area_class)
+            area = outlined(file, choice.area_class)
             area_mm2 = area.area * slide.mpp**2 / 1e6
         for line in (*points.warnings, *points.failures):
             say(line)
@@ -192,7 +192,7 @@ def classify_slide(
         )
         frame = rows.frame()
         for out in outs:
-            write_figures(out, frame, slide, found, choice.object_type)
+            write_figures(out, frame, slide, file, choice.object_type)
         drawn = () if pictures is None else _drawn(pictures, slide, frame, predictor, say)
         counts = counts_of(frame, len(record.failures), area_mm2=area_mm2, area=area)
         return ClassifiedSlide(record, counts, (*outs, *drawn), points.warnings)
