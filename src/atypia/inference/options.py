@@ -60,7 +60,8 @@ class PredictOptions(BaseModel):
         AtypiaError: there is no such option; the nearest is offered.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # Built when it is first used: `atypia --help` reads the help alone.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     bundle: Path | None = _option(
         None,
