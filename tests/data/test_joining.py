@@ -13,12 +13,12 @@ from atypia.data.audit import audit
 from atypia.data.describe import describe
 from atypia.data.gathering import gather
 from atypia.data.joining import name_sources, named_as_in
+from atypia.data.predictions import check_predictions
 from atypia.data.readers.opening import open_figures
 from atypia.data.splits import training_part
 from atypia.data.table import FigureTable, read_table, write_table
 from atypia.errors import TableError
 from atypia.evaluation.judge import judge
-from atypia.evaluation.predictions import check_predictions
 from atypia.fingerprint import table_part
 from atypia.training.figures import deciding_columns
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from atypia.data.domains import domain_names
 from atypia.data.joining import named_as_in
+from atypia.data.predictions import join
 from atypia.data.table import FigureTable, missing_slides
 from atypia.data.votes import (
     agreement,
@@ -32,7 +33,6 @@ from atypia.evaluation.metrics import (
     binary_metrics,
     by_domain,
 )
-from atypia.evaluation.predictions import join
 from atypia.evaluation.refer_band import case_weights
 
 FloatArray = npt.NDArray[np.float64]

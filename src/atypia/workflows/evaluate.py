@@ -12,16 +12,17 @@ import pandas as pd
 
 from atypia.bundle.seen import count_seen
 from atypia.bundle.verify import bundle_hash
+from atypia.data.predictions import check_predictions, read_predictions
 from atypia.data.readers.opening import Source, list_sources, open_figures, source_label
 from atypia.data.table import FigureTable
 from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement, judge
-from atypia.evaluation.predictions import check_predictions, read_predictions
 from atypia.evaluation.report import write_report
 from atypia.files import remove_partials, require_outputs, sha256, write_output
+from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord, record_path
-from atypia.workflows.classify import OnProgress, Running, Say, to_stderr
+from atypia.workflows.classify import OnProgress, Say, to_stderr
 from atypia.workflows.predict import predict
 
 
@@ -87,7 +88,7 @@ def evaluate_bundle(
     sources: Source | Sequence[Source],
     out: Path | str,
     *,
-    running: Running | None = None,
+    options: PredictOptions | None = None,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
     mpp: float | None = None,
@@ -100,7 +101,7 @@ def evaluate_bundle(
     Args:
         sources: the figures with labels or votes, of one source or several (see `open_figures`).
         out: the report to write, ending in .html.
-        running: which bundle classifies, and how it runs; none takes the one that comes with
+        options: which bundle classifies, and how it runs; none takes the one that comes with
             atypia.
         layout: the layout of folders; detected if None.
         mapping: our column name -> theirs, for a table with other names.
@@ -127,7 +128,7 @@ def evaluate_bundle(
     record = predict(
         inputs if table is None else [table],
         predictions,
-        **vars(running or Running()),
+        options,
         mpp=mpp,
         layout=layout if table is None else None,
         mapping=mapping if table is None else None,
