@@ -95,6 +95,11 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return settings_part(deciding_values(recipe), deciding_values(Recipe()))
 
 
+def figures_part(table: FigureTable) -> str:
+    """Return the hash of what a figure table decides, images' content aside."""
+    return table_part(table.frame, deciding_columns(table.frame))
+
+
 def identities_of(
     plan: TrainingPlan, weights: BackboneWeights, hashes: ImageHashes
 ) -> dict[str, str]:
@@ -108,22 +113,18 @@ def identities_of(
     adapt_to = None
     if plan.adapt_to is not None:
         content = hashes.of(plan.adapt_to.image_paths())
-        adapt_to = joined_hash([_table_part(plan.adapt_to), *content])
+        adapt_to = joined_hash([figures_part(plan.adapt_to), *content])
     return {
         name: fingerprint(
             recipe=settings_of(plan.recipe),
-            figures=_table_part(plan.table),
+            figures=figures_part(plan.table),
             images=joined_hash(hashes.of(plan.table.image_paths())),
-            folds=joined_hash([str(part) for part in scheme.part_of]),
+            folds=joined_hash(scheme.part_of),
             weights=weights.sha256,
             adapt_to=adapt_to,
         )
         for name, scheme in plan.schemes.items()
     }
-
-
-def _table_part(table: FigureTable) -> str:
-    return table_part(table.frame, deciding_columns(table.frame))
 
 
 def _unlabelled(
