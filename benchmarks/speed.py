@@ -36,10 +36,10 @@ from PIL import Image, ImageOps
 
 # Torch is imported where it is needed: processes that measure memory begin with this file too.
 from atypia.bundle.manifest import read_manifest
+from atypia.challenges.midog25.stack import PAGE_PX, STACK_SLUG
 from atypia.cli.progress import progress_bars
 from atypia.data.images import IMAGE_SUFFIXES, read_image
 from atypia.inference.answers import Precision, RuntimeKey
-from atypia.inference.challenge_stack import PAGE_PX, STACK_SLUG
 from atypia.inference.opening import network_threads
 from atypia.inference.predictor import CPU_BATCH, Predictor
 from atypia.inference.reading import CropSpec, crop_of

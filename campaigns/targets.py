@@ -614,12 +614,12 @@ def _bundle(folder: Path) -> tuple[Make, Check]:
 
 
 def _answers(folder: Path) -> tuple[Make, Check]:
-    from atypia.data.table import from_frame
-    from atypia.evaluation.challenge_answers import (
+    from atypia.challenges.midog25.answers import (
         predictions_of_answers,
         read_answers,
         write_answers,
     )
+    from atypia.data.table import from_frame
 
     seed = [{"class": "atypical", "confidence": 0.75}, {"class": "normal", "confidence": 0}]
     table = _two_figures(folder, from_frame)
@@ -841,7 +841,7 @@ def _metrics(folder: Path) -> tuple[Make, Check]:
 
 
 def _challenge(folder: Path) -> tuple[Make, Check]:
-    from atypia.inference.challenge_stack import STACK_SLUG, find_stack
+    from atypia.challenges.midog25.stack import STACK_SLUG, find_stack
 
     seed = [{"interface": {"slug": STACK_SLUG}, "image": {"name": "a.tif"}}]
 

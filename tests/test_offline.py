@@ -25,10 +25,10 @@ import pytest
 import tifffile
 from typer.main import get_command
 
+from atypia.challenges.midog25.stack import STACK_SLUG
 from atypia.cli.main import app
 from atypia.data.phantom import make_phantom
 from atypia.inference.answers import RuntimeKey
-from atypia.inference.challenge_stack import STACK_SLUG
 
 CHANGES = [
     *("folds.count=2", "backbone.input_px=32", "phase.weight=0", "schedule.batch_size=24"),

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from atypia.offline import switch_off_reports
+from atypia.version import __version__
 
 if TYPE_CHECKING:
     from atypia.data.readers.opening import open_figures
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from atypia.workflows.train import train
     from atypia.workflows.training.publish import TrainingRun
 
-__version__ = "0.1.0"
-
 switch_off_reports()  # here, so that it is done before any part imports such a library
 
 __all__ = [
@@ -40,6 +39,7 @@ __all__ = [
     "Predictor",
     "Recipe",
     "TrainingRun",
+    "__version__",
     "evaluate",
     "load",
     "open_figures",
@@ -72,4 +72,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return list(__all__)

@@ -232,7 +232,10 @@ def test_weights_of_another_shape_or_name_are_refused(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "is of format 2, this atypia reads up to 1; install a newer"),
+        (
+            {"format_version": 2},
+            "has format version 2, but this atypia reads up to 1; install a newer",
+        ),
         ({"surprise": 1}, "surprise: Extra inputs"),
         ({"crop_um": -1}, "crop_um"),
         ({"classes": ["atypical", "normal"]}, "classes"),
@@ -309,7 +312,7 @@ def test_a_folder_of_other_files_is_never_replaced(
     tmp_path: Path, members: list[Classifier]
 ) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(BundleError, match="holds files but is not a bundle"):
+    with pytest.raises(BundleError, match="contains files but is not a bundle"):
         save_bundle(tmp_path, manifest(1), [members[0].saved_state()], CALIBRATION, "card")
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
@@ -349,7 +352,7 @@ def test_the_card_tells_limits_operating_point_and_domains() -> None:
     empty = model_card(
         manifest(1), CALIBRATION, data="x", licence="y", by_domain=by_domain.iloc[:0]
     )
-    assert "has not been judged" in empty
+    assert "has not been evaluated" in empty
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "calibration.json"])
@@ -362,6 +365,6 @@ def test_json_nested_too_deeply_is_refused(bundle: Path, name: str) -> None:
 
 def test_a_newer_format_is_named_in_few_words(bundle: Path) -> None:
     (bundle / "bundle.json").write_text('{"format_version": ' + "9" * 4000 + "}")
-    with pytest.raises(BundleError, match="is of format 999") as refused:
+    with pytest.raises(BundleError, match="has format version 999") as refused:
         read_manifest(bundle)
     assert len(str(refused.value)) < 400

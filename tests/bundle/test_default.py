@@ -83,5 +83,5 @@ def test_an_installation_without_it_says_what_to_do(
 ) -> None:
     for held in (None, tmp_path):
         monkeypatch.setattr(default, "shipped_folder", lambda _, held=held: held)
-        with pytest.raises(AtypiaError, match="install atypia again"):
+        with pytest.raises(AtypiaError, match="reinstall atypia"):
             default_bundle()

@@ -170,7 +170,7 @@ def test_doctor_compares_packages_with_what_is_required() -> None:
         'other-missing>=1; extra == "slides"',
         'winonly; sys_platform == "win32"',
     ]
-    needed, slides = doctor.find_packages(wanted)
+    needed, slides = doctor.check_packages(wanted)
     assert needed.level == "broken"
     assert "numpy is " in needed.what
     assert "no-such-package is missing" in needed.what
@@ -185,12 +185,12 @@ def test_doctor_sees_an_offline_hub_and_a_full_disk(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert doctor.find_hub().level == "note"
+    assert doctor.check_hub().level == "note"
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    assert doctor.find_hub().level == "ok"
+    assert doctor.check_hub().level == "ok"
     usage = shutil.disk_usage(tmp_path)._replace(free=10**8)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert doctor.find_disk(tmp_path).level == "broken"
+    assert doctor.check_disk(tmp_path).level == "broken"
 
 
 def test_help_of_these_verbs_needs_no_torch() -> None:

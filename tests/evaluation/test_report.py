@@ -86,7 +86,7 @@ def test_the_page_is_whole_and_asks_the_network_for_nothing(cohort, predictions,
     assert not any("url(" in word or "@import" in word for word in page.words)
     policy = [meta for meta in page.all("meta") if meta.get("http-equiv")]
     assert "default-src 'none'" in str(policy[0]["content"])
-    assert "For research. Not a medical device." in page.text
+    assert "For research use only. Not a medical device." in page.text
 
 
 def test_contents_lead_somewhere_and_every_picture_has_words(cohort, predictions) -> None:
@@ -104,7 +104,7 @@ def test_the_numbers_are_there(cohort, predictions) -> None:
     found = judge(predictions, cohort)
     assert f"{found.overall.balanced_accuracy:.3f}" in text
     assert f"{found.auroc_interval.low:.3f} to {found.auroc_interval.high:.3f}" in text
-    assert "48 figures from 12 cases were judged" in text
+    assert "48 figures from 12 cases were evaluated" in text
     assert "11 of 12 atypical" in text
     assert "Bundle lite 1" in text
     assert "BA below its own best" in text
@@ -128,7 +128,7 @@ def test_figures_that_name_no_slide_are_no_cases(
     slides = [""] * without + list(cohort.frame["slide"][without:])
     table = from_frame(cohort.frame.assign(slide=slides, case=slides), cohort.root)
     text = _page(predictions, table).text
-    assert f"48 figures from {cases} were judged" in text
+    assert f"48 figures from {cases} were evaluated" in text
     assert text.count(note) == 2  # where all is said in short, and among the notes
     assert note in judge(predictions, table).to_dict()["notes"][-1]
     assert "no slide" not in _page(predictions, cohort).text
@@ -190,7 +190,7 @@ def test_an_image_that_cannot_be_read_is_a_placeholder_that_says_why(cohort, pre
 
 def test_figures_without_an_image_of_their_own_are_told(cohort, predictions) -> None:
     frame = cohort.frame.assign(image="", x=1.0, y=1.0)
-    assert "the table names no image" in _page(predictions, from_frame(frame, cohort.root)).text
+    assert "the table has no image" in _page(predictions, from_frame(frame, cohort.root)).text
 
 
 def test_one_class_without_votes_still_gives_a_report(cohort, predictions) -> None:

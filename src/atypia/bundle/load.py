@@ -79,7 +79,7 @@ def _backbone_weights(
     """Return the file of the backbone's weights, none where none is needed."""
     if manifest.adapter.kind == "full":
         if given is not None:
-            raise AtypiaError(f"{given}: {folder} holds all its weights; leave out --weights")
+            raise AtypiaError(f"{given}: {folder} contains all its weights; leave out --weights")
         return None
     file = find_weights(spec, given)
     if file is not None and manifest.weights_sha256:
@@ -87,8 +87,8 @@ def _backbone_weights(
         if found != manifest.weights_sha256:
             raise BundleError(
                 f"{folder}: was trained on other weights of {spec.key} than {file} (sha256 "
-                f"{manifest.weights_sha256[:12]}..., this is {found[:12]}...); give those with "
-                "--weights, or train the bundle again"
+                f"{manifest.weights_sha256[:12]}..., this file has {found[:12]}...); pass those "
+                "with --weights, or train the bundle again"
             )
     return file
 
@@ -105,7 +105,7 @@ def _load_member(
     unusable = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
     if unusable:
         raise BundleError(
-            f"{path}: tensor {unusable[0]!r} holds values that are not finite; train it again"
+            f"{path}: tensor {unusable[0]!r} contains values that are not finite; train it again"
         )
     if backbone is None:
         member = build_classifier(

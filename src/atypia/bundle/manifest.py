@@ -113,7 +113,9 @@ class BundleManifest(BaseModel):
             AtypiaError: there are not so many.
         """
         if count is not None and not 1 <= count <= len(self.members):
-            raise AtypiaError(f"members {count}: {self.name} holds 1 to {len(self.members)}")
+            raise AtypiaError(
+                f"--members {count}: {self.name} has members 1 to {len(self.members)}"
+            )
         return self.members[:count]
 
 
@@ -142,7 +144,7 @@ def read_manifest(folder: Path) -> BundleManifest:
     version = found.get("format_version") if isinstance(found, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleError(
-            f"{path}: is of format {abbreviate(version)}, this atypia reads up to "
+            f"{path}: has format version {abbreviate(version)}, but this atypia reads up to "
             f"{FORMAT_VERSION}; install a newer atypia"
         )
     try:

@@ -124,10 +124,16 @@ def evaluate(
                     f"{option} {value}: is for a bundle that classifies, but the figures of "
                     f"{predictions} are classified already; leave out one of the two"
                 )
-        run = judging.evaluate if protocol is None else judging.evaluate_challenge
-        judgement = run(
-            predictions, table, out, layout=layout, mapping=mapping, overwrite=overwrite
-        )
+        if protocol is None:
+            judgement = judging.evaluate(
+                predictions, table, out, layout=layout, mapping=mapping, overwrite=overwrite
+            )
+        else:
+            from atypia.challenges.midog25.protocol import evaluate_answers
+
+            judgement = evaluate_answers(
+                predictions, table, out, layout=layout, mapping=mapping, overwrite=overwrite
+            )
     print_summary(judgement, Console())
     for path in written:
         typer.echo(f"wrote {path}")

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The recipes that come with atypia.", no_args_is_help=True)
+app = typer.Typer(help="List and show the recipes that come with atypia.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_recipes() -> None:
-    """List the recipes.
+    """List the recipes that come with atypia.
 
     Example: atypia recipes list
     """
@@ -28,12 +28,15 @@ def list_recipes() -> None:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A name from `recipes list`, or a TOML file.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a recipe (see `atypia recipes list`), or a TOML file.")
+    ],
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value: section.key=value.")
+        list[str] | None,
+        typer.Option("--set", help="Change one value: section.key=value. Repeatable."),
     ] = None,
 ) -> None:
-    """Print a recipe in full: every key, its value and its meaning.
+    """Print a recipe in full: every key with its value and meaning.
 
     Example: atypia recipes show lite > mine.toml
     """

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
 
-import atypia
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
@@ -34,6 +33,7 @@ from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import MemberInputs, train_member
 from atypia.training.recipe import Recipe
 from atypia.training.requirements import step_back
+from atypia.version import __version__
 from atypia.workflows.ablation_runs import (
     RunLine,
     Wanted,
@@ -317,7 +317,7 @@ class Bench:
             device=torch.cuda.get_device_name(fabric.device) if gpu else fabric.device.type,
             precision=precision_of(fabric),
             torch=torch.__version__,
-            atypia=atypia.__version__,
+            atypia=__version__,
             weights_sha256=weights.sha256,
             probe=None if member.probe is None else asdict(member.probe),
             left_out_logit=logits[left].round(3).tolist(),

@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from atypia import __version__
 from atypia.bundle.default import default_bundle
 from atypia.evaluation.predictions import CALLS
 from atypia.inference.answers import Device, Precision, RuntimeKey
@@ -21,6 +20,7 @@ from atypia.inference.reading import Failure
 from atypia.inference.record import RunRecord, SourceRecord
 from atypia.inference.sinks import Write
 from atypia.inference.sources import Source
+from atypia.version import __version__
 
 OnProgress = Callable[[str, int, int, str], None]
 Say = Callable[[str], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 
 from atypia.bundle.seen import count_seen
 from atypia.bundle.verify import bundle_hash
-from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
 from atypia.data.readers.opening import open_figures
 from atypia.data.table import FigureTable
 from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError
-from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
@@ -61,9 +59,7 @@ def evaluate(
         AtypiaError: `out` does not end in .html, or cannot be written.
     """
     predictions, source, out = Path(predictions), Path(source), Path(out)
-    _require_html(out)
-    require_outputs(_written(out), inputs=(predictions, source), overwrite=overwrite)
-    remove_partials(*_written(out))
+    require_report(out, (predictions, source), overwrite=overwrite)
     predicted = read_predictions(predictions)
     table = open_figures(source, layout=layout, mapping=mapping)
     against = contradictions_in_words(table.frame)
@@ -77,7 +73,7 @@ def evaluate(
         "Predictions": predictions.name,
         "SHA-256 of the predictions": sha256(predictions)[:16],
     }
-    _write(judgement, table, source, out, title=title, facts=facts)
+    write_judgement(judgement, table, source, out, title=title, facts=facts)
     return judgement
 
 
@@ -114,9 +110,9 @@ def evaluate_bundle(
         AtypiaError: as `evaluate` and `predict`.
     """
     out = Path(out)
-    _require_html(out)
+    require_html(out)
     predictions = predictions_path(out)
-    require_outputs(_written(out), inputs=[Path(source)], overwrite=overwrite)
+    require_outputs([out, metrics_path(out)], inputs=[Path(source)], overwrite=overwrite)
     record = predict(
         [source],
         predictions,
@@ -130,10 +126,6 @@ def evaluate_bundle(
     )
     judgement = evaluate(predictions, source, out, layout=layout, mapping=mapping, say=say)
     return judgement, record
-
-
-def _written(report: Path) -> tuple[Path, Path]:
-    return report, metrics_path(report)
 
 
 def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureTable) -> str:
@@ -173,63 +165,34 @@ def predictions_path(report: Path) -> Path:
     return report.with_suffix(".predictions.csv")
 
 
-def evaluate_challenge(
-    answers: Path | str,
-    source: Path | str,
-    out: Path | str,
-    *,
-    layout: str | None = None,
-    mapping: Mapping[str, str] | None = None,
-    overwrite: bool = False,
-) -> Judgement:
-    """Judge answers as MIDOG 2025, track 2, does; write a report, with its metrics beside it.
-
-    The calls are the answers' classes, the scores their confidences, the domains the tumours.
-
-    Args:
-        answers: a file of answers, or a folder of them (see `predictions_of_answers`).
-        source: the figures on the pages, with labels or votes; `stack` and `page` say where each
-            is.
-        out: the report to write, ending in .html.
-        layout: the layout of `source`, where it is not to be found out.
-        mapping: our column name -> theirs, for a table with other names.
-        overwrite: replace a report and metrics that atypia did not write.
-
-    Returns:
-        The judgement that both files hold.
+def require_html(out: Path) -> None:
+    """Refuse a report whose name does not end in .html.
 
     Raises:
-        TableError: the table or a file of answers is faulty, or they do not fit together.
-        AtypiaError: `out` does not end in .html, or cannot be written.
+        AtypiaError: it does not.
     """
-    answers, source, out = Path(answers), Path(source), Path(out)
-    _require_html(out)
-    require_outputs(_written(out), inputs=(answers, source), overwrite=overwrite)
-    remove_partials(*_written(out))
-    table = open_figures(source, layout=layout, mapping=mapping)
-    others = [name for name in DOMAIN_COLUMNS if name != "tumour"]
-    by_tumour = FigureTable(table.frame.assign(**dict.fromkeys(others, UNKNOWN)), table.root)
-    predicted, notes = predictions_of_answers(answers, by_tumour)
-    judgement = judge(predicted, by_tumour)
-    balanced, auroc = judgement.overall.balanced_accuracy, judgement.overall.auroc
-    if balanced is not None and auroc is not None and auroc < 0.5 < balanced:
-        notes.append(
-            "the AUROC is below 0.5 though the balanced accuracy is above: is the confidence that "
-            "of the class? It must be P(atypical)"
-        )
-    judgement = replace(judgement, notes=(*judgement.notes, *notes))
-    facts = {"Answers": answers.name or str(answers), "Protocol": "MIDOG 2025, track 2"}
-    title = "MIDOG 2025, track 2: atypical mitotic figures"
-    _write(judgement, by_tumour, source, out, title=title, facts=facts)
-    return judgement
-
-
-def _require_html(out: Path) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
         raise AtypiaError(f"{out}: a report is one HTML file; give a name ending in .html")
 
 
-def _write(
+def require_report(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse, before any work, a report that cannot be written or would cost a user a file.
+
+    Args:
+        out: of the report, ending in .html.
+        inputs: files that are read for it.
+        overwrite: replace a report and metrics that atypia did not write.
+
+    Raises:
+        AtypiaError: as `files.require_outputs`, or another ending.
+    """
+    require_html(out)
+    files = out, metrics_path(out)
+    require_outputs(files, inputs=inputs, overwrite=overwrite)
+    remove_partials(*files)
+
+
+def write_judgement(
     judgement: Judgement,
     table: FigureTable,
     source: Path,
@@ -238,6 +201,20 @@ def _write(
     title: str,
     facts: dict[str, str],
 ) -> None:
+    """Write a report, and its metrics beside it (`metrics_path`).
+
+    Args:
+        judgement: to be written.
+        table: the figures.
+        source: where they come from, as given.
+        out: of the report.
+        title: its heading.
+        facts: what stands at its top, name -> value; where the figures are from, and the time, are
+            added.
+
+    Raises:
+        AtypiaError: a file cannot be written.
+    """
     facts = facts | {
         "Figures": source.name or str(source),
         "Judged on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

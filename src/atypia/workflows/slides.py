@@ -17,13 +17,13 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from atypia import __version__
 from atypia.bundle.verify import bundle_hash, require_intact
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
 from atypia.evaluation.case_summary import Counts, added
 from atypia.files import remove_ours, remove_partials, require_outputs, sha256, written_output
 from atypia.inference.predictor import Predictor
+from atypia.version import __version__
 from atypia.workflows.classify import OnProgress, Running
 from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide, picture_paths
 from atypia.workflows.slide_state import SlideState, read_state, write_state

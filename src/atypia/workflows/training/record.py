@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-import atypia
 from atypia.data.domains import domain_names
 from atypia.data.faults import counted
 from atypia.data.table import name_cases
 from atypia.training.devices import precision_of
 from atypia.training.member import Member
+from atypia.version import __version__
 from atypia.workflows.training.plan import Scheme, TrainingPlan
 
 
@@ -32,7 +32,7 @@ def run_record(
         fabric: device and precision.
     """
     return {
-        "atypia": atypia.__version__,
+        "atypia": __version__,
         "torch": torch.__version__,
         "recipe": plan.recipe.name,
         "seed": plan.recipe.seed,
@@ -71,7 +71,7 @@ def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, 
         **adapted,
         "Judged": f"every figure by the members that have not seen it ({len(scheme.names)} "
         f"{scheme.description}), called by an operating point fitted on the others",
-        "atypia": atypia.__version__,
+        "atypia": __version__,
         "Made on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **({"Not as the recipe asks": "; ".join(plan.notes)} if plan.notes else {}),
         "Refer band of the bundle": refer_rule,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from atypia.challenges.midog25.stack import STACK_SLUG, find_stack, stack_figures
 from atypia.errors import AtypiaError, ImageError
-from atypia.inference.challenge_stack import STACK_SLUG, find_stack, stack_figures
 
 RGB = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), dtype=np.uint8)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from atypia.data.table import FigureTable, from_frame
-from atypia.errors import TableError
-from atypia.evaluation.challenge_answers import (
+from atypia.challenges.midog25.answers import (
     ANSWERS_NAME,
     predictions_of_answers,
     read_answers,
     write_answers,
 )
+from atypia.data.table import FigureTable, from_frame
+from atypia.errors import TableError
 
 FIRST = [("normal", 0.1), ("atypical", 0.9)]
 SECOND = [("normal", 0.2)]

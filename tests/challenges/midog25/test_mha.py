@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atypia.data.mha import read_mha
+from atypia.challenges.midog25.mha import read_mha
 from atypia.errors import ImageError
 
 sitk = pytest.importorskip("SimpleITK")

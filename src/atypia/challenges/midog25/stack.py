@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from atypia.challenges.midog25.mha import read_mha
 from atypia.data.images import RGBImage, read_pages
-from atypia.data.mha import read_mha
 from atypia.errors import AtypiaError, ImageError
 from atypia.files import resolve_inside
 from atypia.inference.sources import Figure

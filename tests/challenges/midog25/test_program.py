@@ -24,15 +24,16 @@ import tifffile
 from PIL import Image
 
 from atypia.bundle.verify import bundle_hash
+from atypia.challenges.midog25 import program
+from atypia.challenges.midog25.answers import ANSWERS_NAME
+from atypia.challenges.midog25.program import answer_stack
+from atypia.challenges.midog25.stack import STACK_SLUG
 from atypia.errors import AtypiaError
-from atypia.evaluation.challenge_answers import ANSWERS_NAME
 from atypia.files import NOTES_FOLDER, sha256
-from atypia.inference.challenge_stack import STACK_SLUG
 from atypia.inference.export import export_onnx
 from atypia.inference.exported import exported_path
 from atypia.inference.predictor import Predictor
-from atypia.workflows import challenge, classify
-from atypia.workflows.challenge import answer_stack
+from atypia.workflows import classify
 
 NOBODY = ["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
 REFUSE = """
@@ -260,12 +261,12 @@ def test_an_unread_page_has_the_prevalence_of_training(small_bundle: Path, tmp_p
 def test_an_uploaded_bundle_goes_before_the_containers(
     small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [str(folder) for folder in challenge.BUNDLE_FOLDERS] == [
+    assert [str(folder) for folder in program.BUNDLE_FOLDERS] == [
         "/opt/ml/model",
         "/opt/atypia/bundle",
     ]
     uploaded, built_in = tmp_path / "model", tmp_path / "built-in"
-    monkeypatch.setattr(challenge, "BUNDLE_FOLDERS", (uploaded, built_in))
+    monkeypatch.setattr(program, "BUNDLE_FOLDERS", (uploaded, built_in))
     folder = _write_input(tmp_path / "input", [PAGES[0]])
     said: list[str] = []
     # Neither is there: the bundle that comes with atypia answers.

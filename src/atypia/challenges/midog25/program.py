@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atypia.bundle.manifest import MANIFEST_NAME
+from atypia.challenges.midog25.answers import ANSWERS_NAME, write_answers
+from atypia.challenges.midog25.stack import find_stack, stack_figures
 from atypia.evaluation.calibration import Calibration
-from atypia.evaluation.challenge_answers import ANSWERS_NAME, write_answers
 from atypia.evaluation.predictions import CALLS
 from atypia.files import remove_partials, require_outputs
-from atypia.inference.challenge_stack import find_stack, stack_figures
 from atypia.inference.sources import require_mpp
 from atypia.workflows.classify import Running, Say, to_stderr
 
