@@ -58,7 +58,7 @@ def test_hardness_is_told_of_normal_figures_that_were_trained_on(
 
 def test_the_report_of_the_run_tells_it(run: TrainingRun) -> None:
     html = run.report.read_text(encoding="utf-8")
-    for said in ("What the training did", "Gamma of the focal loss", "hardest negatives"):
+    for said in ("Training details", "Gamma of the focal loss", "hardest negatives"):
         assert said in html
 
 
