@@ -30,8 +30,8 @@ from atypia.models.classifier import build_classifier
 from atypia.training.batches import read_windows
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
-from atypia.training.recipe import read_recipe
-from atypia.training.trainee import Trainee
+from atypia.training.recipe_file import read_recipe
+from atypia.training.stepper import Trainee
 
 FIGURES = 64
 LORA = AdapterConfig(kind="lora", rank=8)

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from atypia.models.heads import DomainHead, ProjectionHead, reverse_gradient
-from atypia.training.losses.domain import domain_loss, reversal_strength
-from atypia.training.losses.phase import phase_loss
+from atypia.training.components.domain_adversarial import domain_loss, reversal_strength
+from atypia.training.components.phase import phase_loss
 
 
 def test_the_reversal_changes_nothing_but_the_sign_and_size_of_the_gradient() -> None:

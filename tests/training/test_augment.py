@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from atypia.data.crops import crop_windows
-from atypia.training.augment import blur, draw_moves, jitter_stain, recompress, window_um
-from atypia.training.mixup import mixup
-from atypia.training.recipe import AugmentSection
+from atypia.training.components.augment import blur, draw_moves, jitter_stain, recompress, window_um
+from atypia.training.components.mixup import mixup
+from atypia.training.components.augment import AugmentSection
 
 PLAIN = AugmentSection(rotate=False, scale=0, shift_um=0, stain=0, brightness=0, blur=0, jpeg=0)
 

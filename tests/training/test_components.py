@@ -25,15 +25,16 @@ from atypia.training.figures import (
 )
 from atypia.training.loop import MemberInputs, Progress, train_member
 from atypia.training.member import Member
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.training.requirements import require_components_work, set_aside
-from atypia.training.trainee import Trainee, seed_of
+from atypia.training.stepper import Trainee, seed_of
 
 SMALL = [
     "backbone.input_px=32",
     "backbone.pretrained=false",
     "schedule.epochs=3",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "schedule.batch_size=16",
     "schedule.precision=32-true",
 ]
@@ -162,7 +163,7 @@ def test_mixup_leaves_metric_and_domain_losses_on_unmixed_figures(table: FigureT
 
 
 def test_figures_to_adapt_to_reach_the_domain_loss_alone(table: FigureTable) -> None:
-    recipe = _recipe("plain", "domain.weight=1")
+    recipe = _recipe("plain", "domain_adversarial.weight=1")
     windows = read_windows(table, recipe)
     own = training_figures(table, recipe.soft_labels, ["another laboratory"])
     assert own.domains[0] == "another laboratory"
@@ -191,7 +192,7 @@ def test_dawid_skene_is_fitted_on_training_figures_alone(table: FigureTable) -> 
 
 
 def test_cases_set_aside_for_gamma_are_not_trained_on(table: FigureTable) -> None:
-    recipe = _recipe("plain", "focal.adaptive=true", "focal.set_aside=0.25")
+    recipe = _recipe("plain", "focal.adaptive=true", "focal.calibration_share=0.25")
     figures = training_figures(table, recipe.soft_labels)
     rows, aside = set_aside(recipe, figures, np.arange(90))
     assert not set(figures.case[rows]) & set(figures.case[aside])
@@ -205,10 +206,10 @@ def test_cases_set_aside_for_gamma_are_not_trained_on(table: FigureTable) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("domain.weight=1", "one domain .*a second one.*domain.weight=0"),
+        ("domain_adversarial.weight=1", "one domain .*a second one.*domain_adversarial.weight=0"),
         ("phase.weight=1", "no figure to train on has a phase.*phase.weight=0"),
         ("focal.adaptive=true", "sets cases aside .*focal.adaptive=false"),
-        ("metric.weight=1", "no class has unanimous figures on two slides.*metric.weight=0"),
+        ("contrastive.weight=1", "no class has unanimous figures on two slides.*contrastive.weight=0"),
     ],
 )
 def test_a_component_without_anything_to_work_on_is_refused(
@@ -231,7 +232,7 @@ def test_figures_to_adapt_to_without_a_domain_loss_are_refused(table: FigureTabl
 
 
 def test_a_second_domain_may_come_from_the_figures_to_adapt_to(table: FigureTable) -> None:
-    recipe = _recipe("plain", "domain.weight=1")
+    recipe = _recipe("plain", "domain_adversarial.weight=1")
     figures = training_figures(table, recipe.soft_labels)
     rows = np.flatnonzero(figures.domain == 0)
     require_components_work(recipe, figures, rows, figures.domain)
@@ -240,9 +241,9 @@ def test_a_second_domain_may_come_from_the_figures_to_adapt_to(table: FigureTabl
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["metric.weight=1", "schedule.batch_size=4"], "too small to hold pairs"),
-        (["metric.weight=1", "adapter.kind=linear"], "metric.weight 1 with adapter.kind 'linear'"),
-        (["domain.weight=1", "adapter.kind=linear"], "domain.weight 1 with adapter.kind 'linear'"),
+        (["contrastive.weight=1", "schedule.batch_size=4"], "too small to hold pairs"),
+        (["contrastive.weight=1", "adapter.kind=linear"], "contrastive.weight 1 with adapter.kind 'linear'"),
+        (["domain_adversarial.weight=1", "adapter.kind=linear"], "domain_adversarial.weight 1 with adapter.kind 'linear'"),
     ],
 )
 def test_a_recipe_that_cannot_work_is_refused_with_the_reason(
@@ -272,7 +273,7 @@ def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
 ) -> None:
     """With frozen batch statistics and no pairs within a batch, pieces change nothing."""
     recipe = _recipe(
-        "seed", "metric.weight=0", "head.dropout=0", "mixup.alpha=0.5", "phase.weight=0.5"
+        "seed", "contrastive.weight=0", "head.dropout=0", "mixup.alpha=0.5", "phase.weight=0.5"
     )
     windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
     unlabelled = UnlabelledFigures(windows, figures.domain)

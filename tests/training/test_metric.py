@@ -7,7 +7,7 @@ import torch
 from pytorch_metric_learning.losses import SupConLoss
 from torch.nn import functional as F
 
-from atypia.training.losses.metric import contrastive_loss, cross_slide_pairs
+from atypia.training.components.contrastive import contrastive_loss, cross_slide_pairs
 
 
 def _batch(count: int = 48, slides: int = 6) -> tuple[torch.Tensor, ...]:
