@@ -100,7 +100,7 @@ def read_cohort(usage: str) -> Cohort:
     arms = sys.argv[3:] or list(ARMS)
     runs: dict[tuple[str, int], dict[int, RunLine]] = {}
     for line in read_runs(Path(sys.argv[2])):
-        if line.arm in arms and line.figures == bench.figures:
+        if line.arm in arms and line.figures in (bench.figures, bench.earlier_figures):
             runs.setdefault((line.arm, line.seed), {})[line.fold] = line
     whole = {key: of for key, of in runs.items() if len(of) == len(bench.domains)}
     if not whole:

@@ -28,7 +28,7 @@ from typer.main import get_command
 from atypia.challenges.midog25.stack import STACK_SLUG
 from atypia.cli.main import app
 from atypia.data.phantom import make_phantom
-from atypia.inference.answers import RuntimeKey
+from atypia.inference.options import RuntimeKey
 
 CHANGES = [
     *("folds.count=2", "backbone.input_px=32", "phase.weight=0", "schedule.batch_size=24"),
@@ -41,6 +41,7 @@ PREDICT = "predict crops --mpp 0.25 --bundle {1} --runtime {0} --out out/{0}.csv
 ROWS: dict[str, dict[str, int]] = {
     "bundle export": {"bundle export out/small": 0},
     "predict": {PREDICT.format(key, "out/small"): 0 for key in ("onnx", "openvino", "torch")},
+    "slide": {"slide s.tif --points s.geojson --bundle out/small --out out/s.geojson": 0},
     "slides": {"slides slides.csv --bundle out/small --out out/slides": 0},
     "challenge midog25-t2": {
         "challenge midog25-t2 --input case --output out/case --bundle out/small": 0

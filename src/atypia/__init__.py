@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from atypia.errors import AtypiaError
     from atypia.evaluation.calibration import Calibration
     from atypia.evaluation.judge import Judgement
+    from atypia.inference.options import PredictOptions
     from atypia.inference.predictor import Predictor, load
     from atypia.training.recipe import Recipe
     from atypia.training.recipe_file import read_recipe
@@ -37,6 +38,7 @@ __all__ = [
     "Calibration",
     "FigureTable",
     "Judgement",
+    "PredictOptions",
     "Predictor",
     "Recipe",
     "TrainingRun",
@@ -54,6 +56,7 @@ _HOMES = {
     "Calibration": "atypia.evaluation.calibration",
     "FigureTable": "atypia.data.table",
     "Judgement": "atypia.evaluation.judge",
+    "PredictOptions": "atypia.inference.options",
     "Predictor": "atypia.inference.predictor",
     "Recipe": "atypia.training.recipe",
     "TrainingRun": "atypia.workflows.training.publish",

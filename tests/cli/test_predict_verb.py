@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from atypia.cli import bundle, doctor, models
 from atypia.cli.main import app
 from atypia.cli.main import run as run_main
-from atypia.evaluation.predictions import read_predictions
+from atypia.data.predictions import read_predictions
 
 RUNNER = CliRunner()
 
@@ -62,10 +62,9 @@ def test_a_tables_columns_can_be_named_as_its_message_advises(
     assert "--column image=YOURS" in capsys.readouterr().err
     assert call(monkeypatch, *command, "--column", "image=Crop") == 0
     assert list(read_predictions(out)["image"]) == ["1.png", "2.png"]
-    for sources in ((crop_folder,), (crop_folder / "1.png", "--points", table)):
-        words = (*sources, "--bundle", small_bundle, "--out", out, "--column", "image=Crop")
-        assert call(monkeypatch, "predict", *words) == 2
-        assert "leave" in capsys.readouterr().err
+    words = (crop_folder, "--bundle", small_bundle, "--out", out, "--column", "image=Crop")
+    assert call(monkeypatch, "predict", *words) == 2
+    assert "leave" in capsys.readouterr().err
 
 
 def test_a_bad_image_is_one_line_and_exit_code_1(

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atypia.data.predictions import check_predictions
 from atypia.data.table import from_frame
 from atypia.evaluation.calibration import fit_calibration
 from atypia.evaluation.judge import judge
 from atypia.evaluation.plots import refer_plot
-from atypia.evaluation.predictions import check_predictions
 from atypia.evaluation.refer_curve import refer_curve
 
 

@@ -15,11 +15,11 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
 from atypia.training.batches import read_windows
+from atypia.training.components.hard_negatives import HardNegatives
 from atypia.training.devices import open_fabric
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import MemberInputs, train_member
 from atypia.training.member import Member
-from atypia.training.components.hard_negatives import HardNegatives
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe
 

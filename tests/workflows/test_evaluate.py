@@ -13,7 +13,7 @@ from atypia.bundle.verify import write_sums
 from atypia.data.readers.opening import open_figures
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
-from atypia.workflows.classify import Running
+from atypia.inference.options import PredictOptions
 from atypia.workflows.evaluate import evaluate, evaluate_bundle
 
 
@@ -68,8 +68,8 @@ def test_a_bundle_that_is_judged_on_what_it_was_trained_on_is_noticed(
     figures.write_text("figure_id,image,slide,mpp,label\n" + "".join(rows))
     said: list[str] = []
     try:
-        running = Running(bundle=bundle, threads=1)
-        judged, _ = evaluate_bundle(figures, tmp_path / "r.html", running=running, say=said.append)
+        options = PredictOptions(bundle=bundle, threads=1)
+        judged, _ = evaluate_bundle(figures, tmp_path / "r.html", options=options, say=said.append)
         again = evaluate(tmp_path / "r.predictions.csv", figures, tmp_path / "s.html")
     finally:
         figures.unlink()

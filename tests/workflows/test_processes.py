@@ -106,7 +106,12 @@ def test_a_training_of_two_that_was_killed_goes_on_with_one(
 
 
 def test_two_processes_train_with_every_component(cohort: Path, tmp_path: Path) -> None:
-    changes = ("focal.adaptive=true", "contrastive.weight=0.2", "head.dropout=0.2", "schedule.epochs=2")
+    changes = (
+        "focal.adaptive=true",
+        "contrastive.weight=0.2",
+        "head.dropout=0.2",
+        "schedule.epochs=2",
+    )
     both = _train(cohort, tmp_path, 2, *changes)
     assert both.returncode == 0, both.stderr
     assert np.isfinite(_losses(tmp_path)).all()

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 import atypia
 from atypia.bundle.load import load_bundle
+from atypia.bundle.members import load_members
 from atypia.bundle.save import save_bundle
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable, from_frame
@@ -68,7 +69,7 @@ def test_every_figure_is_scored_once_by_a_member_that_has_not_seen_its_case(
 def test_the_bundle_holds_the_members_that_gave_the_scores(
     cohort: FigureTable, run: TrainingRun
 ) -> None:
-    assert len(load_bundle(run.bundle).members) == 2
+    assert len(load_members(load_bundle(run.bundle))) == 2
     for fold in (0, 1):
         kept = load_file(run.bundle.parent / "folds" / str(fold) / "member.safetensors")
         shipped = load_file(run.bundle / "members" / f"{fold}.safetensors")
@@ -85,7 +86,7 @@ def test_prediction_sees_a_figure_as_training_saw_it(cohort: FigureTable, run: T
     save_bundle(
         alone,
         bundle.manifest.model_copy(update={"members": ("members/0.safetensors",)}),
-        [bundle.members[0].saved_state()],
+        [load_members(bundle)[0].saved_state()],
         Calibration(1.0, 0.0, 0.5, 0.4, 0.6, "nothing"),
         "",
     )
@@ -164,8 +165,9 @@ def test_a_recipe_with_remarks_of_the_user_is_left_as_it_is(
     mine = (out / "recipe.toml").read_text() + "# tried on Tuesday\n"
     (out / "recipe.toml").write_text(mine)
     figures = atypia.open_figures(cohort.root / "figures.csv")
-    train(figures, read_recipe(out / "recipe.toml"), out)
-    assert (out / "recipe.toml").read_text() == mine
+    for _ in range(2):
+        train(figures, read_recipe(out / "recipe.toml"), out)
+        assert (out / "recipe.toml").read_text() == mine
 
 
 def test_a_bundle_that_changed_since_is_not_replaced_unless_asked(
@@ -243,7 +245,7 @@ def test_domains_left_out_beside_the_folds_judge_and_calibrate_the_bundle(
 ) -> None:
     changes = [*QUICK, "schedule.epochs=1", "folds.left_out_domains=true"]
     result = train(cohort, read_recipe("lite", changes), tmp_path)
-    assert len(load_bundle(result.bundle).members) == 2
+    assert len(load_members(load_bundle(result.bundle))) == 2
     left_out = pd.read_csv(tmp_path / "left_out.csv")
     domain = cohort.frame["laboratory"].to_numpy()
     assert (left_out["fold"].groupby(domain).nunique() == 1).all()
@@ -273,7 +275,7 @@ def test_several_members_without_a_fold_are_scored_by_their_mean_and_all_shipped
     result = train(
         cohort, read_recipe("lite", [*QUICK, "backbone.tta_views=2", "folds.members=2"]), tmp_path
     )
-    assert len(load_bundle(result.bundle).members) == 4
+    assert len(load_members(load_bundle(result.bundle))) == 4
     scored, of_one = pd.read_csv(result.out_of_fold), pd.read_csv(run.out_of_fold)
     assert (scored["fold"] == of_one["fold"]).all()
     folders = [tmp_path / "folds" / name for name in ("0", "1", "0-2", "1-2")]

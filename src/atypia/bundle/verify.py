@@ -78,8 +78,8 @@ def bundle_faults(folder: Path) -> list[str]:
     return faults
 
 
-def require_intact(folder: Path) -> None:
-    """Refuse a bundle that is not as it was saved.
+def require_intact(folder: Path) -> str:
+    """Refuse a bundle that is not as it was saved; return its `bundle_hash`.
 
     Raises:
         BundleError: naming the first fault and how many there are.
@@ -90,6 +90,7 @@ def require_intact(folder: Path) -> None:
         raise BundleError(
             f"{faults[0]}{more}; fetch the bundle again, `atypia bundle verify` lists all faults"
         )
+    return bundle_hash(folder)
 
 
 def _plain_files(folder: Path) -> tuple[list[str], list[str]]:

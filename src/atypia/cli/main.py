@@ -21,12 +21,13 @@ from atypia.cli import (
     phantom,
     predict,
     recipes,
+    slide,
     slides,
     train,
 )
 from atypia.cli.stopping import Stop
 from atypia.cli.streams import open_streams
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, OptionError
 from atypia.offline import use_temporary_caches
 from atypia.version import __version__
 
@@ -45,7 +46,8 @@ app.add_typer(recipes.app, name="recipes")
 app.command()(train.train)
 app.command()(ablate.ablate)
 app.command()(evaluate.evaluate)
-app.command()(predict.predict)
+app.command(cls=predict.PredictCommand)(predict.predict)
+app.command()(slide.slide)
 app.command()(slides.slides)
 app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
@@ -80,7 +82,7 @@ def run() -> None:
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         app()
     except AtypiaError as mistake:
-        sys.stderr.write(f"{mistake}\n")
+        sys.stderr.write(f"{mistake.typed if isinstance(mistake, OptionError) else mistake}\n")
         sys.exit(mistake.exit_code)
     except UnicodeEncodeError as fault:
         near = " ".join(fault.object[max(0, fault.start - 80) : fault.end + 80].split())

@@ -18,7 +18,6 @@ from atypia.data.table import FigureTable
 from atypia.data.votes import vote_counts, vote_fractions
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement, implied_operating_point
-from atypia.files import inside
 
 PER_GALLERY = 12
 HARD_NEGATIVES = 48
@@ -211,10 +210,10 @@ def _thumbnail(image: str, table: FigureTable) -> tuple[str, str]:
     if not image:
         return "", "the table has no image for this figure"
     try:
-        path = inside(table.root, image)
-        pixels = read_image(path)
+        pixels = read_image(table.image_path(image))
     except AtypiaError as fault:
-        return "", str(fault).replace(str(table.root / image), image)
+        root, relative = table.image_place(image)
+        return "", str(fault).replace(str(root / relative), image)
     picture = Image.fromarray(pixels)
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

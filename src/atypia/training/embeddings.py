@@ -7,7 +7,6 @@ for every later training.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from safetensors.torch import save as serialized
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
 from atypia.files import written_whole
+from atypia.fingerprint import joined_hash, text_hash
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
@@ -120,7 +120,7 @@ def _settings_hash(recipe: Recipe, weights_sha256: str, precision: Precision) ->
         *(recipe.backbone.crop_um, recipe.backbone.input_px, precision),
         "pretrained" if recipe.backbone.pretrained else recipe.seed,
     ]
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    return text_hash(json.dumps(settings))[:16]
 
 
 def _read(folder: Path) -> Table:
@@ -139,7 +139,7 @@ def _read(folder: Path) -> Table:
 def _add(folder: Path, found: Table) -> None:
     """Write embeddings to a file of their own, named after what it holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+    name = joined_hash(found)[:16]
     values = torch.from_numpy(np.stack(list(found.values())))
     with written_whole(folder / f"{name}.safetensors") as partial:
         partial.write_bytes(

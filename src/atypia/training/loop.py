@@ -21,6 +21,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from atypia.data.windows import Windows
+from atypia.errors import AtypiaError
 from atypia.evaluation.probe import DomainProbe, domain_probe
 from atypia.training.batches import Embeddings
 from atypia.training.checkpoint import load_checkpoint, save_checkpoint
@@ -29,7 +30,7 @@ from atypia.training.components.hard_negatives import HardNegatives
 from atypia.training.components.sampling import draw_epoch, figure_weights, in_mixture
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
 from atypia.training.journal import Journal
-from atypia.training.member import Member, keep_member, read_member
+from atypia.training.member import CHECKPOINT, Member, keep_member, read_member
 from atypia.training.recipe import Recipe, ScheduleSection
 from atypia.training.requirements import require_components_work
 from atypia.training.scoring import look_at
@@ -118,8 +119,7 @@ def train_member(
     there = None if inputs.unlabelled is None else inputs.unlabelled.domain
     require_components_work(recipe, figures, rows, there)
     figures = fitted(figures, rows, recipe.soft_labels)
-    material = Material(figures, rows, there, recipe.seed)
-    rows, aside = recipe.focal.calibration_rows(material)
+    rows, aside = recipe.focal.calibration_rows(Material(figures, rows, there, recipe.seed))
     work = MemberTraining(inputs, figures, rows, aside, held_out, member)
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
@@ -127,7 +127,7 @@ def train_member(
     steps = steps_per_epoch * epochs
 
     held_out_every = math.ceil(epochs / HELD_OUT_CURVE_POINTS)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / CHECKPOINT
     first, seconds, losses = _resumed(work, checkpoint, identity)
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder, first, silent=not fabric.is_global_zero)
@@ -332,8 +332,14 @@ def _resumed(
     found = load_checkpoint(checkpoint, identity)
     if found is None:
         return 0, 0.0, []
-    work.load_state(found["work"])
-    return found["step"], found["seconds"], found["losses"]
+    try:
+        work.load_state(found["work"])
+        return found["step"], found["seconds"], found["losses"]
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
+        raise AtypiaError(
+            f"{checkpoint}: holds a training as this version of atypia does not know it; delete "
+            "it to train this member again"
+        ) from fault
 
 
 def _means(parts: list[dict[str, float]]) -> dict[str, float]:

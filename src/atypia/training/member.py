@@ -17,6 +17,8 @@ from atypia.evaluation.probe import DomainProbe
 from atypia.files import written_whole
 from atypia.fingerprint import require_same
 
+CHECKPOINT = "checkpoint.pt"
+"""Of a member in training; it goes when the member is done."""
 _WEIGHTS, _SCORES = "member.safetensors", "scores.safetensors"
 
 
@@ -69,8 +71,17 @@ def keep_member(folder: Path, identity: str, member: Member) -> None:
         scores["gammas"] = torch.from_numpy(member.gammas)
     with written_whole(folder / _SCORES) as partial:
         partial.write_bytes(serialized(scores))
-    with written_whole(folder / _WEIGHTS) as partial:
-        partial.write_bytes(serialized(member.state, metadata={"identity": identity}))
+    _write_weights(folder, identity, member.state)
+
+
+def rename_identity(folder: Path, identity: str) -> None:
+    """Give a member that is done another fingerprint; its weights stay as they are.
+
+    Args:
+        folder: of the member.
+        identity: fingerprint of all that decides its weights, as this version makes it.
+    """
+    _write_weights(folder, identity, load_file(folder / _WEIGHTS))
 
 
 def kept_identity(folder: Path) -> str | None:
@@ -123,3 +134,8 @@ def read_member(folder: Path, identity: str) -> Member | None:
             f"{scores}: does not hold what a member keeps; delete the folder {folder} to train it "
             "again"
         ) from fault
+
+
+def _write_weights(folder: Path, identity: str, state: dict[str, torch.Tensor]) -> None:
+    with written_whole(folder / _WEIGHTS) as partial:
+        partial.write_bytes(serialized(state, metadata={"identity": identity}))

@@ -182,7 +182,7 @@ class Recipe(Section):
         return with_todays_names(values) if isinstance(values, dict) else values
 
     def components(self) -> list[tuple[str, Component]]:
-        """Return all components that need something of the figures, by the name of their section."""
+        """Return all components that need something of the figures, by their section's name."""
         return [(name, part) for name, part in self if isinstance(part, Component)]
 
     def losses(self) -> list[tuple[str, LossComponent]]:

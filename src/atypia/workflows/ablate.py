@@ -243,7 +243,7 @@ def _facts(
     return {
         "Made by": f"`{command}`",
         "Figures": f"{comparison.figures} of known truth, of {cases}, from "
-        f"`{bench.table.root.name}`" + (f"; {unknown}" if unknown else ""),
+        f"`{bench.table.name}`" + (f"; {unknown}" if unknown else ""),
         "Domains": "; ".join(short_domain_names(bench.domains).values()),
         "Seeds": f"{', '.join(map(str, plan.seeds))}; an arm's numbers are of those with all folds",
         "In every arm": ", ".join(f"`{change}`" for change in plan.changes) or "nothing changed",

@@ -42,7 +42,7 @@ from atypia.workflows.ablation_runs import (
     mend_end,
     read_runs,
 )
-from atypia.workflows.training.fit import OnProgress, settings_of
+from atypia.workflows.training.fit import OnProgress, figures_part, settings_of
 
 Ints = npt.NDArray[np.int64]
 
@@ -77,7 +77,8 @@ class Bench:
         left_out: int64 (N,), as `crossed_folds` gives it.
         held_out: int64 (N,), as `crossed_folds` gives it.
         domains: names of the left-out domains.
-        figures: hash of the table and its folds.
+        figures: hash of what decides a run of the table, and of its folds.
+        earlier_figures: what earlier versions hashed instead: the table's whole text, remarks too.
         weights: published ones of each backbone, by its key; one that is not in it needs none, or
             is not to be trained.
         content: SHA-256 of each figure's image; empty where nothing is to be trained.
@@ -91,6 +92,7 @@ class Bench:
     held_out: Ints
     domains: tuple[str, ...]
     figures: str
+    earlier_figures: str
     weights: dict[str, BackboneWeights] = field(default_factory=dict)
     content: tuple[str, ...] = ()
 
@@ -102,9 +104,12 @@ class Bench:
             TableError: as `crossed_folds`.
         """
         left_out, held_out, names = crossed_folds(table.frame, _PARTITION_SEED)
+        figures = joined_hash([figures_part(table), *left_out, *held_out])[:16]
         text = table.frame.to_csv(index=False).encode() + left_out.tobytes() + held_out.tobytes()
-        figures = hashlib.sha256(text).hexdigest()[:16]
-        return cls(table, out, device, threads, left_out, held_out, tuple(names), figures)
+        return cls(
+            *(table, out, device, threads, left_out, held_out, tuple(names), figures),
+            earlier_figures=hashlib.sha256(text).hexdigest()[:16],
+        )
 
     @property
     def runs(self) -> Path:
@@ -200,7 +205,7 @@ class Bench:
         wanted = {
             job.key: Wanted(
                 recipe=flat_recipe(job.recipe),
-                figures=self.figures,
+                figures=(self.figures, self.earlier_figures),
                 images=self.images,
                 left_out=int((self.left_out == job.fold).sum()),
                 held_out=int((self.held_out == job.fold).sum()),

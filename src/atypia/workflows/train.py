@@ -12,6 +12,7 @@ from atypia.training.backbone_weights import find_backbone_weights
 from atypia.training.devices import Device, open_fabric
 from atypia.training.recipe import Recipe
 from atypia.workflows.classify import Say, to_stderr
+from atypia.workflows.training.earlier import take_over
 from atypia.workflows.training.fit import OnProgress, fit, show_nothing
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import judge_members
@@ -65,9 +66,7 @@ def train(
         torch.set_num_threads(threads)
     published = find_backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
-    if fabric.is_global_zero:
-        folder.require_place(overwrite=overwrite)
-    else:
+    if not fabric.is_global_zero:
         say, on_progress = _say_nothing, show_nothing
     table, adapt_to, remarks = training_tables(table, adapt_to)
     for remark in remarks:
@@ -75,6 +74,9 @@ def train(
     plan = plan_training(table, recipe, adapt_to)
     for note in plan.notes:
         say(f"note: {note}")
+    if fabric.is_global_zero:
+        take_over(plan, folder, published, say)
+        folder.require_place(overwrite=overwrite)
     kept = None if embeddings is None else Path(embeddings)
     members = fit(plan, folder, published, fabric, embeddings=kept, on_progress=on_progress)
     on_progress("judging", 0, 1, "")

@@ -23,6 +23,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from atypia.bundle import default
 from atypia.bundle.verify import bundle_hash
 from atypia.challenges.midog25 import program
 from atypia.challenges.midog25.answers import ANSWERS_NAME
@@ -33,7 +34,6 @@ from atypia.files import NOTES_FOLDER, sha256
 from atypia.inference.export import export_onnx
 from atypia.inference.exported import exported_path
 from atypia.inference.predictor import Predictor
-from atypia.workflows import classify
 
 NOBODY = ["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
 REFUSE = """
@@ -271,7 +271,7 @@ def test_an_uploaded_bundle_goes_before_the_containers(
     said: list[str] = []
     # Neither is there: the bundle that comes with atypia answers.
     with monkeypatch.context() as patched:
-        patched.setattr(classify, "default_bundle", lambda: said.append("default") or small_bundle)
+        patched.setattr(default, "default_bundle", lambda: said.append("default") or small_bundle)
         assert answer_stack(folder, tmp_path).pages == 1
     assert said == ["default"]
     shutil.copytree(small_bundle, built_in)

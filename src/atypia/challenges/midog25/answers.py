@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from atypia.data.columns import as_numbers, as_text
+from atypia.data.predictions import CALLS, check_predictions
 from atypia.data.table import FigureTable
 from atypia.errors import TableError, abbreviate
-from atypia.evaluation.predictions import CALLS, check_predictions
 from atypia.files import write_output
 
 ANSWERS_NAME = "multiple-mitotic-figure-classification.json"

@@ -8,11 +8,12 @@ from pathlib import Path
 from atypia.bundle.manifest import MANIFEST_NAME
 from atypia.challenges.midog25.answers import ANSWERS_NAME, write_answers
 from atypia.challenges.midog25.stack import find_stack, stack_figures
+from atypia.data.predictions import CALLS
 from atypia.evaluation.calibration import Calibration
-from atypia.evaluation.predictions import CALLS
 from atypia.files import remove_partials, require_outputs
+from atypia.inference.options import PredictOptions
 from atypia.inference.sources import require_mpp
-from atypia.workflows.classify import Running, Say, to_stderr
+from atypia.workflows.classify import Say, load_predictor, to_stderr
 
 #: Where a container holds a bundle: uploaded apart from it, and built into it.
 BUNDLE_FOLDERS = (Path("/opt/ml/model"), Path("/opt/atypia/bundle"))
@@ -67,7 +68,8 @@ def answer_stack(
     stack = find_stack(Path(folder))
     require_outputs([path], overwrite=overwrite)
     remove_partials(path)
-    predictor = Running(bundle=_in_container() if bundle is None else Path(bundle)).load(say)
+    options = PredictOptions(bundle=_in_container() if bundle is None else Path(bundle))
+    predictor = load_predictor(options, say)
     answers: dict[int, tuple[str, float]] = {}
     unread = 0
     for scored in predictor.stream(stack_figures(stack, mpp)):

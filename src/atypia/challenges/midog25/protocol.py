@@ -59,5 +59,5 @@ def evaluate_answers(
     judgement = replace(judgement, notes=(*judgement.notes, *notes))
     facts = {"Answers": answers.name or str(answers), "Protocol": "MIDOG 2025, track 2"}
     title = "MIDOG 2025, track 2: atypical mitotic figures"
-    write_judgement(judgement, by_tumour, source, out, title=title, facts=facts)
+    write_judgement(judgement, by_tumour, [source], out, title=title, facts=facts)
     return judgement

@@ -56,9 +56,7 @@ def fit(
     """
     with fabric.rank_zero_first():  # the others find on disk what the first one reads
         hashes = ImageHashes(folder.image_hashes)
-        content = hashes.of(plan.table.image_paths())
-        content_there = [] if plan.adapt_to is None else hashes.of(plan.adapt_to.image_paths())
-        identities = _identities(plan, weights, content, content_there)
+        identities = identities_of(plan, weights, hashes)
         if fabric.is_global_zero:
             folder.keep_recipe(plan.recipe)
         folder.require_same_training(plan, identities, hashes.changed)
@@ -67,14 +65,14 @@ def fit(
         shown = read_shown(
             plan.table,
             plan.recipe,
-            content,
+            hashes.of(plan.table.image_paths()),
             folder.windows,
             embeddings or folder.embeddings,
             fabric,
             lambda task, done, of: on_progress(task, done, of, ""),
             weights,
         )
-        unlabelled = _unlabelled(plan, folder, content_there, on_progress)
+        unlabelled = _unlabelled(plan, folder, hashes, on_progress)
     inputs = MemberInputs(plan.recipe, shown, plan.figures, fabric, unlabelled, weights.file)
     return {
         name: [
@@ -97,19 +95,31 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return settings_part(deciding_values(recipe), deciding_values(Recipe()))
 
 
-def _identities(
-    plan: TrainingPlan, weights: BackboneWeights, content: list[str], content_there: list[str]
+def figures_part(table: FigureTable) -> str:
+    """Return the hash of what a figure table decides, images' content aside."""
+    return table_part(table.frame, deciding_columns(table.frame))
+
+
+def identities_of(
+    plan: TrainingPlan, weights: BackboneWeights, hashes: ImageHashes
 ) -> dict[str, str]:
-    """Return, by scheme, the fingerprint of all that decides the weights of its members."""
+    """Return, by scheme, the fingerprint of all that decides the weights of its members.
+
+    Args:
+        plan: which members are trained, on what.
+        weights: the backbone's published ones.
+        hashes: of images.
+    """
     adapt_to = None
     if plan.adapt_to is not None:
-        adapt_to = joined_hash([_table_part(plan.adapt_to), *content_there])
+        content = hashes.of(plan.adapt_to.image_paths())
+        adapt_to = joined_hash([figures_part(plan.adapt_to), *content])
     return {
         name: fingerprint(
             recipe=settings_of(plan.recipe),
-            figures=_table_part(plan.table),
-            images=joined_hash(content),
-            folds=joined_hash([str(part) for part in scheme.part_of]),
+            figures=figures_part(plan.table),
+            images=joined_hash(hashes.of(plan.table.image_paths())),
+            folds=joined_hash(scheme.part_of),
             weights=weights.sha256,
             adapt_to=adapt_to,
         )
@@ -117,12 +127,8 @@ def _identities(
     }
 
 
-def _table_part(table: FigureTable) -> str:
-    return table_part(table.frame, deciding_columns(table.frame))
-
-
 def _unlabelled(
-    plan: TrainingPlan, folder: RunFolder, content: list[str], on_progress: OnProgress
+    plan: TrainingPlan, folder: RunFolder, hashes: ImageHashes, on_progress: OnProgress
 ) -> UnlabelledFigures | None:
     if plan.adapt_to is None or plan.adapt_to_domain is None:
         return None
@@ -130,7 +136,7 @@ def _unlabelled(
         plan.adapt_to,
         plan.recipe,
         folder.windows,
-        content,
+        hashes.of(plan.adapt_to.image_paths()),
         lambda done, of: on_progress("reading crops to adapt to", done, of, ""),
     )
     return UnlabelledFigures(windows, plan.adapt_to_domain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from atypia.files import (
     note_output,
     remove_partials_below,
     require_outputs,
-    sha256,
     write_output,
 )
 from atypia.fingerprint import require_same
@@ -146,9 +146,14 @@ class RunFolder:
                     "the folder to start anew"
                 )
             if not is_ours(path):  # with comments of the user, perhaps
-                note_output(path, sha256(path))
+                self.note_begun(recipe)
                 return
         write_output(path, to_toml(recipe))
+
+    def note_begun(self, recipe: Recipe) -> None:
+        """Note that this version of atypia goes on with the training; its recipe is not touched."""
+        text = to_toml(recipe).encode()
+        note_output(self.recipe, hashlib.sha256(text).hexdigest())
 
     def require_same_training(
         self, plan: TrainingPlan, identities: Mapping[str, str], changed: Sequence[Path]

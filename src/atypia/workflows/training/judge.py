@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import softmax
 
+from atypia.data.predictions import check_predictions
 from atypia.data.table import missing_slides
 from atypia.evaluation.calibration import Calibration, cross_fitted, fit_calibration
 from atypia.evaluation.judge import Judgement, judge
-from atypia.evaluation.predictions import check_predictions
 from atypia.training.figures import TrainingFigures
 from atypia.training.member import Member
 from atypia.workflows.training.plan import FOLDS, LEFT_OUT, Scheme, TrainingPlan

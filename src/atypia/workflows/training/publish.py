@@ -138,7 +138,7 @@ def save_run_bundle(
         manifest,
         judged.calibration,
         data=f"{counted(len(table), 'figure')} of {name_cases(table.frame)} from "
-        f"{plain_markdown(table.root.name)}, {int(truth.sum())} of them atypical. "
+        f"{plain_markdown(table.name)}, {int(truth.sum())} of them atypical. "
         f"{recipe.card.data}",
         licence=recipe.card.licence
         or "The figures' own licence holds for what was trained on them; ask whoever trained this "

@@ -37,7 +37,7 @@ def run_record(
         "recipe": plan.recipe.name,
         "seed": plan.recipe.seed,
         "figures": len(plan.table),
-        "root": plan.table.root.name,
+        "root": plan.table.name,
         "device": str(fabric.device),
         "precision": precision_of(fabric),
         "threads": torch.get_num_threads(),

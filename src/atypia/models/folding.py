@@ -1,4 +1,4 @@
-"""The network as torch runs it for prediction: the same function, computed faster.
+"""Members of an ensemble folded for prediction: the same function, computed faster.
 
 Batch normalisation is folded into the convolution before it, and the one-sided padding of
 TensorFlow's networks into the kernel, where torch computes it; both are exact but for rounding.
@@ -8,158 +8,71 @@ Every folded network is compared with its original before it is used.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from atypia.errors import AtypiaError
-from atypia.inference.answers import Answers, Device, FloatArray, Precision, joined
 from atypia.models.adapters import merge
 from atypia.models.classifier import Classifier, Output, mean_of_views
-from atypia.models.cpu import cpu_has_bf16
 
 # Folding rounds differently; a wrong fold differs by whole units.
 _LARGEST_SHARE = 1e-3
 
 
-class Network:
-    """The members of a bundle, on one device in one precision.
+class FoldedMembers(nn.Module):
+    """The members of an ensemble, their common first layers computed once.
 
     Attributes:
-        device: where it runs.
-        parts: all that is computed, as modules.
-        told, on_gpu, device_name, precision, members: as in `Runtime`.
+        members: each with what follows the common layers as its backbone.
+        common: the first layers that all members share.
     """
 
     def __init__(
         self,
         members: Sequence[Classifier],
         input_px: int,
-        device: torch.device,
-        precision: Precision,
-        threads: int = 1,
         *,
+        bf16: bool = False,
         even_padding: bool = True,
     ) -> None:
-        """Prepare members for prediction.
+        """Fold members.
 
         Args:
             members: merged, folded and cast in place; a copy of a large backbone would not fit.
             input_px: side of a crop.
-            device: where they shall run.
-            precision: they shall run in.
-            threads: of the CPU, shared by all that look at once.
+            bf16: cast convolutions and matrix products once, as autocast would for every batch.
             even_padding: fold one-sided padding into wider kernels, as torch would copy the image;
                 a runtime whose convolutions pad each side on its own is faster without.
         """
-        self.device = device
-        self.on_gpu = device.type == "cuda"
-        self.device_name = torch.cuda.get_device_name(device) if self.on_gpu else "cpu"
-        self.told = f"torch {torch.__version__}"
-        self.precision: Precision = precision
-        self.members = len(members)
-        self._threads = threads
-        self.parts = nn.ModuleList(member.eval().requires_grad_(False) for member in members)
+        super().__init__()
+        for member in members:
+            member.eval().requires_grad_(False)
         # With a linear adapter all members stand on one backbone, which is prepared once.
         own = {id(member.backbone): member.backbone for member in members}
-        ready = {key: _prepared(one, input_px, precision, even_padding) for key, one in own.items()}
-        same, rest = _split([ready[id(member.backbone)] for member in members])
+        ready = {key: _prepared(one, input_px, bf16, even_padding) for key, one in own.items()}
+        common, rest = _split([ready[id(member.backbone)] for member in members])
         for member, follows in zip(members, rest, strict=True):
             member.backbone = follows
-        self._members, self._same = list(members), same
-        self.parts.append(same).to(device).to(memory_format=torch.channels_last)
+        self.members = nn.ModuleList(members)
+        self.common = common
 
-    def look_at(self, crops: FloatArray) -> Answers:
-        """Return what every member says.
-
-        A batch that does not fit into the GPU's memory is halved until it does.
-
-        Args:
-            crops: float32 (B, 3, P, P), RGB in [0, 1].
-
-        Raises:
-            AtypiaError: not even one crop fits into the GPU's memory.
-        """
-        try:
-            return self._computed(crops)
-        except torch.OutOfMemoryError as fault:
-            if len(crops) == 1:
-                raise AtypiaError(
-                    f"{self.device}: not enough memory for one crop; use --device cpu"
-                ) from fault
-        # Outside the handler: the failed batch is let go before the next is tried.
-        torch.cuda.empty_cache()
-        middle = len(crops) // 2
-        return joined([self.look_at(crops[:middle]), self.look_at(crops[middle:])])
-
-    @contextmanager
-    def pool(self, workers: int) -> Iterator[ThreadPoolExecutor]:
-        """Give threads that may each call `look_at`, and share the CPU between them."""
-        before = torch.get_num_threads()
-        each = max(1, self._threads // workers)
-        try:
-            with ThreadPoolExecutor(
-                workers, "network", initializer=torch.set_num_threads, initargs=(each,)
-            ) as pool:
-                yield pool
-        finally:
-            torch.set_num_threads(before)
-
-    def _computed(self, crops: FloatArray) -> Answers:
-        half = self.precision == "bf16"
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=half),
-        ):
-            there = torch.from_numpy(crops).to(self.device, memory_format=torch.channels_last)
-            found = self.outputs(there)
-            phases = [one.phase.float().softmax(dim=1) for one in found if one.phase is not None]
-            return Answers(
-                torch.stack([one.logit.float() for one in found]).cpu().numpy(),
-                torch.stack(phases).mean(dim=0).cpu().numpy() if phases else None,
-            )
-
-    def outputs(self, crops: torch.Tensor) -> list[Output]:
-        """Return what each member says of crops, float32 (B, 3, P, P), where the network is."""
-        views = [self._same(view) for view in self._members[0].views_of(crops)]
+    def forward(self, crops: torch.Tensor) -> list[Output]:
+        """Return what each member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
+        members = cast("list[Classifier]", list(self.members))
+        views = [self.common(view) for view in members[0].views_of(crops)]
         return [
             member(mean_of_views([member.backbone(view).float() for view in views]))
-            for member in self._members
+            for member in members
         ]
 
 
-def choose_device(asked: Device) -> torch.device:
-    """Return the device asked for; `auto` takes a GPU where there is one.
-
-    Raises:
-        AtypiaError: a GPU is asked for and there is none that torch can use.
-    """
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise AtypiaError(
-            "device cuda: torch finds no GPU it can use; use --device cpu, or see `atypia doctor`"
-        )
-    return torch.device("cuda" if there and asked != "cpu" else "cpu")
-
-
-def fast_precision(device: torch.device) -> Precision:
-    """Return bf16 where the device computes it faster than fp32."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if cpu_has_bf16() else "fp32"
-
-
-def _prepared(
-    backbone: nn.Module, input_px: int, precision: Precision, even_padding: bool
-) -> nn.Module:
+def _prepared(backbone: nn.Module, input_px: int, bf16: bool, even_padding: bool) -> nn.Module:
     """Merge, fold and cast a backbone, in place where nothing is folded."""
     ready = _folded_if_equal(merge(backbone), input_px, even_padding)
-    if precision == "bf16":
-        # Cast once what autocast would cast for every batch.
+    if bf16:
         for module in ready.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(torch.bfloat16)

@@ -54,6 +54,14 @@ class Joined:
     notes: tuple[str, ...]
 
 
+def empty_predictions() -> pd.DataFrame:
+    """Return a predictions table without rows."""
+    kinds = {"p_atypical": "float64", "spread": "float64", "refer": "bool"}
+    return pd.DataFrame(
+        {name: pd.Series(dtype=kinds.get(name, "str")) for name in PREDICTION_COLUMNS}
+    )
+
+
 def read_predictions(path: Path) -> pd.DataFrame:
     """Read a predictions table: CSV, Parquet, or JSON (a list of records).
 
@@ -192,7 +200,7 @@ def join(predictions: pd.DataFrame, table: FigureTable) -> Joined:
         {
             "figure_id": predicted,
             "p_atypical": predictions["p_atypical"],
-            "call": (predictions["call"] == "atypical").astype(bool),
+            "call": (predictions["call"] == CALLS[1]).astype(bool),
             "refer": predictions["refer"].astype(bool),
             "spread": predictions["spread"],
             "predicted_phase": predictions["phase"],

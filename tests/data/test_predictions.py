@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from atypia.data.table import FigureTable, from_frame
-from atypia.errors import TableError
-from atypia.evaluation.predictions import (
+from atypia.data.predictions import (
     PREDICTION_COLUMNS,
     check_predictions,
     join,
     read_predictions,
 )
+from atypia.data.table import FigureTable, from_frame
+from atypia.errors import TableError
 
 ROWS = {
     "figure_id": ["007", "b"],

@@ -1,4 +1,4 @@
-"""The network for prediction computes what the classifier computes."""
+"""Folded members compute what the classifiers compute."""
 
 from __future__ import annotations
 
@@ -11,54 +11,48 @@ import torch
 from torch import nn
 
 from atypia.bundle.load import load_bundle
-from atypia.errors import AtypiaError
-from atypia.inference import runtime
-from atypia.inference.answers import Answers
-from atypia.inference.runtime import Network, choose_device
+from atypia.bundle.members import load_members
+from atypia.models import folding
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier
-
-CPU = torch.device("cpu")
+from atypia.models.folding import FoldedMembers
 
 
 def crops(count: int = 4, side: int = 32) -> torch.Tensor:
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
+def logits_of(network: FoldedMembers) -> np.ndarray:
+    with torch.inference_mode():
+        return torch.stack([one.logit for one in network(crops())]).numpy()
+
+
 def test_fp32_gives_the_members_own_logits(small_bundle: Path) -> None:
-    members = load_bundle(small_bundle).members
+    members = load_members(load_bundle(small_bundle))
     with torch.inference_mode():
         expected = torch.stack([member(crops()).logit for member in members])
-    found = Network(members, 32, CPU, "fp32").look_at(crops().numpy()).logits
+    found = logits_of(FoldedMembers(members, 32))
     assert found.shape == (2, 4)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_bf16_stays_close(small_bundle: Path) -> None:
-    exact, rough = (
-        Network(load_bundle(small_bundle).members, 32, CPU, precision).look_at(crops(16).numpy())
-        for precision in ("fp32", "bf16")
-    )
-    assert np.abs(rough.logits - exact.logits).max() < 0.3 * exact.logits.std()
-
-
 def test_all_normalisation_of_lite_is_folded(small_bundle: Path) -> None:
-    members = load_bundle(small_bundle).members
+    members = load_members(load_bundle(small_bundle))
     assert sum(isinstance(m, nn.BatchNorm2d) for m in members[0].modules()) == 49
-    network = Network(members, 32, CPU, "bf16")
-    convolutions = [m for m in network.parts.modules() if isinstance(m, nn.Conv2d)]
+    network = FoldedMembers(members, 32, bf16=True)
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == 49
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.parts.modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
 
 
 def test_members_on_one_frozen_backbone_ask_it_once(small_bundle: Path) -> None:
-    members = load_bundle(small_bundle).members
+    members = load_members(load_bundle(small_bundle))
     assert members[0].backbone is members[1].backbone
-    network = Network(members, 32, CPU, "fp32")
+    network = FoldedMembers(members, 32)
     asked: list[int] = []
-    network._same.register_forward_hook(lambda *_: asked.append(1))
-    assert not any(list(member.backbone.modules())[1:] for member in network._members)
-    logits = network.look_at(crops().numpy()).logits
+    network.common.register_forward_hook(lambda *_: asked.append(1))
+    assert not any(list(member.backbone.modules())[1:] for member in network.members)
+    logits = logits_of(network)
     assert len(asked) == 1
     assert not np.allclose(logits[0], logits[1])
 
@@ -74,12 +68,12 @@ def test_lora_is_merged_and_folded_with_the_same_logits() -> None:
                 nn.init.normal_(parameter, std=0.02)
         expected = member(crops()).logit
     assert (expected - published).abs().max() > 0.01
-    network = Network([member], 32, CPU, "fp32")
-    found = network.look_at(crops().numpy()).logits[0]
+    network = FoldedMembers([member], 32)
+    found = logits_of(network)[0]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-    left = [type(m).__module__ for m in network.parts.modules()]
+    left = [type(m).__module__ for m in network.modules()]
     assert not [name for name in left if name.startswith("peft")]
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.parts.modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
 
 
 @pytest.mark.parametrize("views", [1, 2])
@@ -95,12 +89,12 @@ def test_members_share_the_first_layers_that_lora_leaves_alone(views: int) -> No
                 if "lora_B" in name:
                     nn.init.normal_(parameter, std=0.02)
         expected = torch.stack([member(crops()).logit for member in members])
-    network = Network(members, 32, CPU, "fp32")
+    network = FoldedMembers(members, 32)
     strided: list[int] = []
-    for module in network.parts.modules():
+    for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
             module.register_forward_hook(lambda *_: strided.append(1))
-    found = network.look_at(crops().numpy()).logits
+    found = logits_of(network)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     assert np.abs(found[0] - found[1]).min() > 1e-3
     # The stem and three blocks halve the map before block 5, which does it in each member.
@@ -113,7 +107,7 @@ def test_every_image_size_pads_as_before(side: int, even_padding: bool) -> None:
     backbone = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
     images = crops(2, side) - 0.5
     with torch.inference_mode():
-        folded = runtime._folded_if_equal(backbone, side, even_padding)
+        folded = folding._folded_if_equal(backbone, side, even_padding)
         torch.testing.assert_close(folded(images), backbone(images), rtol=1e-3, atol=1e-4)
 
 
@@ -130,36 +124,4 @@ def test_layers_declared_out_of_order_are_not_folded_wrongly() -> None:
             return there
 
     network = Crossed().eval()
-    assert runtime._folded_if_equal(network, 8, True) is network
-
-
-def test_a_batch_too_large_for_the_memory_is_halved(
-    small_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = Network(load_bundle(small_bundle).members, 32, CPU, "fp32")
-    whole = network.look_at(crops(7).numpy()).logits
-    computed = network._computed
-
-    def short(batch: np.ndarray) -> Answers:
-        if len(batch) > 2:
-            raise torch.OutOfMemoryError
-        return computed(batch)
-
-    monkeypatch.setattr(network, "_computed", short)
-    np.testing.assert_allclose(
-        network.look_at(crops(7).numpy()).logits, whole, rtol=1e-4, atol=1e-4
-    )
-    monkeypatch.setattr(network, "_computed", lambda _: (_ for _ in ()).throw(_no_memory()))
-    with pytest.raises(AtypiaError, match="not enough memory for one crop; use --device cpu"):
-        network.look_at(crops(2).numpy())
-
-
-def _no_memory() -> Exception:
-    return torch.OutOfMemoryError()
-
-
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == CPU
-    with pytest.raises(AtypiaError, match="device cuda: torch finds no GPU"):
-        choose_device("cuda")
+    assert folding._folded_if_equal(network, 8, True) is network

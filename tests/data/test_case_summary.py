@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atypia.evaluation.case_summary import Counts, added
+from atypia.data.case_summary import Counts, added
 
 
 def test_the_share_has_wilsons_interval() -> None:
