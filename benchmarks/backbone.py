@@ -31,8 +31,8 @@ from atypia.models.folding import FoldedMembers
 from atypia.training.batches import read_windows
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
-from atypia.training.recipe import read_recipe
-from atypia.training.trainee import Trainee
+from atypia.training.recipe_file import read_recipe
+from atypia.training.stepper import MemberStepper
 
 FIGURES = 64
 LORA = AdapterConfig(kind="lora", rank=8)
@@ -98,7 +98,7 @@ def lora_step(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], obj
     figures = training_figures(table, recipe.soft_labels)
     alike = np.full(FIGURES, 1 / FIGURES)
     fabric = open_fabric(given.device, recipe.schedule)
-    trainee = Trainee(recipe, 0, fabric, windows, figures, alike, None)
+    trainee = MemberStepper(recipe, 0, fabric, windows, figures, alike, None)
     if given.compile:
         trainee.current.backbone.compile()
     rng = np.random.default_rng(0)

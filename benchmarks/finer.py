@@ -23,11 +23,11 @@ from atypia.data.readers.opening import open_figures
 from atypia.data.windows import cut_window, stack_windows
 from atypia.inference.reading import CropSpec, crop_of, stacked
 from atypia.models.classifier import build_classifier
-from atypia.training.augment import window_um
+from atypia.training.components.augment import window_um
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
 from atypia.training.loop import MemberInputs, train_member
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.plan import divide_figures
 
 SHORT = ["backbone.input_px=64", "schedule.epochs=6", "schedule.batch_size=32"]

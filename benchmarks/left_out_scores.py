@@ -18,7 +18,8 @@ from atypia.data.table import FigureTable
 from atypia.data.votes import votes_of
 from atypia.evaluation.intervals import cluster_weights, percentile_interval
 from atypia.training.figures import training_figures
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.ablation_bench import Bench
 from atypia.workflows.ablation_runs import RunLine, read_runs
 

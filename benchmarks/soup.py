@@ -24,7 +24,7 @@ from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier
 from atypia.training.devices import open_fabric
 from atypia.training.loop import MemberInputs, train_member
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.training.scoring import look_at
 from atypia.workflows.ablation_bench import Bench, Job
 

@@ -46,7 +46,8 @@ def _require(holds: object, what: str) -> None:
 
 
 def _recipe(folder: Path) -> tuple[Make, Check]:
-    from atypia.training.recipe import Recipe, read_recipe, to_toml
+    from atypia.training.recipe import Recipe
+    from atypia.training.recipe_file import read_recipe, to_toml
 
     seed = to_toml(Recipe())
 
@@ -59,7 +60,8 @@ def _recipe(folder: Path) -> tuple[Make, Check]:
 
 
 def _set(folder: Path) -> tuple[Make, Check]:
-    from atypia.training.recipe import Recipe, read_recipe, to_toml
+    from atypia.training.recipe import Recipe
+    from atypia.training.recipe_file import read_recipe, to_toml
 
     seed = to_toml(Recipe())
     flat = [f"{section}.{name}" for section, name in _keys(seed)]

@@ -32,7 +32,7 @@ from atypia.inference.options import RuntimeKey
 
 CHANGES = [
     *("folds.count=2", "backbone.input_px=32", "phase.weight=0", "schedule.batch_size=24"),
-    *("schedule.epochs=1", "schedule.least_steps=1"),
+    *("schedule.epochs=1", "schedule.min_steps=1"),
 ]
 SETS = " ".join(f"--set {change}" for change in CHANGES)
 PREDICT = "predict crops --mpp 0.25 --bundle {1} --runtime {0} --out out/{0}.csv"
@@ -75,7 +75,7 @@ from atypia.cli.main import run
 changes, commands, codes = json.loads(sys.argv[1]), sys.argv[2:], []
 for command in commands:
     if command.startswith("demo"):
-        from atypia.training.recipe import read_recipe
+        from atypia.training.recipe_file import read_recipe
         from atypia.workflows import demo
         demo.FIGURES, demo.demo_recipe = 24, lambda: read_recipe("lite", changes)
     if command.startswith("models fetch"):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from atypia.evaluation.judge import Judgement
     from atypia.inference.options import PredictOptions
     from atypia.inference.predictor import Predictor, load
-    from atypia.training.recipe import Recipe, read_recipe
+    from atypia.training.recipe import Recipe
+    from atypia.training.recipe_file import read_recipe
     from atypia.workflows.evaluate import evaluate
     from atypia.workflows.predict import predict
     from atypia.workflows.train import train
@@ -63,7 +64,7 @@ _HOMES = {
     "load": "atypia.inference.predictor",
     "open_figures": "atypia.data.readers.opening",
     "predict": "atypia.workflows.predict",
-    "read_recipe": "atypia.training.recipe",
+    "read_recipe": "atypia.training.recipe_file",
     "train": "atypia.workflows.train",
 }
 

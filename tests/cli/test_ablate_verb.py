@@ -20,7 +20,7 @@ PLAN = """
 name = "tiny"
 seeds = [0]
 set = ["backbone.input_px=32", "backbone.pretrained=false", "schedule.epochs=1",
-       "schedule.least_steps=2", "schedule.batch_size=16", "adapter.kind=full", "mixup.alpha=0.2"]
+       "schedule.min_steps=2", "schedule.batch_size=16", "adapter.kind=full", "mixup.alpha=0.2"]
 [[arm]]
 name = "plain"
 recipe = "lite"

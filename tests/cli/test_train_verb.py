@@ -18,7 +18,7 @@ QUICK = (
     "folds.count=2",
     "schedule.epochs=1",
     "schedule.batch_size=16",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "backbone.input_px=32",
 )
 
@@ -87,7 +87,7 @@ def test_a_laboratory_without_labels_is_adapted_to(
     cohort: Path, laboratory: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    changes = ("--set", "domain.weight=0.1", "--set", "backbone.pretrained=false")
+    changes = ("--set", "domain_adversarial.weight=0.1", "--set", "backbone.pretrained=false")
     done = _train(cohort, out, "--adapt-to", laboratory, *changes)
     assert done.returncode == 0, done.stderr
     assert "reading crops to adapt to: 16 of 16" in done.stderr
@@ -102,5 +102,5 @@ def test_a_laboratory_that_nothing_would_be_learned_from_is_refused_in_a_line(
     refused = _train(cohort, tmp_path / "run", "--adapt-to", laboratory)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
-    assert "domain.weight is 0" in refused.stderr
+    assert "domain_adversarial.weight is 0" in refused.stderr
     assert not (tmp_path / "run").exists()

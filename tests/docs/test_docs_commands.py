@@ -38,14 +38,14 @@ USAGE_ERROR = typer.BadParameter.__base__  # typer brings click, or a copy of it
 COMMANDS = [command for page in PAGES for command in commands_of(page)]
 SETTINGS = (
     "schedule.epochs=1",
-    "schedule.least_steps=2",
+    "schedule.min_steps=2",
     "schedule.batch_size=8",
     "folds.count=2",
 )
 PLAN = """
 name = "quick"
 seeds = [0]
-set = ["backbone.input_px=32", "schedule.epochs=1", "schedule.least_steps=2"]
+set = ["backbone.input_px=32", "schedule.epochs=1", "schedule.min_steps=2"]
 [[arm]]
 name = "plain"
 recipe = "plain"

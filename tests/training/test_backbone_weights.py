@@ -16,7 +16,8 @@ from atypia.errors import AtypiaError
 from atypia.files import sha256
 from atypia.inference.predictor import Predictor
 from atypia.models.backbones.registry import BackboneSpec
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
 
 
@@ -45,7 +46,7 @@ def _recipe(*changes: str) -> Recipe:
             "folds.count=2",
             "schedule.epochs=1",
             "schedule.batch_size=16",
-            "schedule.least_steps=1",
+            "schedule.min_steps=1",
             *changes,
         ),
     )

@@ -15,12 +15,13 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
 from atypia.training.batches import read_windows
+from atypia.training.components.hard_negatives import HardNegatives
 from atypia.training.devices import open_fabric
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import MemberInputs, train_member
 from atypia.training.member import Member
-from atypia.training.mining import HardNegatives
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 
 SMALL = ["backbone.input_px=32", "schedule.epochs=1", "schedule.batch_size=16"]
 NOBODY = np.empty(0, dtype=np.int64)
@@ -63,7 +64,7 @@ def test_planted_hard_negatives_are_mined_and_planted_label_noise_is_not(
     table, truth = cohort
     recipe = read_recipe(
         "plain",
-        [*SMALL, "backbone.input_px=48", "hard_negatives.times=3", "schedule.least_steps=60"],
+        [*SMALL, "backbone.input_px=48", "hard_negatives.oversampling=3", "schedule.min_steps=60"],
     )
     plain = np.flatnonzero((truth["true_label"] == 1) & (truth["severity"] > 0.8))
     chosen = np.random.default_rng(0).permutation(plain)
@@ -105,9 +106,9 @@ def test_where_stain_alone_tells_the_domain_the_embedding_forgets_it(
     found = {}
     for weight in (0.0, 0.3):
         changes = [
-            f"domain.weight={weight}",
+            f"domain_adversarial.weight={weight}",
             # In 200 steps of 16 the two heads are still in pursuit: where they stop is chance.
-            "schedule.least_steps=360",
+            "schedule.min_steps=360",
             "schedule.batch_size=32",
             "soft_labels.method=fraction",
         ]

@@ -24,7 +24,8 @@ from atypia.training import embeddings as embedding
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import Embeddings
 from atypia.training.embeddings import read_shown
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
 
 SMALL = (
@@ -32,7 +33,7 @@ SMALL = (
     "backbone.input_px=32",
     "schedule.precision=32-true",
     "schedule.batch_size=16",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "folds.count=2",
 )
 

@@ -32,7 +32,7 @@ QUICK = (
     "backbone.input_px=32",
     "backbone.pretrained=false",
     "schedule.epochs=2",
-    "schedule.least_steps=2",
+    "schedule.min_steps=2",
     "schedule.batch_size=16",
     "schedule.precision=32-true",
 )

@@ -23,7 +23,8 @@ from atypia.data.table import FigureTable, from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration, fit_calibration
-from atypia.training.recipe import Recipe, deciding_values, read_recipe
+from atypia.training.recipe import Recipe, deciding_values
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
 from atypia.workflows.training.plan import expected_shares
 from atypia.workflows.training.publish import TrainingRun
@@ -32,7 +33,7 @@ QUICK = [
     "folds.count=2",
     "schedule.epochs=2",
     "schedule.batch_size=16",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "backbone.input_px=48",
     "schedule.precision=32-true",
 ]
@@ -50,7 +51,7 @@ def run(cohort: FigureTable, tmp_path_factory: pytest.TempPathFactory) -> Traini
     # As the README does it: through the public names, paths as plain text.
     figures = atypia.open_figures(str(cohort.root / "figures.csv"))
     out = str(tmp_path_factory.mktemp("run"))
-    recipe = atypia.read_recipe("lite", [*QUICK, "backbone.views=2"])
+    recipe = atypia.read_recipe("lite", [*QUICK, "backbone.tta_views=2"])
     return atypia.train(figures, recipe, out)
 
 
@@ -117,7 +118,7 @@ def test_another_card_is_written_over_the_same_members(
     steps: list[str] = []
     again = train(
         atypia.open_figures(cohort.root / "figures.csv"),
-        atypia.read_recipe("lite", [*QUICK, "backbone.views=2", "card.licence=Ours alone."]),
+        atypia.read_recipe("lite", [*QUICK, "backbone.tta_views=2", "card.licence=Ours alone."]),
         out,
         on_progress=lambda task, done, of, note: steps.append(task),
     )
@@ -134,7 +135,7 @@ def test_images_that_changed_since_are_noticed_and_nothing_is_overwritten(
     out, root = tmp_path / "run", tmp_path / "figures"
     shutil.copytree(run.bundle.parent, out)
     shutil.copytree(cohort.root, root)
-    recipe = read_recipe("lite", [*QUICK, "backbone.views=2"])
+    recipe = read_recipe("lite", [*QUICK, "backbone.tta_views=2"])
     table = atypia.open_figures(root / "figures.csv")
     train(table, recipe, out)  # copied, and nothing in them has changed
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
@@ -175,7 +176,7 @@ def test_a_bundle_that_changed_since_is_not_replaced_unless_asked(
     out = tmp_path / "run"
     shutil.copytree(run.bundle.parent, out)
     (out / "bundle" / "card.md").write_text("with my remarks")
-    recipe = read_recipe("lite", [*QUICK, "backbone.views=2"])
+    recipe = read_recipe("lite", [*QUICK, "backbone.tta_views=2"])
     with pytest.raises(AtypiaError, match=r"bundle: is a bundle .* has changed since"):
         train(cohort, recipe, out)
     assert (out / "bundle" / "card.md").read_text() == "with my remarks"
@@ -187,7 +188,7 @@ def test_a_small_set_is_shown_until_there_are_steps_enough(
     cohort: FigureTable, tmp_path: Path
 ) -> None:
     steps: dict[str, int] = {}
-    changes = [*QUICK, "schedule.epochs=1", "schedule.least_steps=5", "backbone.input_px=32"]
+    changes = [*QUICK, "schedule.epochs=1", "schedule.min_steps=5", "backbone.input_px=32"]
     train(
         cohort,
         read_recipe("lite", changes),
@@ -272,7 +273,7 @@ def test_several_members_without_a_fold_are_scored_by_their_mean_and_all_shipped
     cohort: FigureTable, run: TrainingRun, tmp_path: Path
 ) -> None:
     result = train(
-        cohort, read_recipe("lite", [*QUICK, "backbone.views=2", "folds.members=2"]), tmp_path
+        cohort, read_recipe("lite", [*QUICK, "backbone.tta_views=2", "folds.members=2"]), tmp_path
     )
     assert len(load_members(load_bundle(result.bundle))) == 4
     scored, of_one = pd.read_csv(result.out_of_fold), pd.read_csv(run.out_of_fold)

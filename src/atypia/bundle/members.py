@@ -51,7 +51,7 @@ def load_members(
     loaded: list[Classifier] = []
     for name in names:
         # Heads on a frozen backbone share it: a large one would not fit into memory five times.
-        shared = loaded[0].backbone if loaded and manifest.adapter.kind == "linear" else None
+        shared = loaded[0].backbone if loaded and not manifest.adapter.trains_backbone else None
         loaded.append(_load_member(folder / name, manifest, file, shared))
     return tuple(loaded)
 
@@ -60,7 +60,7 @@ def _backbone_weights(
     folder: Path, manifest: BundleManifest, spec: BackboneSpec, given: Path | None
 ) -> Path | None:
     """Return the file of the backbone's weights, none where none is needed."""
-    if manifest.adapter.kind == "full":
+    if manifest.adapter.keeps_backbone:
         if given is not None:
             raise AtypiaError(f"{given}: {folder} holds all its weights; leave out --weights")
         return None
@@ -96,7 +96,7 @@ def _load_member(
             manifest.adapter,
             dropout=manifest.dropout,
             # With `full`, every tensor comes from the bundle.
-            pretrained=manifest.adapter.kind != "full",
+            pretrained=not manifest.adapter.keeps_backbone,
             phases=len(manifest.phases),
             input_px=manifest.input_px,
             weights=weights,

@@ -15,7 +15,7 @@ def list_recipes() -> None:
 
     Example: atypia recipes list
     """
-    from atypia.training.recipe import read_recipe, recipe_files
+    from atypia.training.recipe_file import read_recipe, recipe_files
 
     for name, path in recipe_files().items():
         recipe = read_recipe(path)
@@ -40,6 +40,6 @@ def show(
 
     Example: atypia recipes show lite > mine.toml
     """
-    from atypia.training.recipe import read_recipe, to_toml
+    from atypia.training.recipe_file import read_recipe, to_toml
 
     print(to_toml(read_recipe(name, changes or ())), end="")

@@ -68,7 +68,7 @@ def train(
     from atypia.cli.shares import print_shares
     from atypia.cli.summary import print_probe, print_summary
     from atypia.training.devices import is_main_process
-    from atypia.training.recipe import read_recipe
+    from atypia.training.recipe_file import read_recipe
     from atypia.workflows.train import train as run
     from atypia.workflows.training.plan import expected_shares
 

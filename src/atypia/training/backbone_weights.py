@@ -45,7 +45,7 @@ def find_backbone_weights(recipe: Recipe, given: Path | str | None) -> BackboneW
                 f"{given}: backbone.pretrained is false, so no weights are read; leave out "
                 "--weights"
             )
-        if recipe.adapter.kind != "full":
+        if not recipe.adapter.keeps_backbone:
             raise AtypiaError(
                 f"backbone.pretrained is false with adapter.kind {recipe.adapter.kind!r}: a bundle "
                 "would keep what is trained, and nobody could build the rest; use adapter.kind=full"

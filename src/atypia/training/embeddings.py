@@ -75,7 +75,7 @@ def read_shown(
         content,
         lambda done, of: on_progress("reading crops", done, of),
     )
-    if recipe.adapter.kind != "linear":
+    if recipe.adapter.trains_backbone:
         return windows
     keys = [
         f"{digest} {mpp!r}"

@@ -25,15 +25,16 @@ from atypia.errors import AtypiaError
 from atypia.evaluation.probe import DomainProbe, domain_probe
 from atypia.training.batches import Embeddings
 from atypia.training.checkpoint import load_checkpoint, save_checkpoint
+from atypia.training.components.base import Material
+from atypia.training.components.hard_negatives import HardNegatives
+from atypia.training.components.sampling import draw_epoch, figure_weights, in_mixture
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
 from atypia.training.journal import Journal
 from atypia.training.member import CHECKPOINT, Member, keep_member, read_member
-from atypia.training.mining import HardNegatives
 from atypia.training.recipe import Recipe, ScheduleSection
-from atypia.training.requirements import require_components_work, set_aside
-from atypia.training.sampling import draw_epoch, figure_weights, in_mixture
+from atypia.training.requirements import require_components_work
 from atypia.training.scoring import look_at
-from atypia.training.trainee import Trainee, seed_of
+from atypia.training.stepper import MemberStepper, seed_of
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -118,8 +119,8 @@ def train_member(
     there = None if inputs.unlabelled is None else inputs.unlabelled.domain
     require_components_work(recipe, figures, rows, there)
     figures = fitted(figures, rows, recipe.soft_labels)
-    rows, aside = set_aside(recipe, figures, rows)
-    work = _Work(inputs, figures, rows, aside, held_out, member)
+    rows, aside = recipe.focal.calibration_rows(Material(figures, rows, there, recipe.seed))
+    work = MemberTraining(inputs, figures, rows, aside, held_out, member)
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     epochs = epochs_for(recipe.schedule, len(rows))
@@ -138,7 +139,7 @@ def train_member(
             rng = np.random.default_rng(seed_of(recipe, member, 1, epoch))
             drawn = draw_epoch(work.weights(), steps_per_epoch * batch_size, rng)
         batch = drawn[position * batch_size : (position + 1) * batch_size]
-        losses.append(work.trainee.step(batch, step, steps))
+        losses.append(work.stepper.step(batch, step, steps))
         last = position == steps_per_epoch - 1
         loss = losses[-1]["loss"]
         if last:
@@ -158,7 +159,7 @@ def train_member(
     journal.close()
     logit, phase = work.look_at_held_out()
     result = Member(
-        state=work.trainee.kept_state(),
+        state=work.stepper.kept_state(),
         held_out=held_out,
         logit=logit,
         phase=phase,
@@ -182,10 +183,10 @@ def epochs_for(schedule: ScheduleSection, figures: int) -> int:
         figures: trained on, 1 or more.
     """
     steps = math.ceil(figures / schedule.batch_size)
-    return max(schedule.epochs, math.ceil(schedule.least_steps / steps))
+    return max(schedule.epochs, math.ceil(schedule.min_steps / steps))
 
 
-class _Work:
+class MemberTraining:
     """A member in training, and what is renewed after every epoch: mining and gamma."""
 
     def __init__(
@@ -208,13 +209,13 @@ class _Work:
             class_balance=recipe.sampling.class_balance,
             domain_balance=recipe.sampling.domain_balance,
         )
-        self.trainee = Trainee(
+        self.stepper = MemberStepper(
             recipe, member, fabric, shown, figures, self._weights, unlabelled, weights
         )
-        counted = self._weights * self.trainee.loss_weight
+        counted = self._weights * self.stepper.loss_weight
         self._aside_weight = in_mixture(counted, figures.atypical, aside)
         self._mining: HardNegatives | None = None
-        if recipe.hard_negatives.times > 1:
+        if recipe.hard_negatives.oversampling > 1:
             normal = rows[~figures.atypical[rows]]
             self._mining = HardNegatives(recipe.hard_negatives, normal, figures.unanimous[normal])
         rng = np.random.default_rng(seed_of(recipe, member, 4))
@@ -226,7 +227,7 @@ class _Work:
     @property
     def gamma(self) -> tuple[float, ...]:
         """Of each confidence bin; empty unless it is adaptive."""
-        adaptive = self.trainee.gamma
+        adaptive = self.stepper.gamma
         return () if adaptive is None else tuple(map(float, adaptive.gamma))
 
     def weights(self) -> Floats:
@@ -237,14 +238,14 @@ class _Work:
 
     def end_epoch(self, *, curve: bool) -> dict[str, float]:
         """Renew hard negatives and gammas; return what is to be recorded, the AUROC if asked."""
-        values = self.trainee.rates()
+        values = self.stepper.rates()
         if self._mining is not None:
             self._mining.update(self._p(self._mining.rows))
             mined = np.isin(self._mining.rows, self._mining.mined)
             if mined.any():
                 values["mined"] = float(mined.sum())
                 values["mined_score"] = float(self._mining.score[mined].mean())
-        adaptive = self.trainee.gamma
+        adaptive = self.stepper.gamma
         if adaptive is not None:
             target = self._figures.target[self._aside].astype(np.float64)
             error = adaptive.renew(self._p(self._aside), target, self._aside_weight)
@@ -265,7 +266,7 @@ class _Work:
         rows = self._held_out
         if not len(rows):
             return np.empty(0, dtype=np.float32), np.empty((0, 0), dtype=np.float32)
-        with self.trainee.averaged() as kept:
+        with self.stepper.averaged() as kept:
             found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=exact)
         phase = torch.empty(len(rows), 0) if found.phase is None else found.phase
         return found.logit.numpy(), phase.numpy()
@@ -275,7 +276,7 @@ class _Work:
 
         There is no epoch where gamma is not adaptive.
         """
-        if self.trainee.gamma is None:
+        if self.stepper.gamma is None:
             return np.empty((0, 0))
         return None if self._gammas is None else np.stack(self._gammas)
 
@@ -296,14 +297,14 @@ class _Work:
     def state(self) -> dict[str, Any]:
         """Return all of it, for a checkpoint."""
         return {
-            "trainee": self.trainee.state(),
+            "trainee": self.stepper.state(),
             "mining": None if self._mining is None else self._mining.state(),
             "gammas": None if self._gammas is None else list(map(torch.from_numpy, self._gammas)),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load what `state` gave."""
-        self.trainee.load_state(state["trainee"])
+        self.stepper.load_state(state["trainee"])
         if self._mining is not None:
             self._mining.load_state(state["mining"])
         gammas = state.get("gammas")
@@ -311,7 +312,7 @@ class _Work:
 
     def _p(self, rows: Rows) -> Floats:
         """Return P(atypical) by the network as the last step left it, float64 (len(rows),)."""
-        now = self.trainee.current
+        now = self.stepper.current
         found = look_at(now, self._shown, rows, self._recipe, self._fabric, exact=False)
         return np.asarray(expit(found.logit.double().numpy()))
 
@@ -319,13 +320,13 @@ class _Work:
         rows, figures = self._probed, self._figures
         if len(np.unique(figures.domain[rows])) < 2:
             return None
-        with self.trainee.averaged() as kept:
+        with self.stepper.averaged() as kept:
             found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=False)
         return domain_probe(found.embedding.numpy(), figures.domain[rows], figures.case[rows])
 
 
 def _resumed(
-    work: _Work, checkpoint: Path, identity: str
+    work: MemberTraining, checkpoint: Path, identity: str
 ) -> tuple[int, float, list[dict[str, float]]]:
     """Load a checkpoint, if there is one; return its step, seconds, and losses of the epoch."""
     found = load_checkpoint(checkpoint, identity)

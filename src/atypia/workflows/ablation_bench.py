@@ -24,9 +24,9 @@ from atypia.files import write_output
 from atypia.fingerprint import ImageHashes, fingerprint, joined_hash
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.ablation import Plan
-from atypia.training.augment import window_um
 from atypia.training.backbone_weights import BackboneWeights, find_backbone_weights
 from atypia.training.batches import Embeddings
+from atypia.training.components.augment import window_um
 from atypia.training.devices import Device, open_fabric, precision_of
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, training_figures
@@ -328,7 +328,7 @@ class Bench:
 def _read_once(recipe: Recipe) -> tuple[object, ...]:
     """Return what decides how crops are read: recipes that agree in it share them."""
     windows = (recipe.backbone.crop_um, window_um(recipe.augment, recipe.backbone.crop_um))
-    linear = recipe.adapter.kind == "linear"
+    linear = not recipe.adapter.trains_backbone
     return (*windows, linear and (recipe.backbone, recipe.schedule.precision))
 
 

@@ -15,7 +15,7 @@ from atypia.data.phantom import make_phantom
 from atypia.data.splits import slide_folds
 from atypia.data.table import FigureTable, read_table
 from atypia.errors import AtypiaError
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
 from atypia.workflows.training.publish import TrainingRun
 

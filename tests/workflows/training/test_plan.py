@@ -11,7 +11,8 @@ from PIL import Image
 from atypia.data.readers.opening import open_figures
 from atypia.data.table import FigureTable
 from atypia.errors import RecipeError
-from atypia.training.recipe import Recipe, read_recipe, recipe_files, to_toml
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe, recipe_files, to_toml
 from atypia.workflows.training.plan import plan_training
 
 
@@ -34,7 +35,7 @@ def test_every_recipe_of_atypia_can_train_on_two_folders_of_crops(
 ) -> None:
     plan = plan_training(two_folders, read_recipe(name))
     asked = read_recipe(name)
-    for key in ("phase.weight", "domain.weight"):
+    for key in ("phase.weight", "domain_adversarial.weight"):
         if asked.value(key):
             assert not plan.recipe.value(key)
             off = f"{key} is off for this training: "
@@ -45,7 +46,7 @@ def test_every_recipe_of_atypia_can_train_on_two_folders_of_crops(
 def test_the_default_recipe_says_in_a_line_that_the_phase_steps_back(
     two_folders: FigureTable,
 ) -> None:
-    plan = plan_training(two_folders, read_recipe("lite", ["schedule.least_steps=1"]))
+    plan = plan_training(two_folders, read_recipe("lite", ["schedule.min_steps=1"]))
     assert plan.notes == (
         "phase.weight is off for this training: no figure to train on has a phase",
     )
@@ -83,4 +84,4 @@ def test_epochs_that_a_small_set_gets_more_of_are_named(two_folders: FigureTable
     recipe = read_recipe("lite", ["schedule.epochs=1", "phase.weight=0"])
     (note,) = plan_training(two_folders, recipe).notes
     assert "schedule.epochs 1: trained for 300 epochs instead" in note
-    assert "schedule.least_steps=1" in note
+    assert "schedule.min_steps=1" in note

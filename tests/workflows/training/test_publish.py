@@ -13,7 +13,7 @@ import torch
 from atypia.bundle.calibration import read_calibration
 from atypia.bundle.manifest import CARD_NAME
 from atypia.data.table import FigureTable, from_frame
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training
 from atypia.workflows.training.publish import save_run_bundle

@@ -11,7 +11,7 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable, from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import RecipeError
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
 from atypia.workflows.training.publish import TrainingRun
 
@@ -22,7 +22,7 @@ QUICK = [
     "folds.count=2",
     "schedule.epochs=2",
     "schedule.batch_size=16",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "backbone.input_px=32",
     "backbone.pretrained=false",
 ]
@@ -37,7 +37,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> FigureTable:
 @pytest.fixture(scope="module")
 def run(cohort: FigureTable, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
     torch.set_num_threads(1)
-    changes = [*QUICK, "focal.adaptive=true", "focal.gamma=1.0", "hard_negatives.times=3"]
+    changes = [*QUICK, "focal.adaptive=true", "focal.gamma=1.0", "hard_negatives.oversampling=3"]
     return train(cohort, read_recipe("lite", changes), tmp_path_factory.mktemp("run"))
 
 
@@ -63,7 +63,7 @@ def test_the_report_of_the_run_tells_it(run: TrainingRun) -> None:
 
 
 def test_a_run_that_is_read_back_tells_the_same(cohort: FigureTable, tmp_path: Path) -> None:
-    recipe = read_recipe("lite", [*QUICK, "hard_negatives.times=3"])
+    recipe = read_recipe("lite", [*QUICK, "hard_negatives.oversampling=3"])
     first, again = (train(cohort, recipe, tmp_path).story for _ in range(2))
     assert again == first
     # Nothing is set aside here, so that every normal figure was trained on in one fold.
@@ -88,6 +88,6 @@ def test_figures_to_adapt_to_are_refused_before_any_work_where_nothing_is_learne
     assert not out.exists()
     assert told == []
     # The one change that the message names is then enough, in the same folder.
-    changes = [*QUICK, "schedule.epochs=1", "domain.weight=0.1"]
+    changes = [*QUICK, "schedule.epochs=1", "domain_adversarial.weight=0.1"]
     unlabelled = from_frame(bare, cohort.root)
     assert train(cohort, read_recipe("lite", changes), out, adapt_to=unlabelled).report.is_file()

@@ -18,7 +18,7 @@ from atypia.fingerprint import ImageHashes
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.checkpoint import read_checkpoint, save_checkpoint
 from atypia.training.member import CHECKPOINT, kept_identity, rename_identity
-from atypia.training.recipe import read_toml
+from atypia.training.recipe_file import read_toml
 from atypia.workflows.classify import Say
 from atypia.workflows.training.fit import identities_of
 from atypia.workflows.training.folder import RunFolder

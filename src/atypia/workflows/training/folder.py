@@ -20,7 +20,8 @@ from atypia.files import (
 )
 from atypia.fingerprint import require_same
 from atypia.training.member import kept_identity
-from atypia.training.recipe import Recipe, deciding_values, read_recipe, to_toml
+from atypia.training.recipe import Recipe, deciding_values
+from atypia.training.recipe_file import read_recipe, to_toml
 from atypia.workflows.training.plan import SCHEMES, MemberSpec, TrainingPlan
 
 

@@ -15,11 +15,11 @@ from atypia.data.splits import domain_folds, slide_folds, training_part
 from atypia.data.table import FigureTable, figures_without_slide
 from atypia.data.votes import contradictions_in_words
 from atypia.errors import RecipeError, TableError
+from atypia.training.components.sampling import cell_shares, figure_weights
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import epochs_for
 from atypia.training.recipe import Recipe
 from atypia.training.requirements import require_components_work, step_back
-from atypia.training.sampling import cell_shares, figure_weights
 
 Rows = npt.NDArray[np.int64]
 FOLDS, LEFT_OUT = SCHEMES = "folds", "left_out"
@@ -162,8 +162,8 @@ def plan_training(
     if epochs:
         notes.append(
             f"schedule.epochs {schedule.epochs}: trained for {max(epochs)} epochs instead, as "
-            f"these are few figures and schedule.least_steps is {schedule.least_steps}; set "
-            "schedule.least_steps=1 for the epochs alone"
+            f"these are few figures and schedule.min_steps is {schedule.min_steps}; set "
+            "schedule.min_steps=1 for the epochs alone"
         )
     off = [f"{key} is off for this training: {lack}" for key, lack in lacks.items()]
     return TrainingPlan(table, figures, adapt_to, domain, recipe, folds, left_out, (*off, *notes))

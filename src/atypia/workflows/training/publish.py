@@ -122,14 +122,14 @@ def save_run_bundle(
         pooling=spec.pooling,
         crop_um=recipe.backbone.crop_um,
         input_px=recipe.backbone.input_px,
-        views=recipe.backbone.views,
+        views=recipe.backbone.tta_views,
         training_mpp=(float(mpp.min()), float(mpp.max())),
         mean=spec.mean,
         std=spec.std,
         dropout=recipe.head.dropout,
         phases=tuple(plan.figures.phases if recipe.phase.weight else ()),
         # A bundle that holds the whole backbone needs no other weights.
-        weights_sha256="" if recipe.adapter.kind == "full" else weights_sha256,
+        weights_sha256="" if recipe.adapter.keeps_backbone else weights_sha256,
         members=member_names(len(members)),
     )
     truth = judged.folds.judgement.figures["truth"]

@@ -11,15 +11,29 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch.nn import functional as F
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
-from atypia.training.recipe import AugmentSection
+from atypia.training.section import Section, Share
 
 # Optical densities of haematoxylin, eosin and their residual (Ruifrok and Johnston 2001, table 2;
 # the residual is the cross product), as unit vectors over red, green, blue.
 _HAEMATOXYLIN = (0.650, 0.704, 0.286)
 _EOSIN = (0.072, 0.990, 0.105)
+
+
+class AugmentSection(Section):
+    """Geometry and stain."""
+
+    rotate: bool = Field(True, description="any rotation; off: multiples of 90 degrees")
+    scale: float = Field(0.15, ge=0, le=0.5, description="size changes by up to this share")
+    shift_um: float = Field(0.8, ge=0, le=10, description="the centre moves by up to this, um")
+    stain: float = Field(
+        0.2, ge=0, le=1, description="haematoxylin and eosin strengths change by up to this share"
+    )
+    brightness: float = Field(0.1, ge=0, le=0.5, description="light changes by up to this share")
+    blur: Share = Field(0.1, description="share of the crops that are blurred")
+    jpeg: Share = Field(0.1, description="share of the crops that are compressed again")
 
 
 def window_um(augment: AugmentSection, crop_um: float) -> float:
@@ -64,6 +78,8 @@ def recompress(
         share: of the windows, in [0, 1].
         rng: where the draws come from.
     """
+    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+
     chosen = np.flatnonzero(rng.random(len(pixels)) < share)
     for row, quality in zip(chosen, rng.integers(40, 91, len(chosen)), strict=True):
         image = torch.from_numpy(pixels[row]).permute(2, 0, 1).contiguous()

@@ -18,68 +18,74 @@ from atypia.errors import AtypiaError
 from atypia.models.adapters import hold_in_bfloat16, recompute_activations
 from atypia.models.classifier import Classifier
 from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
-from atypia.training.adaptive_gamma import AdaptiveGamma
-from atypia.training.averaging import Averaging
 from atypia.training.batches import Embeddings, training_batch
+from atypia.training.components.adaptive_gamma import AdaptiveGamma
+from atypia.training.components.base import Answers, Labels, Rows
+from atypia.training.components.ema import Averaging
+from atypia.training.components.focal import class_weights, focal_loss
+from atypia.training.components.mixup import mixup
 from atypia.training.devices import precision_of
 from atypia.training.figures import TrainingFigures, UnlabelledFigures
-from atypia.training.losses.domain import domain_loss, reversal_strength
-from atypia.training.losses.focal import class_weights, focal_loss
-from atypia.training.losses.metric import contrastive_loss
-from atypia.training.losses.phase import phase_loss
-from atypia.training.mixup import mixup
 from atypia.training.network import TrainingNetwork
 from atypia.training.recipe import Recipe
 
-Rows = npt.NDArray[np.int64]
-# The domain head must keep up with the backbone that is trained against it: at the rate of the
-# other heads a linear probe still told the stain of a phantom after 200 steps.
-DOMAIN_HEAD_RATE = 5
-# Unlabelled figures in a step, as a share of the labelled ones.
-UNLABELLED_SHARE = 0.25
+#: What the loss of the class is called beside those of the components.
+CLASS = "class"
+
+# Names of tensors in checkpoints of versions before components had heads of their own.
+_OLD_TENSORS = {
+    "projection.layers.": "heads.contrastive.",
+    "domain.layers.": "heads.domain_adversarial.",
+}
 
 
-class _Shown(NamedTuple):
-    """What the network is shown in a step.
+class Batch(NamedTuple):
+    """What the network is shown in a step, and what is known of it.
 
     Attributes:
-        mixed: float32 (B, 3, P, P), the batch, mixed where `mixup` is on.
-        wanted: float32 (B, 2 + phases): target, weight and phases of it.
+        crops: float32 (B, 3, P, P), mixed where `mixup` is on.
+        target: float32 (B,), in [0, 1], mixed likewise.
+        weight: float32 (B,), of each figure in the class loss, mixed likewise.
+        phase: float32 (B, phases), mixed likewise.
         rows: int64 (B,), its figures.
-        again: float32 (A, 3, P, P), unmixed crops for the metric and the domain loss alone.
-        again_rows: int64 (L,), the figures of the first L of these.
+        unmixed: float32 (A, 3, P, P), crops for the losses that see unmixed ones alone.
+        unmixed_rows: int64 (L,), the figures of the first L of these.
         unlabelled: int64 (A - L,), the domains of the others.
-        batch_is_unmixed: whether these losses look at the batch itself, too.
+        is_unmixed: whether these losses look at `crops`, too.
     """
 
-    mixed: torch.Tensor
-    wanted: torch.Tensor
+    crops: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor
+    phase: torch.Tensor
     rows: Rows
-    again: torch.Tensor
-    again_rows: Rows
+    unmixed: torch.Tensor
+    unmixed_rows: Rows
     unlabelled: Rows
-    batch_is_unmixed: bool
+    is_unmixed: bool
 
-    def pieces(self, count: int) -> Iterator[_Shown]:
+    def pieces(self, count: int) -> Iterator[Batch]:
         """Yield it in pieces, each with its share of every kind."""
         if count == 1:
             yield self
             return
-        labelled = len(self.again_rows)
+        labelled = len(self.unmixed_rows)
         for first in range(min(count, len(self.rows))):
             own = slice(first, None, count)
-            yield _Shown(
-                self.mixed[own],
-                self.wanted[own],
-                self.rows[own],
-                torch.cat([self.again[:labelled][own], self.again[labelled:][own]]),
-                self.again_rows[own],
-                self.unlabelled[own],
-                self.batch_is_unmixed,
+            yield Batch(
+                crops=self.crops[own],
+                target=self.target[own],
+                weight=self.weight[own],
+                phase=self.phase[own],
+                rows=self.rows[own],
+                unmixed=torch.cat([self.unmixed[:labelled][own], self.unmixed[labelled:][own]]),
+                unmixed_rows=self.unmixed_rows[own],
+                unlabelled=self.unlabelled[own],
+                is_unmixed=self.is_unmixed,
             )
 
 
-class Trainee:
+class MemberStepper:
     """A member in training."""
 
     def __init__(
@@ -108,7 +114,7 @@ class Trainee:
         self._recipe, self._member, self._fabric = recipe, member, fabric
         self._source, self._figures, self._unlabelled = shown, figures, unlabelled
         torch.manual_seed(seed_of(recipe, member, 0))
-        network = TrainingNetwork(recipe, len(figures.domains), len(figures.phases), weights)
+        network = TrainingNetwork(recipe, figures, weights)
         network = network.to(memory_format=torch.channels_last)
         if fabric.device.type == "cpu":
             keep_freed_memory()
@@ -154,15 +160,15 @@ class Trainee:
         """
         recipe, fabric = self._recipe, self._fabric
         seed = seed_of(recipe, self._member, 2, step)
-        whole = self._shown(rows, step, np.random.default_rng(seed))
-        shown = list(whole.pieces(fabric.world_size))[fabric.global_rank]
-        strength = reversal_strength(step / steps)
+        whole = self._batch(rows, step, np.random.default_rng(seed))
+        batch = list(whole.pieces(fabric.world_size))[fabric.global_rank]
+        done = step / steps
         if fabric.world_size > 1 and not self._fits:
-            self._make_fit(shown, strength)
+            self._make_fit(batch, done)
         while True:
             torch.manual_seed(seed)  # dropout draws from the global generator
             try:
-                parts = self._gradients(shown, strength)
+                parts = self._gradients(batch, done)
                 break
             except torch.OutOfMemoryError as fault:
                 if fabric.world_size > 1 or self._pieces >= len(rows):
@@ -179,7 +185,7 @@ class Trainee:
             parts = dict(zip(parts, self._over_all(list(parts.values()), "mean"), strict=True))
         return parts
 
-    def _make_fit(self, shown: _Shown, strength: float) -> None:
+    def _make_fit(self, batch: Batch, done: float) -> None:
         """Find, before the first step of several processes, pieces that fit into every memory.
 
         Later it would be too late: a process that starts again would leave the others waiting for
@@ -189,14 +195,14 @@ class Trainee:
         while not self._fits:
             try:
                 with self._fabric.no_backward_sync(self._network):
-                    self._gradients(shown, strength)
+                    self._gradients(batch, done)
                 failed = 0.0
             except torch.OutOfMemoryError:
                 failed = 1.0
             self._let_go()
             self._fits = self._over_all([failed], "max") == [0.0]
             if not self._fits:
-                if self._pieces >= len(shown.rows):
+                if self._pieces >= len(batch.rows):
                     raise self._no_memory()
                 self._pieces *= 2
         for buffer, before in zip(self._network.module.buffers(), buffers, strict=True):
@@ -220,97 +226,93 @@ class Trainee:
             "--device cpu"
         )
 
-    def _shown(self, rows: Rows, step: int, rng: np.random.Generator) -> _Shown:
+    def _batch(self, rows: Rows, step: int, rng: np.random.Generator) -> Batch:
         """Prepare what the network is shown in a step.
 
-        With MixUp, half of the batch is shown again unmixed to the metric and the domain loss;
-        with a metric loss, that half is shown once more in another augmentation. Crops of the
-        laboratory to adapt to come last.
+        With MixUp, half of the batch is shown again, unmixed, to the losses that see such crops;
+        one that wants a second view is shown that half once more, in another augmentation. Crops
+        of the laboratory to adapt to come last.
         """
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
         crops = training_batch(self._source, rows, recipe, device, rng)
-        wanted = np.column_stack(
-            [figures.target[rows], self.loss_weight[rows], figures.phase[rows]]
+        labels = (figures.target[rows], self.loss_weight[rows], figures.phase[rows])
+        mixed, target, weight, phase = mixup(
+            recipe.mixup.alpha,
+            rng,
+            crops,
+            *(torch.from_numpy(label).to(device) for label in labels),
         )
-        mixed, wanted_mixed = mixup(
-            crops, torch.from_numpy(wanted).to(device), recipe.mixup.alpha, rng
-        )
-        metric, domain = bool(recipe.metric.weight), bool(recipe.domain.weight)
-        unmixed_as_well = (metric or domain) and bool(recipe.mixup.alpha)
+        losses = [loss for _, loss in recipe.losses() if loss.sees == "unmixed"]
+        again = bool(losses) and bool(recipe.mixup.alpha)
         half = rows[: max(1, len(rows) // 2)]
-        again, again_rows, there = [], [], rows[:0]
-        if unmixed_as_well:
-            again.append(crops[: len(half)])
-            again_rows.append(half)
+        unmixed, unmixed_rows, unlabelled = [], [], rows[:0]
+        if again:
+            unmixed.append(crops[: len(half)])
+            unmixed_rows.append(half)
         rng = np.random.default_rng(seed_of(recipe, self._member, 3, step))
-        if metric:
-            again.append(training_batch(self._source, half, recipe, device, rng))
-            again_rows.append(half)
-        if domain and self._unlabelled is not None:
+        if any(loss.second_view for loss in losses):
+            unmixed.append(training_batch(self._source, half, recipe, device, rng))
+            unmixed_rows.append(half)
+        share = max((loss.unlabelled_share for loss in losses), default=0.0)
+        if share and self._unlabelled is not None:
             others = self._unlabelled
-            count = max(1, round(UNLABELLED_SHARE * len(rows)))
+            count = max(1, round(share * len(rows)))
             chosen = rng.integers(0, len(others.domain), count)
-            again.append(training_batch(others.windows, chosen, recipe, device, rng))
-            there = others.domain[chosen]
-        return _Shown(
-            mixed=mixed,
-            wanted=wanted_mixed,
+            unmixed.append(training_batch(others.windows, chosen, recipe, device, rng))
+            unlabelled = others.domain[chosen]
+        return Batch(
+            crops=mixed,
+            target=target,
+            weight=weight,
+            phase=phase,
             rows=rows,
-            again=torch.cat(again) if again else crops[:0],
-            again_rows=np.concatenate([rows[:0], *again_rows]),
-            unlabelled=there,
-            batch_is_unmixed=not unmixed_as_well,
+            unmixed=torch.cat(unmixed) if unmixed else crops[:0],
+            unmixed_rows=np.concatenate([rows[:0], *unmixed_rows]),
+            unlabelled=unlabelled,
+            is_unmixed=not again,
         )
 
-    def _gradients(self, shown: _Shown, strength: float) -> dict[str, float]:
+    def _gradients(self, batch: Batch, done: float) -> dict[str, float]:
         """Add up the gradients of a batch; return the loss and its parts, before weighting."""
-        recipe = self._recipe
-        weights = {
-            "class": 1.0,
-            "phase": recipe.phase.weight,
-            "metric": recipe.metric.weight,
-            "domain": recipe.domain.weight,
-        }
+        weights = {CLASS: 1.0} | {name: loss.weight for name, loss in self._recipe.losses()}
         self._network.train()
         totals: dict[str, float] = {}
-        for number, piece in enumerate(shown.pieces(self._pieces), start=1):
+        for number, piece in enumerate(batch.pieces(self._pieces), start=1):
             unfinished = number < self._pieces
             with self._fabric.no_backward_sync(self._network, enabled=unfinished):
-                parts = self._losses(piece, strength)
-                share = len(piece.rows) / len(shown.rows)
+                parts = self._losses(piece, done)
+                share = len(piece.rows) / len(batch.rows)
                 loss = sum((weights[name] * part for name, part in parts.items()), torch.zeros(()))
                 self._fabric.backward(loss * share)
             for name, part in {"loss": loss, **parts}.items():
                 totals[name] = totals.get(name, 0.0) + float(part.detach()) * share
         return totals if len(totals) > 2 else {"loss": totals["loss"]}
 
-    def _losses(self, shown: _Shown, strength: float) -> dict[str, torch.Tensor]:
+    def _losses(self, batch: Batch, done: float) -> dict[str, torch.Tensor]:
         """Return the mean of each loss over what is shown, each a scalar."""
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
-        target, weight, phase = shown.wanted[:, 0], shown.wanted[:, 1], shown.wanted[:, 2:]
-        labelled = shown.again_rows
-        if shown.batch_is_unmixed:
-            labelled = np.concatenate([shown.rows, labelled])
-        domain = np.concatenate([figures.domain[labelled], shown.unlabelled])
-        batch = torch.cat([shown.mixed, shown.again]) if len(shown.again) else shown.mixed
-        found = self._network(_channels_last(batch), len(domain), strength)
-        logit = found.logit[: len(target)]
+        labelled = batch.unmixed_rows
+        if batch.is_unmixed:
+            labelled = np.concatenate([batch.rows, labelled])
+        atypical, unanimous, slide, domain = (
+            torch.from_numpy(values).to(device)
+            for values in (
+                figures.atypical[labelled],
+                figures.unanimous[labelled],
+                figures.slide[labelled],
+                np.concatenate([figures.domain[labelled], batch.unlabelled]),
+            )
+        )
+        crops = torch.cat([batch.crops, batch.unmixed]) if len(batch.unmixed) else batch.crops
+        found = self._network(_channels_last(crops), len(domain), done)
+        logit = found.logit[: len(batch.target)]
+        phase = None if found.phase is None else found.phase[: len(batch.target)]
         gamma = recipe.focal.gamma if self.gamma is None else self.gamma.of(logit)
-        parts = {"class": (weight * focal_loss(logit, target, gamma)).mean()}
-        if found.phase is not None:
-            parts["phase"] = phase_loss(found.phase[: len(target)], phase)
-        if found.projection is not None:
-            atypical, anchor, slide = (
-                torch.from_numpy(values[labelled]).to(device)
-                for values in (figures.atypical, figures.unanimous, figures.slide)
-            )
-            points = found.projection[: len(labelled)]
-            parts["metric"] = contrastive_loss(
-                points, atypical, anchor, slide, recipe.metric.temperature
-            )
-        if found.domain is not None:
-            parts["domain"] = domain_loss(found.domain, torch.from_numpy(domain).to(device))
-        return parts
+        labels = Labels(batch.phase, atypical, unanimous, slide, domain)
+        return {CLASS: (batch.weight * focal_loss(logit, batch.target, gamma)).mean()} | {
+            name: loss.loss(Answers(logit, phase, found.heads.get(name)), labels)
+            for name, loss in recipe.losses()
+        }
 
     def rates(self) -> dict[str, float]:
         """Return the learning rate of the first group of parameters."""
@@ -329,7 +331,8 @@ class Trainee:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load what `state` gave."""
-        self._network.module.load_state_dict(state["network"], strict=not self._partly_frozen)
+        tensors = {_todays_tensor(name): tensor for name, tensor in state["network"].items()}
+        self._network.module.load_state_dict(tensors, strict=not self._partly_frozen)
         self._averaging.load_state(state["averaging"])
         self._optimizer.load_state_dict(state["optimizer"])
         if self.gamma is not None:
@@ -338,7 +341,15 @@ class Trainee:
     @property
     def _partly_frozen(self) -> bool:
         """A frozen backbone comes from its own file, and is not copied into checkpoints."""
-        return self._recipe.adapter.kind != "full"
+        return not self._recipe.adapter.keeps_backbone
+
+
+def _todays_tensor(name: str) -> str:
+    """Return the name of a tensor, which an earlier version may have called otherwise."""
+    for old, new in _OLD_TENSORS.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
 
 
 def _channels_last(batch: torch.Tensor) -> torch.Tensor:
@@ -353,12 +364,14 @@ def seed_of(recipe: Recipe, *parts: int) -> int:
 def _optimizer(network: TrainingNetwork, recipe: Recipe, *, fused: bool) -> torch.optim.Optimizer:
     """AdamW; no decay on biases and norms; heads learn faster than the backbone."""
     schedule = recipe.schedule
+    factors = network.rate_factors()
+    backbone = {id(parameter) for parameter in network.classifier.backbone.parameters()}
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            head = not name.startswith("classifier.backbone.")
+            head = id(parameter) not in backbone
             rate = schedule.head_learning_rate if head else schedule.learning_rate
-            rate *= DOMAIN_HEAD_RATE if name.startswith("domain.") else 1
+            rate *= factors.get(name, 1.0)
             decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(

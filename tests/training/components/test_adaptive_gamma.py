@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from atypia.training.adaptive_gamma import HIGHEST, LOWEST, SWITCH, AdaptiveGamma
-from atypia.training.recipe import FocalSection
-from atypia.training.sampling import in_mixture
+from atypia.training.components.adaptive_gamma import HIGHEST, LOWEST, SWITCH, AdaptiveGamma
+from atypia.training.components.focal import FocalSection
+from atypia.training.components.sampling import in_mixture
 
 SECTION = FocalSection(gamma=1.0, adaptive=True, bins=2, rate=1.0)
 

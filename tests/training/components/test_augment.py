@@ -7,9 +7,15 @@ import pytest
 import torch
 
 from atypia.data.crops import crop_windows
-from atypia.training.augment import blur, draw_moves, jitter_stain, recompress, window_um
-from atypia.training.mixup import mixup
-from atypia.training.recipe import AugmentSection
+from atypia.training.components.augment import (
+    AugmentSection,
+    blur,
+    draw_moves,
+    jitter_stain,
+    recompress,
+    window_um,
+)
+from atypia.training.components.mixup import mixup
 
 PLAIN = AugmentSection(rotate=False, scale=0, shift_um=0, stain=0, brightness=0, blur=0, jpeg=0)
 
@@ -87,7 +93,7 @@ def test_recompression_changes_the_chosen_share_a_little() -> None:
 def test_mixup_interpolates_crops_and_targets_alike() -> None:
     target = torch.tensor([0.0, 1.0, 0.0, 1.0])
     crops = target.view(4, 1, 1, 1).expand(4, 3, 2, 2).clone()
-    mixed, mixed_target = mixup(crops, target, 1.0, np.random.default_rng(1))
+    mixed, mixed_target = mixup(1.0, np.random.default_rng(1), crops, target)
     torch.testing.assert_close(mixed[:, 0, 0, 0], mixed_target)
     assert float(mixed_target.sum()) == pytest.approx(2.0)
     assert len(mixed_target.unique()) > 2
@@ -95,6 +101,6 @@ def test_mixup_interpolates_crops_and_targets_alike() -> None:
 
 def test_mixup_off_changes_nothing() -> None:
     crops, target = torch.rand(4, 3, 2, 2), torch.rand(4)
-    mixed, mixed_target = mixup(crops, target, 0.0, np.random.default_rng(0))
+    mixed, mixed_target = mixup(0.0, np.random.default_rng(0), crops, target)
     assert mixed is crops
     assert mixed_target is target

@@ -8,7 +8,7 @@ from timm.utils.model_ema import ModelEmaV3
 
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import Classifier, build_classifier
-from atypia.training.averaging import Averaging
+from atypia.training.components.ema import Averaging
 
 
 def _classifier(kind: str) -> Classifier:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.utils.model_ema import ModelEmaV3
+from pydantic import Field
 from torch import nn
 
-from atypia.models.classifier import Classifier
+from atypia.training.section import Section
+
+if TYPE_CHECKING:
+    from atypia.models.classifier import Classifier
+
+
+class EmaSection(Section):
+    """Weights averaged over training (timm's ModelEmaV3)."""
+
+    decay: float = Field(0.995, ge=0, lt=1, description="0 is off")
 
 
 class Averaging:
@@ -23,6 +32,8 @@ class Averaging:
             classifier: on its device; it is referred to, not copied.
             decay: in [0, 1), reached after a warm-up; 0 keeps no average.
         """
+        from timm.utils.model_ema import ModelEmaV3
+
         self._classifier = classifier
         self._live = _Trained(classifier)
         self._mean = ModelEmaV3(self._live, decay=decay, use_warmup=True) if decay else None

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from atypia.training.losses.focal import class_weights, focal_loss
+from atypia.training.components.focal import class_weights, focal_loss
 
 
 def test_gamma_zero_is_cross_entropy() -> None:

@@ -7,7 +7,11 @@ import torch
 from pytorch_metric_learning.losses import SupConLoss
 from torch.nn import functional as F
 
-from atypia.training.losses.metric import contrastive_loss, cross_slide_pairs
+from atypia.training.components.contrastive import (
+    ContrastiveSection,
+    contrastive_loss,
+    cross_slide_pairs,
+)
 
 
 def _batch(count: int = 48, slides: int = 6) -> tuple[torch.Tensor, ...]:
@@ -83,3 +87,10 @@ def test_its_gradient_pulls_a_class_together_across_slides() -> None:
     assert points.grad is not None
     moved = F.normalize(points.detach() - 0.5 * points.grad)
     assert float(contrastive_loss(moved, atypical, anchor, slide, 0.1)) < float(before)
+
+
+def test_projections_lie_on_the_unit_sphere() -> None:
+    component = ContrastiveSection(weight=1.0)
+    head = component.head(8, None)  # type: ignore[arg-type]
+    points = component.look(head, torch.randn(6, 8), torch.zeros(6), 0.5)
+    torch.testing.assert_close(points.norm(dim=1), torch.ones(6))

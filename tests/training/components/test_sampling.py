@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from atypia.training.sampling import cell_shares, draw_epoch, figure_weights
+from atypia.training.components.sampling import cell_shares, draw_epoch, figure_weights
 
 DOMAIN = np.repeat([0, 1, 2], [600, 300, 100])
 ATYPICAL = np.arange(1000) % 5 == 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atypia.training.mining import HardNegatives
-from atypia.training.recipe import HardNegativesSection
+from atypia.training.components.hard_negatives import HardNegatives, HardNegativesSection
 
 SECTION = HardNegativesSection(times=3, share=0.25, momentum=0.5)
 

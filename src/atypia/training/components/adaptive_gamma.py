@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atypia.training.recipe import FocalSection
+from atypia.training.components.focal import FocalSection
 
 # As published: gamma stays within these, and changes its sign where its size falls below the last.
 LOWEST, HIGHEST, SWITCH = -2.0, 20.0, 0.2

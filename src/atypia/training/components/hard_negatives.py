@@ -12,10 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 
-from atypia.training.recipe import HardNegativesSection
+from atypia.training.section import Section
 
 Floats = npt.NDArray[np.float64]
+
+
+class HardNegativesSection(Section):
+    """Normal figures that look atypical to the network are shown more often."""
+
+    oversampling: float = Field(1.0, ge=1, le=20, description="how many times as often; 1 is off")
+    share: float = Field(0.2, gt=0, le=1, description="of the unanimous normal figures are hard")
+    momentum: float = Field(0.5, ge=0, lt=1, description="of the moving average of their scores")
 
 
 class HardNegatives:
@@ -70,7 +79,7 @@ class HardNegatives:
             float64 (N,); every cell keeps its share.
         """
         raised = weights.copy()
-        raised[self.mined] *= self._section.times
+        raised[self.mined] *= self._section.oversampling
         before, after = np.bincount(cells, weights), np.bincount(cells, raised)
         return np.asarray(raised * (before / np.where(after > 0, after, 1))[cells])
 

@@ -5,6 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import Field
+
+from atypia.training.section import Section, Share
+
+
+class SamplingSection(Section):
+    """What an epoch holds: the balance over classes and domains."""
+
+    class_balance: Share = Field(0.5, description="0: as in the data, 1: both classes alike")
+    domain_balance: Share = Field(0.5, description="0: as in the data, 1: all domains alike")
 
 
 def figure_weights(
