@@ -17,13 +17,13 @@ from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
 from atypia.training.loop import MemberInputs, Progress, epochs_for, train_member
 from atypia.training.member import Member
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 
 ADAPTIVE = [
     "backbone.input_px=32",
     "backbone.pretrained=false",
     "schedule.epochs=3",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "schedule.batch_size=16",
     "schedule.precision=32-true",
     "adapter.kind=full",
@@ -93,10 +93,10 @@ def test_a_checkpoint_whose_content_is_not_known_is_named(
 
 
 @pytest.mark.parametrize(
-    ("figures", "least_steps", "epochs"), [(160, 1, 2), (160, 25, 3), (16, 7, 7), (17, 7, 4)]
+    ("figures", "min_steps", "epochs"), [(160, 1, 2), (160, 25, 3), (16, 7, 7), (17, 7, 4)]
 )
 def test_a_small_set_is_shown_for_whole_epochs_until_there_are_steps_enough(
-    figures: int, least_steps: int, epochs: int
+    figures: int, min_steps: int, epochs: int
 ) -> None:
-    changes = ["schedule.epochs=2", "schedule.batch_size=16", f"schedule.least_steps={least_steps}"]
+    changes = ["schedule.epochs=2", "schedule.batch_size=16", f"schedule.min_steps={min_steps}"]
     assert epochs_for(read_recipe("lite", changes).schedule, figures) == epochs

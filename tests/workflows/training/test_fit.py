@@ -14,11 +14,11 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable, from_frame
 from atypia.fingerprint import ImageHashes
 from atypia.training.backbone_weights import BackboneWeights
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.fit import identities_of
 from atypia.workflows.training.plan import plan_training, training_tables
 
-CHANGES = ["folds.count=2", "schedule.least_steps=1", "domain.weight=0.1"]
+CHANGES = ["folds.count=2", "schedule.min_steps=1", "domain_adversarial.weight=0.1"]
 NONE = BackboneWeights()
 
 

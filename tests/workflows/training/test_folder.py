@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atypia.errors import AtypiaError
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.plan import MemberSpec
 

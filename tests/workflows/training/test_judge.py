@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from atypia.data.table import from_frame
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import Scheme, TrainingPlan, plan_training
 
