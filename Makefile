@@ -20,7 +20,7 @@ MINUTES ?=
 FUZZ ?=
 KILL ?=
 
-.PHONY: demo test test-all lint bundle container fuzz kill
+.PHONY: demo test test-all lint bundle container fuzz kill mutants
 
 demo: .venv/installed
 	$(BIN)/atypia demo demo
@@ -63,6 +63,9 @@ fuzz: .venv/installed-fuzz
 
 kill: .venv/installed-dev
 	$(BIN)/python campaigns/kill.py $(KILL)
+
+mutants: .venv/installed-dev
+	$(BIN)/python campaigns/mutants.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

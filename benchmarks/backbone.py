@@ -23,15 +23,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from atypia.data.phantom import make_phantom
-from atypia.inference.runtime import Network
+from atypia.inference.runtimes.torch import TorchRuntime
 from atypia.models.adapters import AdapterConfig, adapt
 from atypia.models.backbones.registry import BackboneSpec, backbone_spec
 from atypia.models.classifier import build_classifier
+from atypia.models.folding import FoldedMembers
 from atypia.training.batches import read_windows
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
-from atypia.training.recipe import read_recipe
-from atypia.training.trainee import Trainee
+from atypia.training.recipe_file import read_recipe
+from atypia.training.stepper import MemberStepper
 
 FIGURES = 64
 LORA = AdapterConfig(kind="lora", rank=8)
@@ -71,9 +72,10 @@ def main() -> None:
 def embedding(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], object]:
     """Return what embeds one batch, as prediction does it."""
     member = build_classifier(spec.key, AdapterConfig(kind="linear"), pretrained=False)
-    network = Network([member], spec.input_px, torch.device(given.device), "bf16")
+    folded = FoldedMembers([member], spec.input_px, bf16=True)
+    runtime = TorchRuntime(folded, torch.device(given.device), "bf16")
     crops = torch.rand(given.batch, 3, spec.input_px, spec.input_px).numpy()
-    return lambda: network.look_at(crops)
+    return lambda: runtime.infer(crops)
 
 
 def lora_step(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], object]:
@@ -96,7 +98,7 @@ def lora_step(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], obj
     figures = training_figures(table, recipe.soft_labels)
     alike = np.full(FIGURES, 1 / FIGURES)
     fabric = open_fabric(given.device, recipe.schedule)
-    trainee = Trainee(recipe, 0, fabric, windows, figures, alike, None)
+    trainee = MemberStepper(recipe, 0, fabric, windows, figures, alike, None)
     if given.compile:
         trainee.current.backbone.compile()
     rng = np.random.default_rng(0)

@@ -21,20 +21,21 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.training.batches import read_windows
 from atypia.training.figures import training_figures
-from atypia.training.loop import train_member
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.loop import MemberInputs, train_member
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 
 FIGURES, EPOCHS = 384, 3
-SCHEDULE = [f"schedule.epochs={EPOCHS}", "schedule.least_steps=1"]
+SCHEDULE = [f"schedule.epochs={EPOCHS}", "schedule.min_steps=1"]
 COMPONENTS = {
     "mixup": ["mixup.alpha=0.2"],
     "dawid-skene": ["soft_labels.method=dawid-skene"],
     "lora": ["adapter.kind=lora", "adapter.dropout=0"],
     "lora with dropout": ["adapter.kind=lora", "adapter.dropout=0.1"],
-    "hard negatives": ["hard_negatives.times=3"],
+    "hard negatives": ["hard_negatives.oversampling=3"],
     "adaptive focal": ["focal.adaptive=true", "focal.beta=0.999"],
-    "metric": ["metric.weight=0.2"],
-    "domain": ["domain.weight=0.1"],
+    "metric": ["contrastive.weight=0.2"],
+    "domain": ["domain_adversarial.weight=0.1"],
     "sampling": ["sampling.class_balance=0.5", "sampling.domain_balance=0.5"],
     "phase": ["phase.weight=0.5"],
     "augment": [
@@ -61,14 +62,16 @@ def step_seconds(table: FigureTable, recipe: Recipe, folder: Path) -> float:
     windows = read_windows(table, recipe)
     ticks: list[float] = []
     train_member(
-        recipe,
-        windows,
-        training_figures(table, recipe.soft_labels),
+        MemberInputs(
+            recipe,
+            windows,
+            training_figures(table, recipe.soft_labels),
+            Fabric(accelerator="auto", devices=1, precision=recipe.schedule.precision),
+        ),
         np.empty(0, dtype=np.int64),
         folder,
         member=0,
         identity="a benchmark",
-        fabric=Fabric(accelerator="auto", devices=1, precision=recipe.schedule.precision),
         on_progress=lambda _: ticks.append(time.perf_counter()),
     )
     per_epoch = len(ticks) // EPOCHS

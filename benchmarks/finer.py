@@ -23,12 +23,12 @@ from atypia.data.readers.opening import open_figures
 from atypia.data.windows import cut_window, stack_windows
 from atypia.inference.reading import CropSpec, crop_of, stacked
 from atypia.models.classifier import build_classifier
-from atypia.training.augment import window_um
+from atypia.training.components.augment import window_um
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
-from atypia.training.loop import train_member
-from atypia.training.recipe import read_recipe
-from atypia.workflows.training_folds import divisions
+from atypia.training.loop import MemberInputs, train_member
+from atypia.training.recipe_file import read_recipe
+from atypia.workflows.training.plan import divide_figures
 
 SHORT = ["backbone.input_px=64", "schedule.epochs=6", "schedule.batch_size=32"]
 Pixels = npt.NDArray[np.uint8]
@@ -57,17 +57,15 @@ def main() -> None:
         2 * mpp,
     )
     figures = training_figures(table, recipe.soft_labels)
-    rows = np.flatnonzero(divisions(table, recipe)[0].of == 0)
+    folds, _ = divide_figures(table, recipe)
+    rows = folds.held_out(0)
     fabric = open_fabric("cpu", recipe.schedule)
     member = train_member(
-        recipe,
-        windows,
-        figures,
+        MemberInputs(recipe, windows, figures, fabric),
         rows,
         out,
         member=0,
         identity="finer",
-        fabric=fabric,
         on_progress=lambda at: print(f"\r{at.step} of {at.steps}", end="", file=sys.stderr),
         curve=False,
     )

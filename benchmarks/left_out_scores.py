@@ -18,7 +18,8 @@ from atypia.data.table import FigureTable
 from atypia.data.votes import votes_of
 from atypia.evaluation.intervals import cluster_weights, percentile_interval
 from atypia.training.figures import training_figures
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.ablation_bench import Bench
 from atypia.workflows.ablation_runs import RunLine, read_runs
 
@@ -99,7 +100,7 @@ def read_cohort(usage: str) -> Cohort:
     arms = sys.argv[3:] or list(ARMS)
     runs: dict[tuple[str, int], dict[int, RunLine]] = {}
     for line in read_runs(Path(sys.argv[2])):
-        if line.arm in arms and line.figures == bench.figures:
+        if line.arm in arms and line.figures in (bench.figures, bench.earlier_figures):
             runs.setdefault((line.arm, line.seed), {})[line.fold] = line
     whole = {key: of for key, of in runs.items() if len(of) == len(bench.domains)}
     if not whole:

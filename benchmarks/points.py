@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from atypia.data.points.document import read_document
-from atypia.data.points.qupath import Finding, read_objects, with_findings, write_features
+from atypia.data.points.qupath import read_objects
+from atypia.data.points.qupath_results import PointResult, write_features
 
 OBJECTS = int(sys.argv[1]) if len(sys.argv) > 1 else 10**6
 SIDE_PX = 100_000
@@ -63,9 +64,9 @@ def main() -> None:
             document = read_document(path)
         with told("points of it"):
             objects = read_objects(path, document)
-        findings = [Finding("Atypical mitosis", (200, 0, 0), {"P(atypical)": 0.5})] * OBJECTS
+        findings = [PointResult("Atypical mitosis", (200, 0, 0), {"P(atypical)": 0.5})] * OBJECTS
         with told("given back"):
-            write_features(Path(folder) / "out.geojson", with_findings(objects, findings))
+            write_features(Path(folder) / "out.geojson", objects.give_back(findings, "any.svs"))
 
 
 if __name__ == "__main__":

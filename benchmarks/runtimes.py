@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from speed import RUNTIMES
 
 from atypia.data.images import read_image
 from atypia.data.readers.opening import open_figures
 from atypia.evaluation.calibration import cross_fitted
 from atypia.evaluation.metrics import binary_metrics
+from atypia.inference.options import runtime_keys
 from atypia.inference.predictor import CPU_BATCH, Predictor
 from atypia.inference.reading import CropSpec, crop_of, stacked
+from atypia.inference.runtimes.choice import REFERENCE, runtime_class
 
 
 def main() -> None:
@@ -34,7 +35,8 @@ def main() -> None:
     truth, case = frame["label"].to_numpy(), frame["case"].to_numpy(dtype=object)
 
     fitted = None
-    for key, precision in [(key, one) for key, (_, can) in RUNTIMES.items() for one in can]:
+    known = sorted(map(runtime_class, runtime_keys()), key=lambda one: one.key != REFERENCE)
+    for key, precision in [(one.key, each) for one in known for each in one.precisions]:
         one = Predictor.load(sys.argv[2], device="cpu", runtime=key, precision=precision)
         spec = CropSpec.of(one.manifest)
         found = []
@@ -44,7 +46,7 @@ def main() -> None:
                 crop_of(read_image(table.root / image), mpp, spec)
                 for image, mpp in zip(some["image"], some["mpp"], strict=True)
             ]
-            found.append(one.network.look_at(stacked(crops)).logits)
+            found.append(one.runtime.infer(stacked(crops)).logits)
         logits = np.concatenate(found, axis=1)[fold, np.arange(len(table))].astype(np.float64)
         if fitted is None:
             fitted, exact = cross_fitted(logits, truth, truth, fold, case), logits

@@ -26,11 +26,12 @@ from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
 from atypia.data.images import IMAGE_SUFFIXES, read_image
 from atypia.evaluation.calibration import Calibration
+from atypia.inference.options import PredictOptions
+from atypia.inference.predictor import Predictor
 from atypia.inference.sources import Figure
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
-from atypia.workflows.classify import Running
 from atypia.workflows.slide import SlideJob, predict_slide
 
 SIDE, MPP = 128, 0.25
@@ -119,10 +120,10 @@ def from_memory(place: Path, count: int) -> None:
 
 def of_slide(name: str, place: Path, count: int) -> None:
     """Classify the points; the time is that from the first window read to the last row."""
-    running = Running(bundle=place / "bundle")
-    running.load().predict([np.zeros((SIDE, SIDE, 3), np.uint8)] * 64, mpp=MPP)
+    options = PredictOptions(bundle=place / "bundle")
+    Predictor.load(options=options).predict([np.zeros((SIDE, SIDE, 3), np.uint8)] * 64, mpp=MPP)
     job = SlideJob(place / name, place / "points.csv")
-    done = predict_slide(job, [place / "out.geojson"], running=running)
+    done = predict_slide(job, [place / "out.geojson"], options=options)
     record = done.record
     assert done.counts.figures == count
     tell(

@@ -23,8 +23,8 @@ from atypia.evaluation.comparison import JudgedFigures, Scores, compare
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier
 from atypia.training.devices import open_fabric
-from atypia.training.loop import train_member
-from atypia.training.recipe import read_recipe
+from atypia.training.loop import MemberInputs, train_member
+from atypia.training.recipe_file import read_recipe
 from atypia.training.scoring import look_at
 from atypia.workflows.ablation_bench import Bench, Job
 
@@ -88,14 +88,11 @@ def main() -> None:
             print(f"without {domain}, seed {seed}", file=sys.stderr, flush=True)
             job = Job("member", seed, fold, recipe)
             member = train_member(
-                recipe,
-                windows,
-                figures,
+                MemberInputs(recipe, windows, figures, fabric),
                 rows,
                 bench.folder(job),
                 member=fold,
                 identity=bench.identity(job),
-                fabric=fabric,
                 on_progress=lambda at: None,
                 curve=False,
             )

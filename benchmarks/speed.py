@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -36,22 +35,17 @@ from PIL import Image, ImageOps
 
 # Torch is imported where it is needed: processes that measure memory begin with this file too.
 from atypia.bundle.manifest import read_manifest
+from atypia.challenges.midog25.stack import PAGE_PX, STACK_SLUG
 from atypia.cli.progress import progress_bars
 from atypia.data.images import IMAGE_SUFFIXES, read_image
-from atypia.inference.answers import Precision, RuntimeKey
-from atypia.inference.challenge_stack import PAGE_PX, STACK_SLUG
-from atypia.inference.opening import network_threads
+from atypia.inference.options import Precision, PredictOptions, RuntimeKey, runtime_keys
 from atypia.inference.predictor import CPU_BATCH, Predictor
 from atypia.inference.reading import CropSpec, crop_of
+from atypia.inference.runtimes.choice import runtime_class
 from atypia.inference.sinks import open_sink
 from atypia.inference.sources import Source
-from atypia.workflows.classify import Running, classified, to_stderr
+from atypia.workflows.classify import classify_sources, to_stderr
 
-RUNTIMES: dict[RuntimeKey, tuple[str, tuple[Precision, ...]]] = {
-    "torch": ("torch", ("fp32", "bf16")),
-    "onnx": ("onnxruntime", ("fp32",)),
-    "openvino": ("openvino", ("fp32", "bf16")),
-}
 LOOP_PX = 224
 BATCHES = 8  # of ready crops, for each thread that looks at them
 STACK_PAGES = 16
@@ -109,8 +103,12 @@ def main() -> None:
     chosen = np.linspace(0, len(every) - 1, min(given.crops, len(every)), dtype=int)
     paths = [every[at] for at in chosen]
 
-    runtimes = [key for key, (module, _) in RUNTIMES.items() if find_spec(module) is not None]
-    asked = [(key, precision) for key in runtimes for precision in RUNTIMES[key][1]]
+    known = [runtime_class(key) for key in runtime_keys()]
+    installed = sorted(
+        (one for one in known if one.is_installed()), key=lambda one: one.key != "torch"
+    )
+    runtimes = [one.key for one in installed]
+    asked = [(one.key, precision) for one in installed for precision in one.precisions]
     fastest = from_files(given, paths, asked)
     print("\nfrom process start to the end, the fastest")
     for name, command in whole_commands(given, paths, runtimes):
@@ -145,9 +143,10 @@ def from_files(
     import torch
 
     from atypia.bundle.load import load_bundle
+    from atypia.bundle.members import load_members
 
-    loaded = load_bundle(given.bundle, members=given.members)
-    manifest, members = loaded.manifest, [member.eval() for member in loaded.members]
+    loaded = load_bundle(given.bundle)
+    manifest, members = loaded.manifest, load_members(loaded, count=given.members)
     side, calibration = manifest.input_px, loaded.calibration
     spec = CropSpec.of(manifest)
     ready = np.random.default_rng(0).random((CPU_BATCH, 3, side, side), dtype=np.float32)
@@ -261,11 +260,11 @@ def rate(look: Callable[[], object], crops: int) -> float:
 
 def alone(predictor: Predictor, ready: np.ndarray) -> float:
     """Return crops/s of a predictor's network, in as many threads as it predicts with."""
-    network, workers = predictor.network, network_threads(predictor.threads, False)
-    with network.pool(workers) as pool:
-        list(pool.map(network.look_at, [ready] * workers))
+    runtime, workers = predictor.runtime, predictor.runtime.workers
+    with runtime.pool() as pool:
+        list(pool.map(runtime.infer, [ready] * workers))
         begun = time.perf_counter()
-        list(pool.map(network.look_at, [ready] * (BATCHES * workers)))
+        list(pool.map(runtime.infer, [ready] * (BATCHES * workers)))
         return BATCHES * workers * len(ready) / (time.perf_counter() - begun)
 
 
@@ -305,7 +304,9 @@ def grown(
     chosen: Precision,
 ) -> tuple[float, int]:
     """Classify so many crops; return seconds, and this process's peak memory in kB."""
-    running = Running(bundle=bundle, device="cpu", runtime=key, precision=chosen, members=members)
+    options = PredictOptions(
+        bundle=bundle, device="cpu", runtime=key, precision=chosen, members=members
+    )
     repeated = [paths[number % len(paths)] for number in range(count)]
     source = Source(
         paths[0].parent,
@@ -318,11 +319,10 @@ def grown(
     )
     with tempfile.TemporaryDirectory() as place, progress_bars() as on_progress:
         out = Path(place, "predictions.csv")
-        predictor = running.load()
+        predictor = Predictor.load(options=options)
         with open_sink(out) as write:
-            record = classified(
+            record = classify_sources(
                 predictor,
-                running,
                 [source],
                 write,
                 out,

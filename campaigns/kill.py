@@ -41,7 +41,7 @@ START = (
     "from atypia.cli.main import run; run()"
 )
 CHANGES = (
-    *("folds.count=2", "schedule.epochs=2", "schedule.least_steps=1", "schedule.batch_size=8"),
+    *("folds.count=2", "schedule.epochs=2", "schedule.min_steps=1", "schedule.batch_size=8"),
     *("backbone.input_px=32", "backbone.pretrained=false", "adapter.kind=full", "phase.weight=0"),
 )
 ONE_MEMBER = ("--members", "1")

@@ -46,7 +46,8 @@ def _require(holds: object, what: str) -> None:
 
 
 def _recipe(folder: Path) -> tuple[Make, Check]:
-    from atypia.training.recipe import Recipe, read_recipe, to_toml
+    from atypia.training.recipe import Recipe
+    from atypia.training.recipe_file import read_recipe, to_toml
 
     seed = to_toml(Recipe())
 
@@ -59,7 +60,8 @@ def _recipe(folder: Path) -> tuple[Make, Check]:
 
 
 def _set(folder: Path) -> tuple[Make, Check]:
-    from atypia.training.recipe import Recipe, read_recipe, to_toml
+    from atypia.training.recipe import Recipe
+    from atypia.training.recipe_file import read_recipe, to_toml
 
     seed = to_toml(Recipe())
     flat = [f"{section}.{name}" for section, name in _keys(seed)]
@@ -249,7 +251,7 @@ def _points_table(folder: Path) -> tuple[Make, Check]:
         return "points.csv", mutate.csv_text(choices, mutate.rows(choices, seed))
 
     def check(path: Path) -> None:
-        _check_points(open_points(path, Path("s.tif"), mpp=0.25))
+        _check_points(open_points(path, Path("s.tif"), mpp=0.25).points)
 
     return make, check
 
@@ -303,7 +305,8 @@ FEATURES = {
 
 def _geojson(folder: Path) -> tuple[Make, Check]:
     from atypia.data.points.opening import open_points
-    from atypia.data.points.qupath import Finding, Objects, with_findings, write_features
+    from atypia.data.points.qupath import QuPathFile
+    from atypia.data.points.qupath_results import PointResult, write_features
 
     def make(choices: Choices) -> tuple[str, bytes]:
         seed: Any = FEATURES
@@ -313,17 +316,16 @@ def _geojson(folder: Path) -> tuple[Make, Check]:
             seed = FEATURES["features"][0]
         return "points.geojson", mutate.json_text(choices, mutate.tree(choices, seed))
 
-    finding = Finding("Atypical", (1, 2, 3), {"P(atypical)": 0.75}, {"Phase": "metaphase"})
+    result = PointResult("Atypical", (1, 2, 3), {"P(atypical)": 0.75}, {"Phase": "metaphase"})
 
     def check(path: Path) -> None:
-        points = open_points(path, Path("s.tif"), mpp=0.25)
-        if not isinstance(points, Objects):
-            _check_points(points)
-            return
-        read = points.points
+        file = open_points(path, Path("s.tif"), mpp=0.25)
+        read = file.points
         _check_points(read)
+        if not isinstance(file, QuPathFile):
+            return
         written = path.with_name("written.geojson")
-        write_features(written, with_findings(points, [finding] * len(read)))
+        write_features(written, file.give_back([result] * len(read), "s.tif"))
         again = open_points(written, Path("s.tif"), mpp=0.25)
         _require(
             again.points.frame[["x", "y"]].equals(read.frame[["x", "y"]]),
@@ -334,7 +336,7 @@ def _geojson(folder: Path) -> tuple[Make, Check]:
             "points written and read back have another class",
         )
         own = read.frame[read.frame["member"] == 0]
-        _require_foreign_kept(list(points.features), written, own["feature"].tolist())
+        _require_foreign_kept(list(file.features), written, own["feature"].tolist())
 
     return make, check
 
@@ -409,15 +411,17 @@ DETECTED = {
 def _midog(folder: Path) -> tuple[Make, Check]:
     from atypia.data.points.midog import write_midog
     from atypia.data.points.opening import open_points
+    from atypia.data.points.qupath import QuPathFile
 
     def make(choices: Choices) -> tuple[str, bytes]:
         seed = choices.choice((MIDOG, DETECTED))
         return "midog.json", mutate.json_text(choices, mutate.tree(choices, seed))
 
     def check(path: Path) -> None:
-        points = open_points(path, Path("s.tif"), mpp=0.25)
-        _check_points(points if hasattr(points, "frame") else points.points)
-        if not hasattr(points, "frame"):
+        file = open_points(path, Path("s.tif"), mpp=0.25)
+        points = file.points
+        _check_points(points)
+        if isinstance(file, QuPathFile):
             return
         places = [(row.x, row.y, row.name, 0.5) for row in points.frame.itertuples(index=False)]
         written = path.with_name("written.json")
@@ -534,7 +538,7 @@ def _bundle(folder: Path) -> tuple[Make, Check]:
 
     import torch
 
-    from atypia.bundle import load
+    from atypia.bundle import load, members
     from atypia.bundle.manifest import BundleManifest, member_names
     from atypia.bundle.save import save_bundle
     from atypia.bundle.verify import write_sums
@@ -605,7 +609,7 @@ def _bundle(folder: Path) -> tuple[Make, Check]:
         side = bundle.manifest.input_px
         if side <= 64:  # larger ones are right, and slow
             with torch.inference_mode():
-                logit = bundle.members[0](torch.zeros(1, 3, side, side)).logit
+                logit = members.load_members(bundle)[0](torch.zeros(1, 3, side, side)).logit
             if bool(torch.isfinite(logit).all()):
                 p = bundle.calibration.probability(logit.numpy())
                 _require(0 <= p.min() <= p.max() <= 1, "P(atypical) is no probability")
@@ -614,12 +618,12 @@ def _bundle(folder: Path) -> tuple[Make, Check]:
 
 
 def _answers(folder: Path) -> tuple[Make, Check]:
-    from atypia.data.table import from_frame
-    from atypia.evaluation.challenge_answers import (
+    from atypia.challenges.midog25.answers import (
         predictions_of_answers,
         read_answers,
         write_answers,
     )
+    from atypia.data.table import from_frame
 
     seed = [{"class": "atypical", "confidence": 0.75}, {"class": "normal", "confidence": 0}]
     table = _two_figures(folder, from_frame)
@@ -646,9 +650,9 @@ def _two_figures(folder: Path, from_frame: Any) -> Any:
 
 
 def _predictions(folder: Path) -> tuple[Make, Check]:
+    from atypia.data.predictions import join, read_predictions
     from atypia.data.table import from_frame
     from atypia.errors import AtypiaError
-    from atypia.evaluation.predictions import join, read_predictions
 
     seed: mutate.Rows = [
         ["figure_id", "image", "p_atypical", "call", "refer", "spread", "phase"],
@@ -792,7 +796,7 @@ def _member(folder: Path) -> tuple[Make, Check]:
     import numpy as np
     from safetensors.numpy import save
 
-    from atypia.training import loop
+    from atypia.training.member import read_member
 
     identity = "0" * 64
     scores = {
@@ -818,14 +822,13 @@ def _member(folder: Path) -> tuple[Make, Check]:
         for name, data in files.items():
             if name != path.name:
                 path.with_name(name).write_bytes(data)
-        loop._read_back(path.parent, identity)
+        read_member(path.parent, identity)
 
     return make, check
 
 
 def _metrics(folder: Path) -> tuple[Make, Check]:
     from atypia.training.journal import Journal
-    from atypia.workflows.training_story import _gammas
 
     seed = {"step": 3, "epoch": 1, "loss": 0.5, "gamma_bin_0": 1.0, "gamma_bin_1": 2.0}
 
@@ -837,13 +840,12 @@ def _metrics(folder: Path) -> tuple[Make, Check]:
         journal = Journal(path.parent, 5)
         journal.write(6, {"loss": 0.5})
         journal.close()
-        _gammas(path.parent)
 
     return make, check
 
 
 def _challenge(folder: Path) -> tuple[Make, Check]:
-    from atypia.inference.challenge_stack import STACK_SLUG, find_stack
+    from atypia.challenges.midog25.stack import STACK_SLUG, find_stack
 
     seed = [{"interface": {"slug": STACK_SLUG}, "image": {"name": "a.tif"}}]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,23 @@ def crop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(1, 13):
         coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
         coarse.resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_export(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small bundle as an ONNX file."""
+    from atypia.inference.export import export_onnx
+
+    return export_onnx(small_bundle, tmp_path_factory.mktemp("export") / "kept.onnx")
+
+
+@pytest.fixture
+def exported_copy(tmp_path: Path, small_bundle: Path, small_export: Path) -> Path:
+    """A copy of the small bundle with its exported file beside it, that a test may spoil."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(small_bundle, folder)
+    shutil.copy(small_export, tmp_path / "bundle.onnx")
     return folder
 
 

@@ -25,15 +25,15 @@ import pytest
 import tifffile
 from typer.main import get_command
 
+from atypia.challenges.midog25.stack import STACK_SLUG
 from atypia.cli.main import app
 from atypia.data.phantom import make_phantom
-from atypia.inference.answers import RuntimeKey
-from atypia.inference.challenge_stack import STACK_SLUG
+from atypia.inference.options import RuntimeKey
 from programs import require_program
 
 CHANGES = [
     *("folds.count=2", "backbone.input_px=32", "phase.weight=0", "schedule.batch_size=24"),
-    *("schedule.epochs=1", "schedule.least_steps=1"),
+    *("schedule.epochs=1", "schedule.min_steps=1"),
 ]
 SETS = " ".join(f"--set {change}" for change in CHANGES)
 PREDICT = "predict crops --mpp 0.25 --bundle {1} --runtime {0} --out out/{0}.csv"
@@ -42,6 +42,7 @@ PREDICT = "predict crops --mpp 0.25 --bundle {1} --runtime {0} --out out/{0}.csv
 ROWS: dict[str, dict[str, int]] = {
     "bundle export": {"bundle export out/small": 0},
     "predict": {PREDICT.format(key, "out/small"): 0 for key in ("onnx", "openvino", "torch")},
+    "slide": {"slide s.tif --points s.geojson --bundle out/small --out out/s.geojson": 0},
     "slides": {"slides slides.csv --bundle out/small --out out/slides": 0},
     "challenge midog25-t2": {
         "challenge midog25-t2 --input case --output out/case --bundle out/small": 0
@@ -75,7 +76,7 @@ from atypia.cli.main import run
 changes, commands, codes = json.loads(sys.argv[1]), sys.argv[2:], []
 for command in commands:
     if command.startswith("demo"):
-        from atypia.training.recipe import read_recipe
+        from atypia.training.recipe_file import read_recipe
         from atypia.workflows import demo
         demo.FIGURES, demo.demo_recipe = 24, lambda: read_recipe("lite", changes)
     if command.startswith("models fetch"):

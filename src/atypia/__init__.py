@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from atypia.offline import switch_off_reports
+from atypia.version import __version__
 
 if TYPE_CHECKING:
     from atypia.data.readers.opening import open_figures
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from atypia.errors import AtypiaError
     from atypia.evaluation.calibration import Calibration
     from atypia.evaluation.judge import Judgement
+    from atypia.inference.options import PredictOptions
     from atypia.inference.predictor import Predictor, load
-    from atypia.training.recipe import Recipe, read_recipe
+    from atypia.training.recipe import Recipe
+    from atypia.training.recipe_file import read_recipe
     from atypia.workflows.evaluate import evaluate
     from atypia.workflows.predict import predict
-    from atypia.workflows.train import TrainingRun, train
-
-__version__ = "0.1.0"
+    from atypia.workflows.train import train
+    from atypia.workflows.training.publish import TrainingRun
 
 switch_off_reports()  # here, so that it is done before any part imports such a library
 
@@ -36,9 +38,11 @@ __all__ = [
     "Calibration",
     "FigureTable",
     "Judgement",
+    "PredictOptions",
     "Predictor",
     "Recipe",
     "TrainingRun",
+    "__version__",
     "evaluate",
     "load",
     "open_figures",
@@ -52,14 +56,15 @@ _HOMES = {
     "Calibration": "atypia.evaluation.calibration",
     "FigureTable": "atypia.data.table",
     "Judgement": "atypia.evaluation.judge",
+    "PredictOptions": "atypia.inference.options",
     "Predictor": "atypia.inference.predictor",
     "Recipe": "atypia.training.recipe",
-    "TrainingRun": "atypia.workflows.train",
+    "TrainingRun": "atypia.workflows.training.publish",
     "evaluate": "atypia.workflows.evaluate",
     "load": "atypia.inference.predictor",
     "open_figures": "atypia.data.readers.opening",
     "predict": "atypia.workflows.predict",
-    "read_recipe": "atypia.training.recipe",
+    "read_recipe": "atypia.training.recipe_file",
     "train": "atypia.workflows.train",
 }
 
@@ -71,4 +76,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return list(__all__)

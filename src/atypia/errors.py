@@ -13,6 +13,19 @@ class AtypiaError(Exception):
     exit_code = 2
 
 
+class OptionError(AtypiaError):
+    """An option has a value that cannot be used.
+
+    Attributes:
+        typed: the message for who typed the option on a command line: `--batch-size 0: ...`.
+    """
+
+    def __init__(self, name: str, value: object, problem: str) -> None:
+        """Say that the value of an option, by its name in Python, has a problem."""
+        super().__init__(f"{name} {value}: {problem}")
+        self.typed = f"--{name.replace('_', '-')} {value}: {problem}"
+
+
 class ImageError(AtypiaError):
     """One image cannot be used; the others go on (exit code 1)."""
 

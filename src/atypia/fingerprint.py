@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,18 +53,47 @@ def table_part(frame: pd.DataFrame, columns: Collection[str]) -> str:
         for name in columns
         if name in frame and not (frame[name].isna() | (frame[name] == "")).all()
     )
-    return hashlib.sha256(frame[known].to_csv(index=False).encode()).hexdigest()
+    return text_hash(frame[known].to_csv(index=False))
 
 
-def joined_hash(parts: Sequence[str]) -> str:
-    """Return the SHA-256 of some texts in their order, 64 hexadecimal digits."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def text_hash(text: str) -> str:
+    """Return the SHA-256 of a text, 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint(**parts: object) -> str:
-    """Return named parts as one JSON text; parts that are empty or None are left out."""
-    held = {name: part for name, part in parts.items() if part not in (None, "", {})}
-    return json.dumps(held, sort_keys=True)
+def joined_hash(parts: Iterable[object]) -> str:
+    """Return the SHA-256 of some parts as texts in their order, 64 hexadecimal digits."""
+    return text_hash("\n".join(map(str, parts)))
+
+
+def fingerprint(
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    figures: str = "",
+    images: str | None = None,
+    folds: str = "",
+    weights: str = "",
+    adapt_to: str | None = None,
+) -> str:
+    """Return what decides the weights of a member as one JSON text; empty parts are left out.
+
+    Args:
+        recipe: its settings that are not at their default, see `settings_part`.
+        figures: hash of the table, see `table_part`.
+        images: hash of the content of all images; none where it is not known.
+        folds: which figures are not trained on.
+        weights: SHA-256 of the backbone's published weights; "" where they are no file.
+        adapt_to: hash of figures to adapt to, with their images.
+    """
+    parts = {
+        "recipe": recipe,
+        "figures": figures,
+        "images": images,
+        "folds": folds,
+        "weights": weights,
+        "adapt_to": adapt_to,
+    }
+    return json.dumps({name: part for name, part in parts.items() if part}, sort_keys=True)
 
 
 _OTHERS = {
@@ -77,21 +106,21 @@ _OTHERS = {
 }
 
 
-def require_same(path: Path, there: str, here: str) -> None:
+def require_same(path: Path, kept: str, present: str) -> None:
     """Refuse what was made from something else.
 
     Args:
         path: where it was found.
-        there: its fingerprint.
-        here: that of the present run.
+        kept: its fingerprint.
+        present: that of the present run.
 
     Raises:
         AtypiaError: the two differ; it names the parts.
     """
-    if there == here:
+    if kept == present:
         return
     try:
-        old, new = json.loads(there), json.loads(here)
+        old, new = json.loads(kept), json.loads(present)
         parts = [_OTHERS[name] for name in _OTHERS if old.get(name) != new.get(name)]
     except (json.JSONDecodeError, AttributeError):
         parts = []

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from atypia.bundle.load import load_bundle
 from atypia.bundle.manifest import MANIFEST_NAME, BundleManifest, member_names
+from atypia.bundle.members import load_members
 from atypia.bundle.save import save_bundle
 from atypia.bundle.verify import write_sums
 from atypia.cli.main import app
@@ -84,26 +85,26 @@ def test_it_is_loaded_with_its_weights_and_holds_none_of_them(bundle: Path, weig
 
 def test_without_its_weights_it_says_how_to_get_them(bundle: Path) -> None:
     with pytest.raises(AtypiaError, match="atypia models fetch stand-in"):
-        load_bundle(bundle)
+        load_members(load_bundle(bundle))
 
 
 def test_other_weights_are_refused(bundle: Path, stand_in: BackboneSpec, weights: Path) -> None:
     torch.manual_seed(9)
     save_file(stand_in.create().state_dict(), weights / "model.safetensors")
     with pytest.raises(BundleError, match="trained on other weights of stand-in"):
-        load_bundle(bundle, weights)
+        load_members(load_bundle(bundle), weights)
 
 
 def test_a_bundle_that_holds_all_weights_needs_none(stand_in: BackboneSpec, tmp_path: Path) -> None:
     network = build_classifier("stand-in", AdapterConfig(), pretrained=False, input_px=INPUT_PX)
     folder = _saved(tmp_path / "full", network, "full", "")
     crops = torch.rand(2, 3, INPUT_PX, INPUT_PX)
-    found = load_bundle(folder).members[0]
+    found = load_members(load_bundle(folder))[0]
     network.mean.fill_(0.5)
     network.std.fill_(0.2)
     assert torch.equal(found(crops).logit, network.eval()(crops).logit)
     with pytest.raises(AtypiaError, match="leave out --weights"):
-        load_bundle(folder, tmp_path)
+        load_members(load_bundle(folder), tmp_path)
 
 
 def test_a_bundle_from_before_there_were_such_fields_still_loads(
@@ -118,6 +119,6 @@ def test_a_bundle_from_before_there_were_such_fields_still_loads(
     write_sums(old)
     crops = torch.rand(2, 3, 32, 32)
     for before, now in zip(
-        load_bundle(old).members, load_bundle(small_bundle).members, strict=True
+        load_members(load_bundle(old)), load_members(load_bundle(small_bundle)), strict=True
     ):
         assert torch.equal(before(crops).logit, now(crops).logit)

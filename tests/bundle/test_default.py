@@ -15,7 +15,8 @@ from atypia.bundle.default import default_bundle
 from atypia.bundle.manifest import CARD_NAME, read_manifest
 from atypia.bundle.verify import require_intact
 from atypia.errors import AtypiaError
-from atypia.training.recipe import deciding_values, read_recipe
+from atypia.training.recipe import deciding_values
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.predict import predict
 
 MOST_BYTES = 12 * 2**20
@@ -38,7 +39,7 @@ def test_it_is_what_its_recipe_makes() -> None:
         recipe.backbone.crop_um,
         recipe.backbone.input_px,
     )
-    assert manifest.views == recipe.backbone.views
+    assert manifest.views == recipe.backbone.tta_views
     assert len(manifest.members) == recipe.folds.count * recipe.folds.members
     card = (default_bundle() / CARD_NAME).read_text(encoding="utf-8")
     assert recipe.card.data in card
@@ -83,5 +84,5 @@ def test_an_installation_without_it_says_what_to_do(
 ) -> None:
     for held in (None, tmp_path):
         monkeypatch.setattr(default, "shipped_folder", lambda _, held=held: held)
-        with pytest.raises(AtypiaError, match="install atypia again"):
+        with pytest.raises(AtypiaError, match="reinstall atypia"):
             default_bundle()

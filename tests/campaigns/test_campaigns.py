@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,3 +52,16 @@ def test_predict_stopped_by_sigterm_goes_on_with_the_same_command(
     assert (line["verb"], line["outcome"]) == ("predict", "held")
     again = run("kill.py", *which, "--results", results)  # that kill is done
     assert len(results.read_text().splitlines()) == 1, again.stdout
+
+
+def test_every_mutant_fits_the_package_of_today() -> None:
+    spec = importlib.util.spec_from_file_location("mutants", CAMPAIGNS / "mutants.py")
+    assert spec is not None and spec.loader is not None
+    mutants = importlib.util.module_from_spec(spec)
+    sys.modules["mutants"] = mutants  # dataclasses look their module up
+    spec.loader.exec_module(mutants)
+    root = CAMPAIGNS.parent
+    for mutant in mutants.MUTANTS:
+        text = (root / "src" / "atypia" / mutant.path).read_text(encoding="utf-8")
+        ast.parse(mutants.mutated(mutant, text))
+        assert all((root / "tests" / test).exists() for test in mutant.tests), mutant.name

@@ -14,8 +14,8 @@ import pytest
 from atypia.bundle.verify import write_sums
 from atypia.cli.main import run
 from atypia.files import NOTES_FOLDER
-from atypia.inference import opening
 from atypia.inference.exported import exported_path
+from atypia.inference.runtimes import base
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_what_is_not_installed_is_named_with_its_extra(
     atypia: Callable, bundle: Path, crop_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
-    for place in (importlib.util, opening):
+    for place in (importlib.util, base):
         monkeypatch.setattr(place, "find_spec", lambda name: None if name == "onnx" else find(name))
     code, _, told = atypia("bundle", "export", bundle)
     assert (code, told) == (
@@ -100,5 +100,5 @@ def test_what_is_not_installed_is_named_with_its_extra(
     code, _, told = atypia("predict", crop_folder, "--bundle", bundle, "--runtime", "onnx")
     assert (code, told) == (
         2,
-        "runtime onnx: is not installed; pip install 'atypia[onnx]', or use --runtime torch\n",
+        "--runtime onnx: is not installed; pip install 'atypia[onnx]', or use --runtime torch\n",
     )

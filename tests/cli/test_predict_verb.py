@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from atypia.cli import bundle, doctor, models
 from atypia.cli.main import app
 from atypia.cli.main import run as run_main
-from atypia.evaluation.predictions import read_predictions
+from atypia.data.predictions import read_predictions
 
 RUNNER = CliRunner()
 
@@ -62,10 +62,9 @@ def test_a_tables_columns_can_be_named_as_its_message_advises(
     assert "--column image=YOURS" in capsys.readouterr().err
     assert call(monkeypatch, *command, "--column", "image=Crop") == 0
     assert list(read_predictions(out)["image"]) == ["1.png", "2.png"]
-    for sources in ((crop_folder,), (crop_folder / "1.png", "--points", table)):
-        words = (*sources, "--bundle", small_bundle, "--out", out, "--column", "image=Crop")
-        assert call(monkeypatch, "predict", *words) == 2
-        assert "leave" in capsys.readouterr().err
+    words = (crop_folder, "--bundle", small_bundle, "--out", out, "--column", "image=Crop")
+    assert call(monkeypatch, "predict", *words) == 2
+    assert "leave" in capsys.readouterr().err
 
 
 def test_a_bad_image_is_one_line_and_exit_code_1(
@@ -170,7 +169,7 @@ def test_doctor_compares_packages_with_what_is_required() -> None:
         'other-missing>=1; extra == "slides"',
         'winonly; sys_platform == "win32"',
     ]
-    needed, slides = doctor.find_packages(wanted)
+    needed, slides = doctor.check_packages(wanted)
     assert needed.level == "broken"
     assert "numpy is " in needed.what
     assert "no-such-package is missing" in needed.what
@@ -185,12 +184,12 @@ def test_doctor_sees_an_offline_hub_and_a_full_disk(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert doctor.find_hub().level == "note"
+    assert doctor.check_hub().level == "note"
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    assert doctor.find_hub().level == "ok"
+    assert doctor.check_hub().level == "ok"
     usage = shutil.disk_usage(tmp_path)._replace(free=10**8)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert doctor.find_disk(tmp_path).level == "broken"
+    assert doctor.check_disk(tmp_path).level == "broken"
 
 
 def test_help_of_these_verbs_needs_no_torch() -> None:

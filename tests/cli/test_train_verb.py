@@ -18,7 +18,7 @@ QUICK = (
     "folds.count=2",
     "schedule.epochs=1",
     "schedule.batch_size=16",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "backbone.input_px=32",
 )
 
@@ -78,7 +78,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_then_goes_on
 
     done = train(cohort, tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    assert "What an epoch holds" in done.stdout
+    assert "Composition of an epoch" in done.stdout
     assert "all figures" in done.stdout
     for name in ("bundle", "out_of_fold.csv", "report.html"):
         assert str(tmp_path / "run" / name) in done.stdout.replace("\n", "")
@@ -92,7 +92,7 @@ def test_a_laboratory_without_labels_is_adapted_to(
     train: Train, cohort: Path, laboratory: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    changes = ("--set", "domain.weight=0.1", "--set", "backbone.pretrained=false")
+    changes = ("--set", "domain_adversarial.weight=0.1", "--set", "backbone.pretrained=false")
     done = train(cohort, out, "--adapt-to", laboratory, *changes)
     assert done.returncode == 0, done.stderr
     assert "reading crops to adapt to: 16 of 16" in done.stderr
@@ -107,5 +107,5 @@ def test_a_laboratory_that_nothing_would_be_learned_from_is_refused_in_a_line(
     refused = train(cohort, tmp_path / "run", "--adapt-to", laboratory)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
-    assert "domain.weight is 0" in refused.stderr
+    assert "domain_adversarial.weight is 0" in refused.stderr
     assert not (tmp_path / "run").exists()

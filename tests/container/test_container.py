@@ -14,9 +14,9 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from atypia.bundle.default import DEFAULT_BUNDLE
+from atypia.challenges.midog25.program import BUNDLE_FOLDERS
 from atypia.cli.main import app
 from atypia.inference.exported import exported_path
-from atypia.workflows.challenge import BUNDLE_FOLDERS
 from programs import require_program
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -39,14 +39,14 @@ COMMANDS = [command for page in PAGES for command in commands_of(page)]
 SETTINGS = (
     "backbone.input_px=64",
     "schedule.epochs=1",
-    "schedule.least_steps=2",
+    "schedule.min_steps=2",
     "schedule.batch_size=8",
     "folds.count=2",
 )
 PLAN = """
 name = "quick"
 seeds = [0]
-set = ["backbone.input_px=32", "schedule.epochs=1", "schedule.least_steps=2"]
+set = ["backbone.input_px=32", "schedule.epochs=1", "schedule.min_steps=2"]
 [[arm]]
 name = "plain"
 recipe = "plain"

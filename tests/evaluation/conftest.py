@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from atypia.data.predictions import check_predictions
 from atypia.data.table import FigureTable, from_frame
-from atypia.evaluation.predictions import check_predictions
 
 FIGURES = 48
 

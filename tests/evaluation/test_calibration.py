@@ -217,3 +217,11 @@ def test_a_wrong_calibration_is_refused(change: dict[str, object], words: str) -
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(AtypiaError, match="refer_high is missing"):
         Calibration.from_dict({k: v for k, v in GOOD.items() if k != "refer_high"})
+
+
+@pytest.mark.parametrize("pairs", [1, 10, 1000])
+def test_scores_without_an_error_do_not_make_probabilities_certain(pairs: int) -> None:
+    # Platt 1999: n figures of a class aim at (n + 1) / (n + 2), not at 1.
+    logits, targets = np.tile([-1.0, 1.0], pairs), np.tile([0.0, 1.0], pairs)
+    temperature, bias = fit_temperature(logits, targets)
+    assert expit(1 / temperature + bias) == pytest.approx((pairs + 1) / (pairs + 2), rel=1e-4)

@@ -11,6 +11,7 @@ from atypia.evaluation.intervals import (
     balanced_accuracy_statistic,
     cluster_weights,
     clustered_bootstrap,
+    percentile_interval,
 )
 
 
@@ -84,3 +85,11 @@ def test_same_seed_same_interval_and_fast_enough_for_every_report() -> None:
     assert first == clustered_bootstrap(auroc_statistic(truth, p), clusters)
     assert first is not None
     assert first.low < roc_auc_score(truth, p) < first.high
+
+
+def test_no_interval_comes_from_the_few_resamples_in_which_a_statistic_is_defined() -> None:
+    half = np.r_[np.linspace(0, 1, 50), np.full(50, np.nan)]
+    interval = percentile_interval(half)
+    assert interval is not None
+    assert (interval.resamples, interval.ignored) == (50, 50)
+    assert percentile_interval(np.r_[half, np.nan]) is None

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atypia.data.predictions import CALLS
 from atypia.data.table import FigureTable, from_frame
 from atypia.errors import TableError
 from atypia.evaluation.judge import (
     implied_operating_point,
     judge,
 )
-from atypia.evaluation.predictions import CALLS
 
 
 def _changed(cohort: FigureTable, **columns: object) -> FigureTable:

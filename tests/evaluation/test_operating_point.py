@@ -53,3 +53,10 @@ def test_one_score_for_all_still_gives_a_point() -> None:
 def test_one_class_is_refused_in_words() -> None:
     with pytest.raises(AtypiaError, match=r"both classes.*all 3 are normal"):
         choose_operating_point(np.arange(3.0), np.zeros(3), np.arange(3).astype(object))
+
+
+def test_of_cuts_that_are_as_good_the_middle_is_taken() -> None:
+    # At 0.5 no atypical figure is missed, at 2.5 no normal one is called; each is wrong on one.
+    logits, truth = np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    one_case = np.array(["case"] * 4, dtype=object)
+    assert choose_operating_point(logits, truth, one_case) == pytest.approx(1.5)

@@ -5,16 +5,14 @@ import warnings
 from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from atypia.data.table import from_frame
-from atypia.evaluation.calibration import fit_calibration
 from atypia.evaluation.judge import judge
 from atypia.evaluation.plots import (
     domain_plot,
+    gamma_plot,
     label,
-    refer_curve,
     refer_plot,
     reliability_plot,
     roc_plot,
@@ -22,9 +20,9 @@ from atypia.evaluation.plots import (
     svg_bytes,
     svg_uri,
 )
-from atypia.evaluation.predictions import check_predictions
 
 ALWAYS = (reliability_plot, score_plot)
+GAMMAS = (np.arange(20.0).reshape(4, 5), 1 + np.arange(15.0).reshape(3, 5))
 
 
 @pytest.fixture
@@ -68,52 +66,6 @@ def test_reliability_counts_every_figure_once(judgement) -> None:
     assert sum(counts) == 48
 
 
-def test_referring_the_doubtful_first_starts_at_the_error_of_all(cohort, predictions) -> None:
-    p = predictions["p_atypical"].to_numpy().copy()
-    # The two wrong figures become the most doubtful ones.
-    p[[0, 1]] = [0.39, 0.41]
-    found = judge(predictions.assign(p_atypical=p), cohort)
-    curve = refer_curve(found)
-    assert (curve.share[0], curve.error[0]) == (0.0, pytest.approx(2 / 48))
-    assert curve.error[2] == 0.0
-    assert (np.diff(curve.share) > 0).all()
-    # One of a case's one atypical and of another's three normal figures, over 12 cases.
-    assert curve.missed[0] == pytest.approx(1 / 12)
-    assert curve.false_alarms[0] == pytest.approx(1 / 3 / 12)
-    assert curve.missed[2] == curve.false_alarms[2] == pytest.approx(0.0)
-
-
-def test_the_refer_curve_passes_through_the_band_that_keeps_its_risk(cohort) -> None:
-    rng = np.random.default_rng(0)
-    frame = pd.concat([cohort.frame] * 20, ignore_index=True)
-    frame = frame.assign(
-        figure_id=[str(row) for row in range(len(frame))],
-        case=[f"case {row // 4}" for row in range(len(frame))],
-    )
-    truth = (frame["vote_1"] + frame["vote_2"] + frame["vote_3"] >= 2).to_numpy(dtype=float)
-    logits = rng.normal(size=len(truth)) + 2 * truth
-    calibration = fit_calibration(logits, truth, truth, frame["case"].to_numpy(), fitted_on="x")
-    p = calibration.probability(logits)
-    made = pd.DataFrame({"figure_id": frame["figure_id"], "p_atypical": p})
-    made["call"] = np.where(calibration.call(p), "atypical", "normal")
-    made["refer"] = calibration.refer(p)
-    found = judge(check_predictions(made), from_frame(frame, cohort.root))
-    curve = refer_curve(found)
-    at = int(np.argmin(np.abs(curve.share - found.referral.share)))
-    assert curve.error[at] == pytest.approx(found.referral.error_kept, abs=0.01)
-    assert curve.missed[at] == pytest.approx(found.referral.missed, abs=0.01)
-    assert curve.false_alarms[at] == pytest.approx(found.referral.false_alarms, abs=0.01)
-    rings = [line for line in refer_plot(found).axes[0].lines if line.get_marker() == "o"]
-    assert [ring.get_ydata()[0] for ring in rings] == [
-        pytest.approx(100 * value)
-        for value in (
-            found.referral.error_kept,
-            found.referral.missed,
-            found.referral.false_alarms,
-        )
-    ]
-
-
 def test_names_with_dollar_signs_do_not_become_mathematics(cohort, predictions) -> None:
     table = from_frame(
         cohort.frame.assign(scanner=cohort.frame["scanner"] + " $\\frac{$"), cohort.root
@@ -145,3 +97,23 @@ def test_wide_names_are_cut_sooner_and_keep_their_room() -> None:
     # A browser draws each in 1 em, which is about three spaces of matplotlib's font; it has
     # measured them as two.
     assert len(wide) - len(wide.rstrip()) == 27
+
+
+def test_the_gamma_plot_is_the_same_bytes_each_time() -> None:
+    assert svg_uri(gamma_plot(GAMMAS)) == svg_uri(gamma_plot(GAMMAS))
+
+
+def test_every_bin_is_named_and_drawn_as_the_mean_of_the_epochs_that_all_folds_have() -> None:
+    axes = gamma_plot(GAMMAS).axes[0]
+    thick = [line for line in axes.get_lines() if line.get_linewidth() > 2]
+    names = [line.get_label() for line in thick]
+    assert names == ["1 (least confident)", "2", "3", "4", "5 (most confident)"]
+    np.testing.assert_allclose(thick[0].get_xdata(), [1, 2, 3])
+    np.testing.assert_allclose(thick[0].get_ydata(), [0.5, 5.5, 10.5])
+    thin = [line for line in axes.get_lines() if line.get_linewidth() < 0.8]
+    assert sorted(len(line.get_xdata()) for line in thin) == [3] * 5 + [4] * 5
+
+
+def test_one_epoch_can_be_seen() -> None:
+    axes = gamma_plot([np.ones((1, 2))]).axes[0]
+    assert [line.get_marker() for line in axes.get_lines()[1:]] == ["o", "o"]

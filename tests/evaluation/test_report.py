@@ -12,8 +12,9 @@ from atypia.data.table import from_frame
 from atypia.errors import AtypiaError
 from atypia.evaluation.gallery import HARD_NEGATIVES, PER_GALLERY, galleries, hard_negatives
 from atypia.evaluation.judge import judge
+from atypia.evaluation.probe import DomainProbe
 from atypia.evaluation.report import render_report, write_report
-from atypia.evaluation.training_story import FoldProbe, TrainingStory
+from atypia.evaluation.training_story import TrainingStory
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 HOSTILE = '<script>alert("x")</script>'
@@ -63,7 +64,10 @@ def _page(
 
 def _story(table) -> TrainingStory:
     """All that a training can tell, of every figure of the table."""
-    probes = (FoldProbe("fold 1 of 2", 0.6, 0.41, 0.25), FoldProbe("fold 2 of 2", 0.8, 0.43, 0.25))
+    probes = {
+        "fold 1 of 2": DomainProbe(0.6, 0.41, 0.25),
+        "fold 2 of 2": DomainProbe(0.8, 0.43, 0.25),
+    }
     gammas = (np.linspace(0.5, -0.5, 20).reshape(4, 5), np.linspace(1.0, 2.0, 15).reshape(3, 5))
     names = table.frame["figure_id"]
     return TrainingStory(
@@ -82,7 +86,7 @@ def test_the_page_is_whole_and_asks_the_network_for_nothing(cohort, predictions,
     assert not any("url(" in word or "@import" in word for word in page.words)
     policy = [meta for meta in page.all("meta") if meta.get("http-equiv")]
     assert "default-src 'none'" in str(policy[0]["content"])
-    assert "For research. Not a medical device." in page.text
+    assert "For research use only. Not a medical device." in page.text
 
 
 def test_contents_lead_somewhere_and_every_picture_has_words(cohort, predictions) -> None:
@@ -100,7 +104,7 @@ def test_the_numbers_are_there(cohort, predictions) -> None:
     found = judge(predictions, cohort)
     assert f"{found.overall.balanced_accuracy:.3f}" in text
     assert f"{found.auroc_interval.low:.3f} to {found.auroc_interval.high:.3f}" in text
-    assert "48 figures from 12 cases were judged" in text
+    assert "48 figures from 12 cases were evaluated" in text
     assert "11 of 12 atypical" in text
     assert "Bundle lite 1" in text
     assert "BA below its own best" in text
@@ -124,7 +128,7 @@ def test_figures_that_name_no_slide_are_no_cases(
     slides = [""] * without + list(cohort.frame["slide"][without:])
     table = from_frame(cohort.frame.assign(slide=slides, case=slides), cohort.root)
     text = _page(predictions, table).text
-    assert f"48 figures from {cases} were judged" in text
+    assert f"48 figures from {cases} were evaluated" in text
     assert text.count(note) == 2  # where all is said in short, and among the notes
     assert note in judge(predictions, table).to_dict()["notes"][-1]
     assert "no slide" not in _page(predictions, cohort).text
@@ -138,7 +142,11 @@ def test_everything_a_user_writes_is_escaped(cohort, predictions) -> None:
     frame.loc[1, "image"] = "<b>.png"
     table = from_frame(frame, cohort.root)
     found = judge(predictions.assign(figure_id=names), table)
-    told = TrainingStory((FoldProbe(HOSTILE, 0.5, 0.5, 0.5),), hardness=dict.fromkeys(names, 0.5))
+    told = TrainingStory(
+        {HOSTILE: DomainProbe(0.5, 0.5, 0.5)},
+        hardness=dict.fromkeys(names, 0.5),
+        unknown_gammas=(HOSTILE,),
+    )
     html = render_report(found, table, title=HOSTILE, facts={HOSTILE: HOSTILE}, training=told)
     page = Page(html)
     assert "<script" not in html
@@ -182,7 +190,7 @@ def test_an_image_that_cannot_be_read_is_a_placeholder_that_says_why(cohort, pre
 
 def test_figures_without_an_image_of_their_own_are_told(cohort, predictions) -> None:
     frame = cohort.frame.assign(image="", x=1.0, y=1.0)
-    assert "the table names no image" in _page(predictions, from_frame(frame, cohort.root)).text
+    assert "the table has no image" in _page(predictions, from_frame(frame, cohort.root)).text
 
 
 def test_one_class_without_votes_still_gives_a_report(cohort, predictions) -> None:
@@ -228,6 +236,15 @@ def test_what_the_training_did_stands_there_only_where_there_is_something(
     assert "Mean over folds" in text
     assert "Gamma" not in text
     assert "hardest negatives" not in text
+
+
+def test_gammas_that_an_earlier_version_did_not_keep_are_said_to_be_unknown(
+    cohort, predictions
+) -> None:
+    story = TrainingStory(unknown_gammas=("fold 1 of 2", "fold 2 of 2"))
+    text = _page(predictions, cohort, training=story).text
+    assert "The gammas of fold 1 of 2, fold 2 of 2 are unknown" in text
+    assert "Gamma of the focal loss" not in text
 
 
 def test_the_hardest_normal_figures_are_shown_and_split_votes_are_marked(

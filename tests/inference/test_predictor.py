@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
+from atypia.bundle.load import load_bundle
 from atypia.bundle.verify import write_sums
-from atypia.data.crops import crop_windows
-from atypia.data.windows import cut_window, stack_windows
+from atypia.data.predictions import PREDICTION_COLUMNS, check_predictions
 from atypia.errors import AtypiaError, ImageError
-from atypia.evaluation.predictions import PREDICTION_COLUMNS, check_predictions
+from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.inference.reading import CropSpec, crop_of, read_ahead, stacked
+from atypia.inference.reading import CropSpec, crop_of, stacked
 from atypia.inference.sources import Figure
 
 
@@ -57,7 +55,7 @@ def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
 ) -> None:
     spec = CropSpec(8.0, 32, 0.25, 0.2)
     crops = stacked([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
-    logits = predictor.network.look_at(crops).logits.astype(np.float64)
+    logits = predictor.runtime.infer(crops).logits.astype(np.float64)
     expected = 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1)))
     each = 1 / (1 + np.exp(-(logits / 1.5 + 0.1)))
     frame = predictor.predict(paths, mpp=0.25)
@@ -118,36 +116,6 @@ def test_a_crop_does_not_depend_on_its_neighbours_resolution(
     mixed = [figure(paths[0], 0.25), figure(paths[1], 0.5)]
     beside = [row for scored in predictor.stream(mixed) for row in scored.frame.p_atypical]
     assert beside[0] == pytest.approx(alone[0], abs=1e-5)
-
-
-@pytest.mark.parametrize("mpp", [0.05, 0.12, 0.16, 0.23, 0.25, 0.5])
-@pytest.mark.parametrize("shape", [(40, 40), (40, 41), (41, 40), (63, 37), (200, 201)])
-def test_the_crop_is_that_of_training(shape: tuple[int, int], mpp: float) -> None:
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    crop_um = min(8.0, min(shape) * mpp / 0.8)  # an image may be somewhat smaller than the crop
-    wide = cut_window(image, mpp, crop_um, 1.6 * crop_um)  # room for moves
-    windows = stack_windows([wide, np.zeros_like(wide)], np.array([mpp, mpp]))
-    pixels = torch.from_numpy(windows.pixels).permute(0, 3, 1, 2).float() / 255
-    size, mpps = torch.from_numpy(windows.size_px), torch.from_numpy(windows.mpp)
-    trained = crop_windows(pixels, size, mpps, crop_um=crop_um, input_px=32)[0].numpy()
-    found = crop_of(image, mpp, CropSpec(crop_um, 32, 0.25, mpp))
-    assert found.shape == (3, 32, 32)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, trained, rtol=0, atol=2e-4)
-
-
-def test_what_is_finer_than_training_is_made_as_coarse() -> None:
-    """Stripes that training's resolution cannot show vanish; without that, they are enlarged."""
-    image = np.zeros((160, 160, 3), dtype=np.uint8)
-    image[:, ::2] = 255
-    sharp, known, twice = (
-        crop_of(image, 0.125, CropSpec(16.0, 128, 0.25, finest)) for finest in (0.0, 0.125, 0.25)
-    )
-    np.testing.assert_array_equal(sharp, known)
-    assert sharp.std() > 0.4
-    assert twice.std() < 0.1
-    assert twice.mean() == pytest.approx(0.5, abs=0.02)
 
 
 def test_arrays_and_files_are_one_thing(predictor: Predictor, paths: list[Path]) -> None:
@@ -266,40 +234,36 @@ def test_the_first_member_alone_is_not_the_ensemble_and_has_no_spread(
     assert not np.allclose(frame["p_atypical"], together["p_atypical"])
 
 
-@pytest.mark.parametrize("members", [0, 3])
-def test_more_members_than_there_are_is_refused(small_bundle: Path, members: int) -> None:
-    with pytest.raises(AtypiaError, match="holds 1 to 2"):
-        Predictor.load(small_bundle, members=members)
+def test_more_members_than_there_are_is_refused(small_bundle: Path) -> None:
+    with pytest.raises(AtypiaError, match="members 3: small holds 1 to 2"):
+        Predictor.load(small_bundle, members=3)
 
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_batch_of_nothing_is_refused(predictor: Predictor, size: int) -> None:
-    with pytest.raises(AtypiaError, match="batch size"):
+    with pytest.raises(AtypiaError, match="batch_size"):
         predictor.predict([], mpp=0.25, batch_size=size)
 
 
-def test_no_threads_are_refused(small_bundle: Path) -> None:
-    with pytest.raises(AtypiaError, match="threads 0: expected 1 or more"):
-        Predictor.load(small_bundle, threads=0)
+def test_options_may_stand_together_or_by_their_names(small_bundle: Path) -> None:
+    together = Predictor.load(options=PredictOptions(bundle=small_bundle, members=1, threads=2))
+    named = Predictor.load(str(small_bundle), members=1, threads=2)
+    loaded = Predictor.load(load_bundle(small_bundle), together.options, threads=3)
+    assert together.options == named.options
+    assert (loaded.options.members, loaded.options.threads) == (1, 3)
+    assert loaded.runtime.members == 1
+    text = repr(named)
+    assert text.startswith("Predictor(small, 1 member, torch ")
+    assert "bf16" in text or "fp32" in text
 
 
-def test_memory_stays_flat(paths: list[Path]) -> None:
-    taken, given = 0, 0
-    most = 0
-    lock = threading.Lock()
-
-    def endless() -> Iterator[Figure]:
-        nonlocal taken
-        for _ in range(200):
-            with lock:
-                taken += 1
-            yield figure(paths[0])
-
-    for _ in read_ahead(endless(), CropSpec(8.0, 32, 0.25, 0.2), threads=2, ahead=8):
-        given += 1
-        most = max(most, taken - given)
-    assert given == 200
-    assert most <= 8
+def test_the_module_computes_the_logits_of_the_members_asked_for(predictor: Predictor) -> None:
+    crops = torch.rand(2, 3, 32, 32)
+    first = Predictor.load(predictor.bundle, predictor.options, members=1)
+    with torch.inference_mode():
+        every, alone = predictor.module(crops), first.module(crops)
+    assert every.shape == (2, 2)
+    assert torch.equal(alone, every[:1])
 
 
 def test_the_callers_number_of_threads_is_given_back(

@@ -6,18 +6,13 @@ import errno
 import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
+from atypia.data.predictions import read_predictions
 from atypia.errors import AtypiaError
-from atypia.evaluation.predictions import PREDICTION_COLUMNS, read_predictions
-from atypia.files import NOTES_FOLDER, write_output
 from atypia.inference import sinks
-from atypia.inference.predictor import empty_predictions
 from atypia.inference.sinks import open_sink
-
-FORMATS = [".csv", ".parquet", ".json"]
 
 
 def rows(first: int, count: int, spread: float = 0.125) -> pd.DataFrame:
@@ -35,18 +30,6 @@ def rows(first: int, count: int, spread: float = 0.125) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_what_is_written_is_read_back_to_the_bit(tmp_path: Path, suffix: str) -> None:
-    out = tmp_path / "new" / f"p{suffix}"
-    with open_sink(out) as write:
-        write(rows(0, 5))
-        write(rows(5, 3, np.nan))
-    expected = pd.concat([rows(0, 5), rows(5, 3, np.nan)], ignore_index=True)
-    found = read_predictions(out)
-    assert list(found.columns) == list(PREDICTION_COLUMNS)
-    pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)
-
-
 def test_truth_values_in_csv_are_true_and_false(tmp_path: Path) -> None:
     with open_sink(tmp_path / "p.csv") as write:
         write(rows(0, 2))
@@ -54,17 +37,6 @@ def test_truth_values_in_csv_are_true_and_false(tmp_path: Path) -> None:
     assert lines[0] == "figure_id,image,p_atypical,call,refer,spread,phase"
     assert lines[1].endswith("normal,true,0.125,")
     assert lines[2].endswith("atypical,false,0.125,")
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_nothing_predicted_is_a_table_without_rows(tmp_path: Path, suffix: str) -> None:
-    out = tmp_path / f"p{suffix}"
-    with open_sink(out) as write:
-        write(empty_predictions())
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".json": pd.read_json}
-    found = readers[suffix](out)
-    assert len(found) == 0
-    assert suffix == ".json" or list(found.columns) == list(PREDICTION_COLUMNS)
 
 
 def test_parquet_gathers_batches_into_few_groups(
@@ -78,17 +50,6 @@ def test_parquet_gathers_batches_into_few_groups(
             write(rows(first, 5))
     assert pq.ParquetFile(tmp_path / "p.parquet").num_row_groups == 3
     assert len(read_predictions(tmp_path / "p.parquet")) == 25
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_a_run_that_breaks_leaves_the_old_table(tmp_path: Path, suffix: str) -> None:
-    out = tmp_path / f"p{suffix}"
-    write_output(out, "old")
-    with pytest.raises(KeyboardInterrupt), open_sink(out) as write:
-        write(rows(0, 5))
-        raise KeyboardInterrupt
-    assert out.read_bytes() == b"old"
-    assert {path.name for path in tmp_path.iterdir()} == {out.name, NOTES_FOLDER}
 
 
 def test_a_file_that_atypia_did_not_write_is_not_replaced(tmp_path: Path) -> None:
@@ -110,14 +71,6 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         raise full
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_every_format_meets_a_full_disk_as_an_os_error(suffix: str) -> None:
-    with pytest.raises(OSError), sinks._SINKS[suffix](Path("/dev/full")) as write:
-        for first in range(0, 50_000, 10_000):
-            write(rows(first, 10_000))
 
 
 def test_an_unknown_ending_offers_the_nearest(tmp_path: Path) -> None:

@@ -88,14 +88,20 @@ def test_it_says_where_the_file_lies_and_its_hash(
     [
         (_answer(errors.GatedRepoError, 403), f"accept the conditions at {PAGE}"),
         (_answer(errors.HfHubHTTPError, 401), f"accept the conditions at {PAGE}"),
-        (_answer(errors.RepositoryNotFoundError, 404), "the hub knows no someone/stand-in"),
+        (
+            _answer(errors.RepositoryNotFoundError, 404),
+            "someone/stand-in does not exist on the Hugging Face Hub",
+        ),
         (_answer(errors.HfHubHTTPError, 500), "cannot be reached"),
         (errors.LocalEntryNotFoundError("no connection"), "cannot be reached"),
         (ConnectionError("refused"), "cannot be reached"),
         (_NetworkError("timed out"), "cannot be reached"),
         (errors.OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set"),
         (PermissionError(13, "denied", "locked/w"), "locked/w: cannot be written"),
-        (_answer(errors.RemoteEntryNotFoundError, 404), "holds none of model.safetensors"),
+        (
+            _answer(errors.RemoteEntryNotFoundError, 404),
+            "no longer contains any of model.safetensors",
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

@@ -77,7 +77,9 @@ def test_missing_weights_are_one_line_that_says_what_to_do(stand_in: BackboneSpe
 def test_a_path_that_leads_nowhere_is_refused(stand_in: BackboneSpec, tmp_path: Path) -> None:
     with pytest.raises(AtypiaError, match=r"nothing: not found"):
         find_weights(stand_in, tmp_path / "nothing")
-    with pytest.raises(AtypiaError, match=r"holds none of model\.safetensors, pytorch_model\.bin"):
+    with pytest.raises(
+        AtypiaError, match=r"contains none of model\.safetensors, pytorch_model\.bin"
+    ):
         find_weights(stand_in, tmp_path)
 
 
@@ -113,8 +115,8 @@ def test_weights_of_another_network_are_named(
         pretrained_backbone(stand_in, tmp_path / "a.safetensors")
     assert str(refused.value).endswith(
         "these are not the weights of stand-in: tensors 4 missing (blocks.0.norm1.weight, "
-        "blocks.0.norm2.weight, blocks.1.norm1.weight, ...); 1 not expected (surprise); "
-        "1 of another shape (norm.bias)"
+        "blocks.0.norm2.weight, blocks.1.norm1.weight, ...); 1 unexpected (surprise); "
+        "1 of a different shape (norm.bias)"
     )
 
 
@@ -128,7 +130,7 @@ def test_a_pickle_that_holds_code_is_refused_and_not_executed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"head.weight": _Code()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(AtypiaError, match="holds Python objects, not tensors alone"):
+    with pytest.raises(AtypiaError, match="contains Python objects besides tensors"):
         read_tensors(tmp_path / "pytorch_model.bin")
     assert not Path("executed").exists()
 
@@ -151,5 +153,5 @@ def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: bytes, tol
 def test_what_is_no_table_of_tensors_is_refused(tmp_path: Path) -> None:
     for content in ([torch.zeros(1)], {"epoch": 3}, torch.zeros(1)):
         torch.save(content, tmp_path / "a.pt")
-        with pytest.raises(AtypiaError, match="no table of named tensors"):
+        with pytest.raises(AtypiaError, match="not a file of named tensors"):
             read_tensors(tmp_path / "a.pt")

@@ -17,22 +17,25 @@ from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError, RecipeError
 from atypia.training import loop
 from atypia.training.batches import augmented_crops, read_windows
+from atypia.training.components.base import Material
 from atypia.training.figures import (
     TrainingFigures,
     UnlabelledFigures,
     fitted,
     training_figures,
 )
-from atypia.training.loop import Member, Progress, train_member
-from atypia.training.recipe import Recipe, read_recipe
-from atypia.training.requirements import require_components_work, set_aside
-from atypia.training.trainee import Trainee, seed_of
+from atypia.training.loop import MemberInputs, Progress, train_member
+from atypia.training.member import Member
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
+from atypia.training.requirements import require_components_work
+from atypia.training.stepper import MemberStepper, seed_of
 
 SMALL = [
     "backbone.input_px=32",
     "backbone.pretrained=false",
     "schedule.epochs=3",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "schedule.batch_size=16",
     "schedule.precision=32-true",
 ]
@@ -70,16 +73,18 @@ def _train(
 ) -> Member:
     torch.set_num_threads(1)
     return train_member(
-        recipe,
-        read_windows(table, recipe),
-        figures or training_figures(table, recipe.soft_labels),
+        MemberInputs(
+            recipe,
+            read_windows(table, recipe),
+            figures or training_figures(table, recipe.soft_labels),
+            _fabric(recipe),
+            unlabelled,
+        ),
         _held_out(table),
         folder,
         member=0,
         identity="a test",
-        fabric=_fabric(recipe),
         on_progress=on_progress,
-        unlabelled=unlabelled,
     )
 
 
@@ -137,14 +142,18 @@ def test_mixup_leaves_metric_and_domain_losses_on_unmixed_figures(table: FigureT
     windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
     rows = np.arange(16)
     fabric = _fabric(recipe)
-    trainee = Trainee(recipe, 0, fabric, windows, figures, ALL_ALIKE, None)
+    stepper = MemberStepper(recipe, 0, fabric, windows, figures, ALL_ALIKE, None)
     batches: list[torch.Tensor] = []
     shown: list[int] = []
-    network = trainee._network.module
+    network = stepper._network.module
     network.classifier.register_forward_pre_hook(lambda _, given: batches.append(given[0].clone()))
-    network.projection.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
-    network.domain.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
-    trainee.step(rows, 7, 100)
+    network.heads.contrastive.register_forward_pre_hook(
+        lambda _, given: shown.append(len(given[0]))
+    )
+    network.heads.domain_adversarial.register_forward_pre_hook(
+        lambda _, given: shown.append(len(given[0]))
+    )
+    stepper.step(rows, 7, 100)
     rng = np.random.default_rng(seed_of(recipe, 0, 2, 7))
     unmixed = augmented_crops(windows.batch(rows), recipe, fabric.device, rng)
     (batch,) = batches
@@ -159,20 +168,22 @@ def test_mixup_leaves_metric_and_domain_losses_on_unmixed_figures(table: FigureT
 
 
 def test_figures_to_adapt_to_reach_the_domain_loss_alone(table: FigureTable) -> None:
-    recipe = _recipe("plain", "domain.weight=1")
+    recipe = _recipe("plain", "domain_adversarial.weight=1")
     windows = read_windows(table, recipe)
     own = training_figures(table, recipe.soft_labels, ["another laboratory"])
     assert own.domains[0] == "another laboratory"
     there = np.zeros(len(windows), dtype=np.int64)
-    trainee = Trainee(
+    stepper = MemberStepper(
         recipe, 0, _fabric(recipe), windows, own, ALL_ALIKE, UnlabelledFigures(windows, there)
     )
     asked: list[torch.Tensor] = []
-    network = trainee._network.module
-    network.domain.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
-    parts = trainee.step(np.arange(16), 50, 100)
+    network = stepper._network.module
+    network.heads.domain_adversarial.register_forward_pre_hook(
+        lambda _, given: asked.append(given[0])
+    )
+    parts = stepper.step(np.arange(16), 50, 100)
     assert len(asked[0]) == 16 + 4
-    assert parts["loss"] == pytest.approx(parts["class"] + parts["domain"], rel=1e-5)
+    assert parts["loss"] == pytest.approx(parts["class"] + parts["domain_adversarial"], rel=1e-5)
 
 
 def test_dawid_skene_is_fitted_on_training_figures_alone(table: FigureTable) -> None:
@@ -188,13 +199,14 @@ def test_dawid_skene_is_fitted_on_training_figures_alone(table: FigureTable) -> 
 
 
 def test_cases_set_aside_for_gamma_are_not_trained_on(table: FigureTable) -> None:
-    recipe = _recipe("plain", "focal.adaptive=true", "focal.set_aside=0.25")
+    recipe = _recipe("plain", "focal.adaptive=true", "focal.calibration_share=0.25")
     figures = training_figures(table, recipe.soft_labels)
-    rows, aside = set_aside(recipe, figures, np.arange(90))
+    everything = Material(figures, np.arange(90), None, recipe.seed)
+    rows, aside = recipe.focal.calibration_rows(everything)
     assert not set(figures.case[rows]) & set(figures.case[aside])
     assert sorted([*rows, *aside]) == list(range(90))
     assert 10 <= len(aside) <= 35
-    everyone, nobody = set_aside(_recipe("plain"), figures, np.arange(90))
+    everyone, nobody = _recipe("plain").focal.calibration_rows(everything)
     assert len(everyone) == 90
     assert not len(nobody)
 
@@ -202,10 +214,13 @@ def test_cases_set_aside_for_gamma_are_not_trained_on(table: FigureTable) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("domain.weight=1", "one domain .*a second one.*domain.weight=0"),
+        ("domain_adversarial.weight=1", "one domain .*a second one.*domain_adversarial.weight=0"),
         ("phase.weight=1", "no figure to train on has a phase.*phase.weight=0"),
         ("focal.adaptive=true", "sets cases aside .*focal.adaptive=false"),
-        ("metric.weight=1", "no class has unanimous figures on two slides.*metric.weight=0"),
+        (
+            "contrastive.weight=1",
+            "no class has unanimous figures on two slides.*contrastive.weight=0",
+        ),
     ],
 )
 def test_a_component_without_anything_to_work_on_is_refused(
@@ -223,12 +238,14 @@ def test_a_component_without_anything_to_work_on_is_refused(
 def test_figures_to_adapt_to_without_a_domain_loss_are_refused(table: FigureTable) -> None:
     recipe = _recipe("plain")
     figures = training_figures(table, recipe.soft_labels)
-    with pytest.raises(RecipeError, match=r"domain\.weight is 0.*set domain\.weight=0\.1"):
+    with pytest.raises(
+        RecipeError, match=r"domain_adversarial\.weight is 0.*domain_adversarial\.weight=0\.1"
+    ):
         require_components_work(recipe, figures, np.arange(90), figures.domain)
 
 
 def test_a_second_domain_may_come_from_the_figures_to_adapt_to(table: FigureTable) -> None:
-    recipe = _recipe("plain", "domain.weight=1")
+    recipe = _recipe("plain", "domain_adversarial.weight=1")
     figures = training_figures(table, recipe.soft_labels)
     rows = np.flatnonzero(figures.domain == 0)
     require_components_work(recipe, figures, rows, figures.domain)
@@ -237,9 +254,15 @@ def test_a_second_domain_may_come_from_the_figures_to_adapt_to(table: FigureTabl
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["metric.weight=1", "schedule.batch_size=4"], "too small to hold pairs"),
-        (["metric.weight=1", "adapter.kind=linear"], "metric.weight 1 with adapter.kind 'linear'"),
-        (["domain.weight=1", "adapter.kind=linear"], "domain.weight 1 with adapter.kind 'linear'"),
+        (["contrastive.weight=1", "schedule.batch_size=4"], "too small to hold pairs"),
+        (
+            ["contrastive.weight=1", "adapter.kind=linear"],
+            "contrastive.weight 1 with adapter.kind 'linear'",
+        ),
+        (
+            ["domain_adversarial.weight=1", "adapter.kind=linear"],
+            "domain_adversarial.weight 1 with adapter.kind 'linear'",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_work_is_refused_with_the_reason(
@@ -249,18 +272,18 @@ def test_a_recipe_that_cannot_work_is_refused_with_the_reason(
         read_recipe("plain", changes)
 
 
-def _short_of_memory(trainee: Trainee, most: int) -> list[int]:
-    """Let a trainee see at most so many figures of a batch at once; record what it was shown."""
+def _short_of_memory(stepper: MemberStepper, most: int) -> list[int]:
+    """Let a stepper see at most so many figures of a batch at once; record what it was shown."""
     shown: list[int] = []
-    whole = trainee._losses
+    whole = stepper._losses
 
-    def losses(piece, strength):  # type: ignore[no-untyped-def]
+    def losses(piece, done):  # type: ignore[no-untyped-def]
         if len(piece.rows) > most:
             raise torch.OutOfMemoryError("a test")
         shown.append(len(piece.rows))
-        return whole(piece, strength)
+        return whole(piece, done)
 
-    trainee._losses = losses  # type: ignore[method-assign]
+    stepper._losses = losses  # type: ignore[method-assign]
     return shown
 
 
@@ -269,17 +292,17 @@ def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
 ) -> None:
     """With frozen batch statistics and no pairs within a batch, pieces change nothing."""
     recipe = _recipe(
-        "seed", "metric.weight=0", "head.dropout=0", "mixup.alpha=0.5", "phase.weight=0.5"
+        "seed", "contrastive.weight=0", "head.dropout=0", "mixup.alpha=0.5", "phase.weight=0.5"
     )
     windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
     unlabelled = UnlabelledFigures(windows, figures.domain)
     found = []
     for most in (16, 5):
         torch.set_num_threads(1)
-        trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, ALL_ALIKE, unlabelled)
-        shown = _short_of_memory(trainee, most)
-        parts = [trainee.step(np.arange(16) + 16 * step, step, 100) for step in range(3)]
-        found.append((parts, trainee.current.saved_state()))
+        stepper = MemberStepper(recipe, 0, _fabric(recipe), windows, figures, ALL_ALIKE, unlabelled)
+        shown = _short_of_memory(stepper, most)
+        parts = [stepper.step(np.arange(16) + 16 * step, step, 100) for step in range(3)]
+        found.append((parts, stepper.current.saved_state()))
     assert shown == [4] * 12
     for one, other in zip(found[0][0], found[1][0], strict=True):
         assert one == pytest.approx(other, rel=1e-4)
@@ -290,7 +313,7 @@ def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
 def test_where_not_one_figure_fits_it_says_so(table: FigureTable) -> None:
     recipe = _recipe("plain")
     windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
-    trainee = Trainee(recipe, 0, _fabric(recipe), windows, figures, ALL_ALIKE, None)
-    _short_of_memory(trainee, 0)
+    stepper = MemberStepper(recipe, 0, _fabric(recipe), windows, figures, ALL_ALIKE, None)
+    _short_of_memory(stepper, 0)
     with pytest.raises(AtypiaError, match="not enough memory for one figure of 32 px"):
-        trainee.step(np.arange(16), 0, 100)
+        stepper.step(np.arange(16), 0, 100)

@@ -21,9 +21,11 @@ from atypia.inference.predictor import Predictor
 from atypia.models.backbones.registry import BackboneSpec
 from atypia.models.classifier import Classifier
 from atypia.training import embeddings as embedding
+from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import Embeddings
 from atypia.training.embeddings import read_shown
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
 
 SMALL = (
@@ -31,7 +33,7 @@ SMALL = (
     "backbone.input_px=32",
     "schedule.precision=32-true",
     "schedule.batch_size=16",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "folds.count=2",
 )
 
@@ -64,7 +66,8 @@ def _read(table: FigureTable, recipe: Recipe, folder: Path) -> Embeddings:
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.schedule.precision)
     content = [sha256(path) for path in table.image_paths()]
     shown = read_shown(
-        table, recipe, content, folder / "windows", folder / "kept", fabric, _nothing
+        *(table, recipe, content, folder / "windows", folder / "kept", fabric, _nothing),
+        BackboneWeights(),
     )
     assert isinstance(shown, Embeddings)
     return shown
@@ -113,7 +116,10 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
 
     content = [sha256(path) for path in table.image_paths()]
     with pytest.raises(KeyboardInterrupt):
-        read_shown(table, _recipe(), content, tmp_path / "windows", tmp_path / "kept", fabric, stop)
+        read_shown(
+            *(table, _recipe(), content, tmp_path / "windows", tmp_path / "kept", fabric, stop),
+            BackboneWeights(),
+        )
     assert sum(looked_at) == 24
     whole = _read(table, _recipe(), tmp_path)
     assert sum(looked_at) == len(table)

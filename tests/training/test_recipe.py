@@ -11,7 +11,8 @@ from peft.tuners.lora import LoraLayer
 from atypia.errors import RecipeError
 from atypia.models.adapters import adapt
 from atypia.models.backbones.registry import backbone_spec
-from atypia.training.recipe import CardSection, Recipe, read_recipe, recipe_files, to_toml
+from atypia.training.recipe import CardSection, Recipe
+from atypia.training.recipe_file import read_recipe, recipe_files, to_toml
 
 
 def test_every_recipe_that_comes_along_is_valid() -> None:
@@ -60,7 +61,7 @@ def test_set_changes_one_value() -> None:
         ("mixup.alpha=-1", "mixup.alpha is -1"),
         ("adapter.kind=lorra", "'full', 'lora' or 'linear'"),
         ("augment.shift_um=9", "augment.shift_um 9"),
-        ("backbone.views=3", "backbone.views is 3; input should be 1, 2, 4 or 8"),
+        ("backbone.tta_views=3", "backbone.tta_views is 3; input should be 1, 2, 4 or 8"),
         ("schedule.learning_rate=nan", "schedule.learning_rate is nan"),
         ("name.first=x", "'name' is a value"),
         ("epochs", "section.key=value"),
@@ -76,7 +77,7 @@ def test_a_wrong_change_is_refused_with_what_would_be_right(change: str, said: s
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["adapter.kind=linear", "backbone.views=4"], "embedded once, as it lies"),
+        (["adapter.kind=linear", "backbone.tta_views=4"], "embedded once, as it lies"),
         (["folds.scheme=domains", "folds.left_out_domains=true"], "left out already"),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable, read_table
 from atypia.errors import AtypiaError
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
 from warm_python import Process, WarmPython
 
@@ -26,7 +26,7 @@ CHANGES = [
     "folds.count=2",
     "schedule.epochs=3",
     "schedule.batch_size=8",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "backbone.input_px=32",
     "backbone.pretrained=false",
 ]
@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 import atypia.training.loop as loop
 from atypia.data.table import read_table
-from atypia.training.recipe import read_recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
 loop.CHECKPOINT_SECONDS = 0.2
 table = read_table(Path(sys.argv[1]) / "figures.csv")

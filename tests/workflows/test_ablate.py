@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from atypia.data.phantom import make_phantom
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable, from_frame
+from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.files import NOTES_FOLDER, sha256
 from atypia.models.backbones.registry import BackboneSpec
@@ -30,7 +32,7 @@ QUICK = (
     "backbone.input_px=32",
     "backbone.pretrained=false",
     "schedule.epochs=2",
-    "schedule.least_steps=2",
+    "schedule.min_steps=2",
     "schedule.batch_size=16",
     "schedule.precision=32-true",
 )
@@ -309,6 +311,28 @@ def test_an_arm_that_fails_is_told_once_and_leaves_the_others(
     assert "matches no layer" in told
     assert _lines(tmp_path) == _lines(undisturbed)
     assert result.comparison.not_run == ("bad",)
+
+
+def test_a_column_that_decides_nothing_leaves_the_runs_usable(
+    cohort: FigureTable, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = _copied(undisturbed, tmp_path / "out", lambda text: text)
+    remarked = from_frame(cohort.frame.assign(remark="seen on Tuesday"), cohort.root)
+    assert show_ablation(remarked, PLAN, out).done == 6
+    relabelled = from_frame(cohort.frame.assign(label=1 - hard_labels(cohort.frame)), cohort.root)
+    assert show_ablation(relabelled, PLAN, out).done == 0
+
+
+def test_lines_of_earlier_versions_which_hashed_the_whole_table_count(
+    cohort: FigureTable, undisturbed: Path, tmp_path: Path
+) -> None:
+    left_out, held_out, _ = crossed_folds(cohort.frame, 0)
+    text = cohort.frame.to_csv(index=False).encode() + left_out.tobytes() + held_out.tobytes()
+    earlier = hashlib.sha256(text).hexdigest()[:16]
+    now = _lines(undisturbed)[0]["figures"]
+    assert now != earlier
+    out = _copied(undisturbed, tmp_path / "out", lambda lines: lines.replace(now, earlier))
+    assert show_ablation(cohort, PLAN, out).done == 6
 
 
 def test_figures_that_cannot_work_are_refused_before_anything_is_trained(

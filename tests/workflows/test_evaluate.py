@@ -13,9 +13,8 @@ from atypia.bundle.verify import write_sums
 from atypia.data.readers.opening import open_figures
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
-from atypia.evaluation.challenge_answers import write_answers
-from atypia.workflows.classify import Running
-from atypia.workflows.evaluate import evaluate, evaluate_bundle, evaluate_challenge
+from atypia.inference.options import PredictOptions
+from atypia.workflows.evaluate import evaluate, evaluate_bundle
 
 
 def _predict_right(table, path: Path) -> None:
@@ -69,8 +68,8 @@ def test_a_bundle_that_is_judged_on_what_it_was_trained_on_is_noticed(
     figures.write_text("figure_id,image,slide,mpp,label\n" + "".join(rows))
     said: list[str] = []
     try:
-        running = Running(bundle=bundle, threads=1)
-        judged, _ = evaluate_bundle(figures, tmp_path / "r.html", running=running, say=said.append)
+        options = PredictOptions(bundle=bundle, threads=1)
+        judged, _ = evaluate_bundle(figures, tmp_path / "r.html", options=options, say=said.append)
         again = evaluate(tmp_path / "r.predictions.csv", figures, tmp_path / "s.html")
     finally:
         figures.unlink()
@@ -110,47 +109,6 @@ def test_the_real_figures_are_judged(ami_br: Path, tmp_path: Path) -> None:
     assert judgement.domains.counted == 6
     assert judgement.overall.auroc == 1.0
     assert (tmp_path / "report.html").stat().st_size < 6_000_000
-
-
-def _stacks(folder: Path) -> Path:
-    """Four figures of two tumours on two scanners; one atypical figure of the lung is missed."""
-    table = folder / "figures.csv"
-    table.write_text(
-        "figure_id,image,slide,tumour,scanner,label,stack,page\n"
-        "a,a.png,s1,lung,X,1,1,1\nb,b.png,s2,lung,Y,0,1,2\nc,c.png,s3,lung,X,1,1,3\n"
-        "d,d.png,s4,breast,X,1,2,1\ne,e.png,s5,breast,Y,0,2,2\n"
-    )
-    write_answers(
-        folder / "answers" / "1.json", [("atypical", 0.9), ("normal", 0.2), ("normal", 0.3)]
-    )
-    write_answers(folder / "answers" / "2.json", [("atypical", 0.8), ("normal", 0.4)])
-    return table
-
-
-def test_answers_are_judged_by_tumour_at_their_class(tmp_path: Path) -> None:
-    table, out = _stacks(tmp_path), tmp_path / "report.html"
-    judgement = evaluate_challenge(tmp_path / "answers", table, out)
-    domains = judgement.domains.frame.set_index("domain")["balanced_accuracy"]
-    assert domains.to_dict() == {"breast": 1.0, "lung": 0.75}
-    assert judgement.domains.summary.loc["balanced_accuracy", "mean"] == 0.875
-    overall = judgement.overall
-    assert overall.sensitivity == pytest.approx(2 / 3)
-    assert overall.specificity == 1.0
-    assert overall.balanced_accuracy == pytest.approx(5 / 6)
-    assert overall.auroc == pytest.approx(5 / 6)  # 0.3 of an atypical figure lies below 0.4
-    assert judgement.notes == ()
-    written = json.loads((tmp_path / "report.metrics.json").read_text(encoding="utf-8"))
-    assert written["facts"]["Protocol"] == "MIDOG 2025, track 2"
-
-
-def test_the_confidence_of_the_class_is_noticed(tmp_path: Path) -> None:
-    table = _stacks(tmp_path)
-    write_answers(
-        tmp_path / "answers" / "1.json", [("atypical", 0.6), ("normal", 0.8), ("normal", 0.7)]
-    )
-    write_answers(tmp_path / "answers" / "2.json", [("atypical", 0.6), ("normal", 0.9)])
-    judgement = evaluate_challenge(tmp_path / "answers", table, tmp_path / "report.html")
-    assert "must be P(atypical)" in judgement.notes[-1]
 
 
 def test_two_reports_in_one_folder_have_metrics_of_their_own(tmp_path: Path) -> None:

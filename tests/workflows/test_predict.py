@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from atypia.data.predictions import read_predictions
 from atypia.errors import AtypiaError
-from atypia.evaluation.predictions import read_predictions
 from atypia.files import NOTES_FOLDER, write_output
 from atypia.inference.predictor import Predictor
 from atypia.inference.record import record_path

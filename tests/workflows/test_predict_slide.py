@@ -15,13 +15,12 @@ import tifffile
 from typer.testing import CliRunner
 
 from atypia.cli.main import app
+from atypia.data.case_summary import Counts
 from atypia.data.images import read_image
 from atypia.data.points.opening import open_points
-from atypia.data.points.table import Points
 from atypia.errors import AtypiaError
-from atypia.evaluation.case_summary import Counts
+from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord
-from atypia.workflows.classify import Running
 from atypia.workflows.predict import predict
 from atypia.workflows.slide import PointsChoice, SlideJob, predict_slide
 
@@ -95,8 +94,8 @@ def _predict(
 ) -> tuple[RunRecord, Counts]:
     job = SlideJob(slide, points, area_mm2=given.pop("area_mm2", None))
     said = {"say": given.pop("say")} if "say" in given else {}
-    running = Running(bundle=bundle, precision="fp32", threads=1)
-    done = predict_slide(job, [out], running=running, choice=PointsChoice(**given), **said)
+    options = PredictOptions(bundle=bundle, precision="fp32", threads=1)
+    done = predict_slide(job, [out], options=options, choice=PointsChoice(**given), **said)
     return done.record, done.counts
 
 
@@ -118,7 +117,7 @@ def test_qupath_gets_its_objects_back(
     done = CliRunner().invoke(
         app,
         [
-            *("predict", str(slide), "--points", str(points), "--bundle", str(small_bundle)),
+            *("slide", str(slide), "--points", str(points), "--bundle", str(small_bundle)),
             *("--out", str(out), "--precision", "fp32", "--threads", "1"),
         ],
     )
@@ -164,11 +163,11 @@ def test_progress_ends_with_all_points_also_those_that_failed(
     table = tmp_path / "points.csv"
     table.write_text("x,y\n20,20\nnothing,3\nnothing,4\n5000,20\n60,20\n")
     seen: list[tuple[int, int]] = []
-    running = Running(bundle=small_bundle, precision="fp32", threads=1, batch_size=1)
+    options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1, batch_size=1)
     predict_slide(
         SlideJob(slide, table),
         [tmp_path / "p.csv"],
-        running=running,
+        options=options,
         say=lambda line: None,
         on_progress=lambda task, done, of, note: seen.append((done, of)),
     )
@@ -193,8 +192,8 @@ def test_a_slide_without_a_figure_is_a_result(
     points.write_text(content)
     out = tmp_path / f"out.{ending}"
     job = SlideJob(slide, points, area_mm2=2.0)
-    running = Running(bundle=small_bundle, precision="fp32", threads=1)
-    done = predict_slide(job, [out], running=running, pictures=tmp_path / "out")
+    options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1)
+    done = predict_slide(job, [out], options=options, pictures=tmp_path / "out")
     assert done.counts == Counts(0, 0, 0, 0, 2.0, 0, 0)
     assert done.counts.density == 0
     assert all(file.is_file() for file in done.files)
@@ -246,8 +245,8 @@ def test_a_point_that_failed_has_nothing_of_an_earlier_run(
     ]
     points, out = tmp_path / "p.geojson", tmp_path / "o.geojson"
     points.write_text(json.dumps({"features": features, "name": "mine"}))
-    running = Running(bundle=small_bundle, precision="fp32", threads=1, members=1)
-    predict_slide(SlideJob(slide, points), [out], running=running, say=lambda line: None)
+    options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1, members=1)
+    predict_slide(SlideJob(slide, points), [out], options=options, say=lambda line: None)
     document = json.loads(out.read_text())
     assert document["name"] == "mine"
     good, failed = (one["properties"] for one in document["features"])
@@ -293,8 +292,7 @@ def test_midog_gets_its_millimetres_back(
     document = json.loads(out.read_text())
     assert document["type"] == "Multiple points"
     np.testing.assert_allclose([one["probability"] for one in document["points"]], of_crops, 1e-4)
-    again = open_points(out, slide, mpp=0.25)
-    assert isinstance(again, Points)
+    again = open_points(out, slide, mpp=0.25).points
     np.testing.assert_allclose(again.frame[["x", "y"]], _centres())
     assert set(again.frame["name"]) <= {"normal", "atypical"}
 
@@ -345,15 +343,6 @@ def test_rows_come_in_the_order_of_the_points(
     np.testing.assert_allclose(found["p_atypical"], of_crops[order], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["a.png", "--class", "Mitosis"], "--class: says something of points"),
-        (["a.tif", "b.tif", "--points", "p.csv"], "belongs to one slide"),
-        (["a.tif", "--points", "p.csv", "--out", "p.xls"], "the ending .xls"),
-    ],
-)
-def test_wrong_usage_is_refused(arguments: list[str], said: str) -> None:
-    done = CliRunner().invoke(app, ["predict", *arguments])
-    assert isinstance(done.exception, AtypiaError)
-    assert said in str(done.exception)
+def test_an_ending_of_no_known_format_is_refused(tmp_path: Path, small_bundle: Path) -> None:
+    with pytest.raises(AtypiaError, match=r"the ending \.xls is not one of"):
+        _predict(Path("a.tif"), Path("p.csv"), tmp_path / "p.xls", small_bundle)

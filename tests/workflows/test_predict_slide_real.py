@@ -14,10 +14,10 @@ from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
 from atypia.data.images import read_image
 from atypia.evaluation.calibration import Calibration
+from atypia.inference.options import PredictOptions
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
-from atypia.workflows.classify import Running
 from atypia.workflows.predict import predict
 from atypia.workflows.slide import SlideJob, predict_slide
 
@@ -94,8 +94,8 @@ def test_a_slide_of_crops_gets_their_probabilities(
     slide = _slide(tmp_path / "case.tif", crops, finer=finer)
     points = tmp_path / "points.csv"
     points.write_text("\n".join(["x,y", *(f"{x},{y}" for x, y in centres)]) + "\n")
-    running = Running(bundle=bundle, precision="fp32", threads=1)
-    predict_slide(SlideJob(slide, points), [tmp_path / "slide.csv"], running=running)
+    options = PredictOptions(bundle=bundle, precision="fp32", threads=1)
+    predict_slide(SlideJob(slide, points), [tmp_path / "slide.csv"], options=options)
     predict(crops, tmp_path / "crops.csv", bundle=bundle, mpp=0.25, precision="fp32", threads=1)
     found, wanted = (
         pd.read_csv(tmp_path / name)["p_atypical"] for name in ("slide.csv", "crops.csv")

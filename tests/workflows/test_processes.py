@@ -22,13 +22,13 @@ from warm_python import WarmPython
 # gamma, because with a few held-back figures the last digit moves one into another bin.
 CHANGES = [
     "focal.adaptive=false",
-    "metric.weight=0",
+    "contrastive.weight=0",
     "head.dropout=0",
     "folds.count=2",
     "backbone.input_px=32",
     "schedule.batch_size=16",
     "schedule.epochs=4",
-    "schedule.least_steps=1",
+    "schedule.min_steps=1",
     "schedule.precision=32-true",
 ]
 # Sums in another order, over some twelve steps of AdamW; seen: 0.0003.
@@ -119,7 +119,12 @@ def test_a_training_of_two_that_was_killed_goes_on_with_one(
 def test_two_processes_train_with_every_component(
     train: Train, cohort: Path, tmp_path: Path
 ) -> None:
-    changes = ("focal.adaptive=true", "metric.weight=0.2", "head.dropout=0.2", "schedule.epochs=2")
+    changes = (
+        "focal.adaptive=true",
+        "contrastive.weight=0.2",
+        "head.dropout=0.2",
+        "schedule.epochs=2",
+    )
     both = train(cohort, tmp_path, 2, *changes)
     assert both.returncode == 0, both.stderr
     assert np.isfinite(_losses(tmp_path)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from atypia.data.slide_list import read_slide_list
 from atypia.data.slides import open_slide
 from atypia.errors import AtypiaError
 from atypia.files import NOTES_FOLDER
-from atypia.workflows.classify import Running
+from atypia.inference.options import PredictOptions
 from atypia.workflows.slide import PointsChoice
 from atypia.workflows.slides import SlidesResult, predict_slides
 from warm_python import WarmPython
@@ -58,11 +59,11 @@ def _cohort(folder: Path, count: int, broken: tuple[int, ...]) -> Path:
 
 
 def _do(path: Path, out: Path, bundle: Path, **given: object) -> SlidesResult:
-    running = Running(bundle=bundle, precision="fp32", threads=1)
+    options = PredictOptions(bundle=bundle, precision="fp32", threads=1)
     return predict_slides(
         read_slide_list(path),
         out,
-        running=running,
+        options=options,
         choice=PointsChoice(),
         **given,  # type: ignore[arg-type]
     )
@@ -367,9 +368,10 @@ def test_wrong_usage_is_told_in_one_line(few: Path, small_bundle: Path, tmp_path
 
 def _descendants(pid: int) -> list[int]:
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *_descendants(int(child))]
+    with contextlib.suppress(OSError):  # a process or thread may end while it is looked at
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *_descendants(int(child))]
     return found
 
 

@@ -14,8 +14,8 @@ from atypia.models.backbones.registry import backbone_spec
 
 _LIMITS = (
     "For research. It is no medical device and no basis for a diagnosis.",
-    "It tells atypical from normal mitotic figures. It does not find figures, and whatever it is "
-    "shown it answers as if it were one.",
+    "It tells atypical from normal mitotic figures. It does not find figures, and it classifies "
+    "whatever image it is given as if it were one.",
     "Other tissues, stains and scanners than those below can lower its accuracy and shift its "
     "probabilities; judge it on your own figures first.",
 )
@@ -56,12 +56,13 @@ def model_card(
     judged = (
         _table(by_domain)
         if len(by_domain)
-        else "It has not been judged on held-out figures: its accuracy is unknown."
+        else "It has not been evaluated on held-out figures: its accuracy is unknown."
     )
     elsewhere = (
-        "Not measured: this training has left no domain out."
+        "Not measured: no domain was left out of this training."
         if left_out is None
-        else "Each domain by a network trained on the other domains alone.\n\n" + _table(left_out)
+        else "Each domain was scored by a network trained on the other domains only.\n\n"
+        + _table(left_out)
     )
     return f"""# {plain_markdown(manifest.name)}
 
@@ -76,7 +77,7 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 - Backbone: {spec.key} ({spec.citation}), adapter: {manifest.adapter.kind}; \
 {members} {"member" if members == 1 else "members, an ensemble"}
 - Sees {manifest.crop_um:g} um of tissue around the figure, in {manifest.input_px} px; \
-{"as it lies" if manifest.views == 1 else f"{manifest.views} of its symmetries, averaged"}
+{"in one orientation" if manifest.views == 1 else f"{manifest.views} orientations, averaged"}
 - Trained at {f"{low:g}" if low == high else f"{low:g} to {high:g}"} um/px
 - P(atypical) = sigmoid(mean logit of the members / {calibration.temperature:.4g} \
 {calibration.bias:+.4g}), fitted on {calibration.fitted_on}
@@ -101,7 +102,7 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 
 {licence.strip()}
 
-Backbone: {spec.told("licence")}.
+Backbone: {spec.display("licence")}.
 """
 
 

@@ -20,7 +20,7 @@ def default_bundle() -> Path:
     folder = shipped_folder("bundles")
     if folder is None or not (folder / DEFAULT_BUNDLE / MANIFEST_NAME).is_file():
         raise AtypiaError(
-            f"no bundle is named, and {DEFAULT_BUNDLE}, which comes with atypia, is not where it "
-            "was installed; install atypia again, or give the folder of a bundle"
+            f"no bundle was given, and {DEFAULT_BUNDLE}, which comes with atypia, is missing "
+            "from the installation; reinstall atypia, or give the folder of a bundle"
         )
     return folder / DEFAULT_BUNDLE

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from atypia.errors import AtypiaError, BundleError, abbreviate
+from atypia.errors import BundleError, OptionError, abbreviate
 from atypia.models.adapter_config import AdapterConfig
 
 FORMAT_VERSION: Literal[1] = 1
@@ -110,10 +110,10 @@ class BundleManifest(BaseModel):
         """Return the first so many members, all of them for none.
 
         Raises:
-            AtypiaError: there are not so many.
+            OptionError: there are not so many.
         """
         if count is not None and not 1 <= count <= len(self.members):
-            raise AtypiaError(f"members {count}: {self.name} holds 1 to {len(self.members)}")
+            raise OptionError("members", count, f"{self.name} holds 1 to {len(self.members)}")
         return self.members[:count]
 
 
@@ -142,7 +142,7 @@ def read_manifest(folder: Path) -> BundleManifest:
     version = found.get("format_version") if isinstance(found, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleError(
-            f"{path}: is of format {abbreviate(version)}, this atypia reads up to "
+            f"{path}: has format version {abbreviate(version)}, but this atypia reads up to "
             f"{FORMAT_VERSION}; install a newer atypia"
         )
     try:

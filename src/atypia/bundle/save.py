@@ -107,19 +107,19 @@ def require_replaceable(folder: Path, *, overwrite: bool = False) -> None:
 
 def _require_ours(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise BundleError(f"{folder}: is not a folder; choose another place for the bundle")
+        raise BundleError(f"{folder}: is not a folder; choose another folder for the bundle")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not (folder / MANIFEST_NAME).exists():
         raise BundleError(
-            f"{folder}: holds files but is not a bundle; choose an empty or a new folder"
+            f"{folder}: contains files but is not a bundle; choose an empty or a new folder"
         )
     if not (folder / SUMS_NAME).is_file() or not is_noted(folder, bundle_hash(folder)):
         raise BundleError(f"{folder}: {_FOREIGN}")
 
 
 _FOREIGN = (
-    "is a bundle that was not written here, or has changed since; move it, choose another place, "
+    "is a bundle that was not written here, or has changed since; move it, choose another folder, "
     "or replace it with --overwrite"
 )
 

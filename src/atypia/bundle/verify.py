@@ -54,7 +54,7 @@ def bundle_faults(folder: Path) -> list[str]:
     files, faults = _plain_files(folder)
     sums = folder / SUMS_NAME
     if sums.is_symlink() or not sums.is_file():
-        return [*faults, f"{sums}: missing; without it nothing in the bundle can be trusted"]
+        return [*faults, f"{sums}: missing; without it the bundle cannot be verified"]
     listed: dict[str, str] = {}
     # Any byte is a character in latin-1: a changed one must end as a fault, not as an exception.
     text = sums.read_bytes().decode("latin-1")
@@ -78,8 +78,8 @@ def bundle_faults(folder: Path) -> list[str]:
     return faults
 
 
-def require_intact(folder: Path) -> None:
-    """Refuse a bundle that is not as it was saved.
+def require_intact(folder: Path) -> str:
+    """Refuse a bundle that is not as it was saved; return its `bundle_hash`.
 
     Raises:
         BundleError: naming the first fault and how many there are.
@@ -90,6 +90,7 @@ def require_intact(folder: Path) -> None:
         raise BundleError(
             f"{faults[0]}{more}; fetch the bundle again, `atypia bundle verify` lists all faults"
         )
+    return bundle_hash(folder)
 
 
 def _plain_files(folder: Path) -> tuple[list[str], list[str]]:
@@ -104,7 +105,7 @@ def _plain_files(folder: Path) -> tuple[list[str], list[str]]:
             path = Path(parent) / name
             relative = path.relative_to(folder).as_posix()
             if path.is_symlink():
-                odd.append(f"{path}: is a link; a bundle holds plain files only")
+                odd.append(f"{path}: is a link; a bundle must contain plain files only")
             elif path.is_file():
                 files.append(relative)
             elif not path.is_dir():

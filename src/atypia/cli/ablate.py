@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
+from atypia.cli.figures import Columns, LayoutName, Mpp, Sources, opened
 from atypia.cli.outputs import Overwrite
 from atypia.cli.tables import print_table
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def ablate(
-    source: Source,
+    sources: Sources,
     plan: Annotated[
         str,
         typer.Option(help="A TOML file of arms and seeds, or one that comes with atypia."),
@@ -58,8 +58,8 @@ def ablate(
     from atypia.workflows.ablate import show_ablation
 
     settings = read_plan(plan)
-    table = opened(source, layout, mpp, column)
-    command = _command(source, layout, mpp, column, plan, out)
+    table = opened(sources, layout, mpp, column)
+    command = _command(sources, layout, mpp, column, plan, out)
     with progress_bars() as on_progress:
         if show:
             result = show_ablation(
@@ -104,7 +104,7 @@ def ablate(
 
 
 def _command(
-    source: Path,
+    sources: list[Path],
     layout: str | None,
     mpp: float | None,
     columns: list[str] | None,
@@ -114,7 +114,7 @@ def _command(
     """Return the command to be shown in the table's caption, without this machine's folders."""
     import shlex
 
-    words = ["atypia", "ablate", _shown(source), "--plan", _shown(Path(plan))]
+    words = ["atypia", "ablate", *map(_shown, sources), "--plan", _shown(Path(plan))]
     words += ["--out", _shown(out)]
     words += ["--layout", layout] if layout else []
     words += ["--mpp", f"{mpp:g}"] if mpp is not None else []

@@ -9,13 +9,13 @@ import typer
 
 from atypia.cli.outputs import Overwrite
 
-app = typer.Typer(no_args_is_help=True, help="Look at a bundle, export it: show, verify, export.")
+app = typer.Typer(no_args_is_help=True, help="Show, verify and export a bundle.")
 
 Folder = Annotated[
     Path | None,
     typer.Argument(
         metavar="[DIR]",
-        help="Folder of the bundle; without it, the one that comes with atypia.",
+        help="Folder of the bundle. Default: the one that comes with atypia.",
         show_default=False,
     ),
 ]
@@ -23,7 +23,7 @@ Folder = Annotated[
 
 @app.command()
 def show(folder: Folder = None) -> None:
-    """Print what a bundle is, its operating point and its model card.
+    """Show what a bundle holds, its operating point and its model card.
 
     Example: atypia bundle show runs/lite/bundle
     """
@@ -46,7 +46,7 @@ def show(folder: Folder = None) -> None:
         ("name", manifest.name),
         ("sha256", bundle_hash(folder)),
         ("backbone", f"{manifest.backbone}, {manifest.pooling}"),
-        ("weights", manifest.weights_sha256 or "none outside of the bundle and atypia's packages"),
+        ("weights", manifest.weights_sha256 or "none beyond the bundle and atypia's packages"),
         ("adapter", manifest.adapter.kind),
         ("members", len(manifest.members)),
         ("crop", f"{manifest.crop_um:g} um in {manifest.input_px} px"),
@@ -71,7 +71,7 @@ def show(folder: Folder = None) -> None:
 
 @app.command()
 def verify(folder: Folder = None) -> None:
-    """Compare every file of a bundle with its hash; exits with 1 if one differs.
+    """Check every file of a bundle against its hash; exits with 1 if one differs.
 
     Example: atypia bundle verify runs/lite/bundle
     """
@@ -86,7 +86,7 @@ def verify(folder: Folder = None) -> None:
     if faults:
         raise typer.Exit(1)
     name = read_manifest(folder).name
-    typer.echo(f"{folder}: {name}, every file is as it was saved (sha256 {bundle_hash(folder)})")
+    typer.echo(f"{folder}: {name}, every file matches its hash (sha256 {bundle_hash(folder)})")
 
 
 @app.command()
@@ -98,13 +98,15 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Without it, DIR.onnx beside the bundle, where `atypia predict` finds it.",
+            help="Default: DIR.onnx beside the bundle, where `atypia predict` finds it.",
         ),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", metavar="FILE_OR_DIR", help="The backbone's weights, as for `predict`."
+            "--weights",
+            metavar="FILE_OR_DIR",
+            help="The backbone's weights, as for `atypia predict`.",
         ),
     ] = None,
     members: Annotated[
@@ -117,9 +119,9 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write members, normalisation and calibration as one ONNX file, for a faster runtime.
+    """Export a bundle as one ONNX file with its calibration, for a faster runtime.
 
-    It is compared with torch before it is kept. Export again when the bundle has changed.
+    The export is checked against torch before it is kept. Export again after the bundle changes.
 
     Example: atypia bundle export runs/lite/bundle --to onnx
     """

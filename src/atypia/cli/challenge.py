@@ -47,7 +47,7 @@ def midog25_t2(
 
     Example: atypia challenge midog25-t2 --input case/input --output case/output --bundle bundle
     """
-    from atypia.workflows.challenge import answer_stack
+    from atypia.challenges.midog25.program import answer_stack
 
     done = answer_stack(folder, out, bundle=bundle, mpp=mpp, overwrite=overwrite)
     unread = f" ({done.unread} of them not seen, named above)" if done.unread else ""

@@ -1,11 +1,11 @@
-"""The counts of a case in words, as `predict --points` and `slides` print them."""
+"""The counts of a case in words, as `slide` prints them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from atypia.evaluation.case_summary import Counts
+    from atypia.data.case_summary import Counts
 
 
 def counts_in_words(counts: Counts) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
+from atypia.cli.figures import Columns, LayoutName, Mpp, Source, Sources, opened, shown_sources
 from atypia.cli.outputs import Overwrite
 from atypia.cli.progress import progress_bars
 from atypia.cli.tables import print_table
@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Look at figures: check, describe, 
 
 @app.command()
 def check(
-    source: Source,
+    sources: Sources,
     layout: LayoutName = None,
     mpp: Mpp = None,
     column: Columns = None,
@@ -42,11 +42,11 @@ def check(
     from atypia.data.audit import audit
     from atypia.data.describe import describe as described
 
-    table = opened(source, layout, mpp, column)
+    table = opened(sources, layout, mpp, column)
     with progress_bars() as report:
         findings = audit(table, images, lambda done, of: report("images", done, of, ""))
     console = Console(emoji=False)
-    console.print(_summary(described(table), source), soft_wrap=True, highlight=False)
+    console.print(_summary(described(table), sources), soft_wrap=True, highlight=False)
     for finding in findings:
         colour = "red" if finding.level == "error" else "yellow"
         line = f"[{colour}]{finding.level}[/] {_plain(finding.message)}"
@@ -63,7 +63,7 @@ def check(
 
 @app.command()
 def describe(
-    source: Source, layout: LayoutName = None, mpp: Mpp = None, column: Columns = None
+    sources: Sources, layout: LayoutName = None, mpp: Mpp = None, column: Columns = None
 ) -> None:
     """Count figures, slides, classes and domains, and tell how well the experts agree.
 
@@ -73,9 +73,9 @@ def describe(
 
     from atypia.data.describe import describe as described
 
-    description = described(opened(source, layout, mpp, column))
+    description = described(opened(sources, layout, mpp, column))
     console = Console(emoji=False)
-    console.print(_summary(description, source), soft_wrap=True, highlight=False)
+    console.print(_summary(description, sources), soft_wrap=True, highlight=False)
     _print_domains(console, description)
     if description.experts:
         _print_agreement(console, description)
@@ -123,7 +123,7 @@ def import_(
         raise typer.Exit(1)
 
 
-def _summary(counts: Description, source: Path) -> str:
+def _summary(counts: Description, sources: list[Path]) -> str:
     line = (
         f"{_counted(counts.figures, 'figure')}, {_counted(counts.slides, 'slide')}, "
         f"{_counted(counts.cases, 'case')}, {counts.atypical:,} atypical, "
@@ -131,7 +131,7 @@ def _summary(counts: Description, source: Path) -> str:
     )
     if counts.unlabelled:
         line += f", {counts.unlabelled:,} without a class"
-    return f"{_plain(str(source))}: {line}"
+    return f"{_plain(shown_sources(sources))}: {line}"
 
 
 def _print_domains(console: Console, description: Description) -> None:

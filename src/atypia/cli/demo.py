@@ -11,14 +11,15 @@ from atypia.cli.outputs import Overwrite
 
 
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for all that the demo makes.")] = Path("demo"),
+    out: Annotated[Path, typer.Argument(help="Output folder.")] = Path("demo"),
     overwrite: Overwrite = False,
 ) -> None:
-    """Walk the whole road on synthetic figures: make, classify, train, judge, predict, report.
+    """Run the full pipeline on synthetic data: create, classify, train, evaluate, report.
 
-    The bundle that comes with atypia, which has seen real figures only, classifies them first. Then
-    they are trained on: each of three synthetic laboratories is left out once, and the report
-    judges every figure by the member that has not seen its laboratory. A few minutes on 2 cores.
+    First the bundle that comes with atypia, trained on real figures only, classifies synthetic
+    ones. Then a classifier is trained on them, leaving out each of three synthetic laboratories in
+    turn; the report evaluates every figure with the member that has not seen its laboratory. Takes
+    a few minutes on 2 cores.
 
     Example: atypia demo
     """
@@ -31,9 +32,11 @@ def demo(
     with progress_bars() as on_progress:
         made = run(out, on_progress, overwrite=overwrite)
     console = Console()
-    typer.echo("The bundle that comes with atypia, trained on real figures, on synthetic ones:")
+    typer.echo("atypia-lite, trained on real figures, evaluated on synthetic ones:")
     print_summary(made.shipped, console)
-    typer.echo("Trained on synthetic figures, each laboratory judged without having been seen:")
+    typer.echo(
+        "Trained on synthetic figures, each laboratory evaluated by a member that has not seen it:"
+    )
     print_summary(made.run.judgement, console)
     typer.echo(f"bundle: {made.run.bundle}")
     typer.echo(f"predictions: {made.predictions}")

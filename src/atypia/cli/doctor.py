@@ -1,4 +1,4 @@
-"""`atypia doctor`: what this machine offers, what is broken, and the fix for it."""
+"""`atypia doctor`: what this machine offers, what is broken, and how to fix it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WANTED_DISK_GB = 2.0
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing looked at.
+class Check:
+    """The result of one check.
 
     Attributes:
-        level: ok; note: works, could be better; broken: something will fail.
+        level: ok; note: works, but could be better; broken: something will fail.
         what: what was found.
-        fix: what to do about it, "" where nothing.
+        fix: what to do about it; "" if nothing needs doing.
     """
 
     level: Literal["ok", "note", "broken"]
@@ -35,131 +35,131 @@ class Finding:
 
 
 def doctor() -> None:
-    """Look at this machine: versions, GPU, fast arithmetic, disk, network; each with its fix.
+    """Check this machine: packages, GPU, CPU, disk space and network; problems come with a fix.
 
     Exits with 1 if something is broken.
 
     Example: atypia doctor
     """
-    findings = [
-        find_python(),
-        *find_packages(requires("atypia") or []),
-        *find_torch(),
-        find_disk(Path.cwd()),
-        find_hub(),
+    checks = [
+        check_python(),
+        *check_packages(requires("atypia") or []),
+        *check_torch(),
+        check_disk(Path.cwd()),
+        check_hub(),
     ]
-    for finding in findings:
-        typer.echo(f"{finding.level:<7} {finding.what}")
-        if finding.fix:
-            typer.echo(f"        fix: {finding.fix}")
-    broken = sum(finding.level == "broken" for finding in findings)
+    for check in checks:
+        typer.echo(f"{check.level:<7} {check.what}")
+        if check.fix:
+            typer.echo(f"        fix: {check.fix}")
+    broken = sum(check.level == "broken" for check in checks)
     typer.echo(f"{broken} broken" if broken else "nothing is broken")
     if broken:
         raise typer.Exit(1)
 
 
-def find_python() -> Finding:
-    """Look at the Python that runs this."""
-    here = ".".join(str(part) for part in sys.version_info[:3])
+def check_python() -> Check:
+    """Check the Python version."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
     if sys.version_info[:2] < OLDEST_PYTHON:
-        return Finding(
+        return Check(
             "broken",
-            f"Python {here} is too old",
+            f"Python {python} is too old",
             f"make a virtual environment with Python {'.'.join(map(str, OLDEST_PYTHON))} or newer",
         )
-    return Finding("ok", f"Python {here}")
+    return Check("ok", f"Python {python}")
 
 
-def find_torch() -> list[Finding]:
-    """Look at torch, whether torchvision fits it, the GPU and the CPU's arithmetic."""
+def check_torch() -> list[Check]:
+    """Check torch, whether torchvision fits it, the GPU and the CPU's arithmetic."""
     try:
         import torch
     except (ImportError, OSError) as fault:
         return [
-            Finding(
+            Check(
                 "broken",
                 f"torch cannot be imported ({_one_line(fault)})",
                 "in a new virtual environment: pip install atypia",
             )
         ]
     return [
-        Finding("ok", f"torch {torch.__version__}, {torch.get_num_threads()} threads"),
-        find_torchvision(),
-        _find_gpu(),
-        _find_arithmetic(),
+        Check("ok", f"torch {torch.__version__}, {torch.get_num_threads()} threads"),
+        check_torchvision(),
+        _check_gpu(),
+        _check_arithmetic(),
     ]
 
 
-def find_torchvision() -> Finding:
-    """Look whether torchvision belongs to this torch: its operators load only if it does."""
+def check_torchvision() -> Check:
+    """Check that torchvision was built for this torch: only then do its operators load."""
     try:
         import torchvision
         from torchvision.ops import nms  # noqa: F401
     except (ImportError, OSError, RuntimeError) as fault:
-        return Finding(
+        return Check(
             "broken",
             f"torchvision does not fit torch {_version('torch')} ({_one_line(fault)})",
             "install both from one place at once: pip install --force-reinstall torch torchvision",
         )
-    return Finding("ok", f"torchvision {torchvision.__version__}")
+    return Check("ok", f"torchvision {torchvision.__version__}")
 
 
-def _find_gpu() -> Finding:
+def _check_gpu() -> Check:
     import torch
 
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
-        return Finding(
+        return Check(
             "ok", f"GPU {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
         )
     if shutil.which("nvidia-smi"):
-        return Finding(
+        return Check(
             "note",
-            "an NVIDIA driver is here, but torch finds no GPU",
-            "bring the driver up to date, or install a torch built for its CUDA version",
+            "an NVIDIA driver is installed, but torch finds no GPU",
+            "update the driver, or install a torch built for its CUDA version",
         )
-    return Finding("ok", "no GPU; everything runs on the CPU")
+    return Check("ok", "no GPU; everything runs on the CPU")
 
 
-def _find_arithmetic() -> Finding:
+def _check_arithmetic() -> Check:
     import torch
 
     from atypia.models.cpu import cpu_has_bf16
 
     capability = torch.backends.cpu.get_cpu_capability()
     if cpu_has_bf16():
-        return Finding("ok", f"CPU: {capability} with bf16; training and prediction run in it")
-    return Finding(
+        return Check("ok", f"CPU: {capability} with bf16; training and prediction run in it")
+    return Check(
         "note",
         f"CPU: {capability} without bf16; training and prediction run in fp32, at about half the "
         "speed",
     )
 
 
-def find_disk(folder: Path) -> Finding:
-    """Look at the free space where the user stands."""
+def check_disk(folder: Path) -> Check:
+    """Check the free space of the current folder's disk."""
     free = shutil.disk_usage(folder).free / 1e9
     if free < WANTED_DISK_GB:
-        return Finding(
+        return Check(
             "broken",
-            f"{free:.1f} GB free in {folder}, a training wants {WANTED_DISK_GB:g} GB",
-            "free some space, or work in another folder",
+            f"{free:.1f} GB free in {folder}, training needs about {WANTED_DISK_GB:g} GB",
+            "free some space, or work in a folder on another disk",
         )
-    return Finding("ok", f"{free:.0f} GB free in {folder}")
+    return Check("ok", f"{free:.0f} GB free in {folder}")
 
 
-def find_hub() -> Finding:
-    """Look whether backbones may be fetched from the Hugging Face Hub."""
+def check_hub() -> Check:
+    """Check whether backbones may be fetched from the Hugging Face Hub."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        return Finding(
+        return Check(
             "note",
-            "HF_HUB_OFFLINE is set: backbones are not fetched (lite needs no fetching)",
-            "unset HF_HUB_OFFLINE to fetch others",
+            "HF_HUB_OFFLINE is set: backbones cannot be fetched (lite comes with atypia)",
+            "unset HF_HUB_OFFLINE to fetch other backbones",
         )
-    return Finding("ok", "backbones may be fetched (HF_HUB_OFFLINE is not set)")
+    return Check("ok", "backbones may be fetched (HF_HUB_OFFLINE is not set)")
 
 
-def find_packages(requirements: Sequence[str]) -> list[Finding]:
+def check_packages(requirements: Sequence[str]) -> list[Check]:
     """Compare what is installed with what is required.
 
     Args:
@@ -167,36 +167,36 @@ def find_packages(requirements: Sequence[str]) -> list[Finding]:
             `pytest>=8; extra == "dev"`.
 
     Returns:
-        One finding for the packages that must be there, and one for each extra.
+        One check for the required packages, and one for each extra.
     """
     from packaging.requirements import Requirement
 
-    wrong: dict[str, list[str]] = {"": []}
+    faults_of: dict[str, list[str]] = {"": []}
     for text in requirements:
-        one = Requirement(text)
+        requirement = Requirement(text)
         # An extra's requirements carry the marker `extra == "name"`.
-        extra = re.search(r"extra == ['\"]([^'\"]+)", str(one.marker or ""))
+        extra = re.search(r"extra == ['\"]([^'\"]+)", str(requirement.marker or ""))
         group = extra[1] if extra else ""
-        faults = wrong.setdefault(group, [])
-        if one.marker is not None and not one.marker.evaluate({"extra": group}):
+        faults = faults_of.setdefault(group, [])
+        if requirement.marker and not requirement.marker.evaluate({"extra": group}):
             continue
         try:
-            found = version(one.name)
+            installed = version(requirement.name)
         except PackageNotFoundError:
-            faults.append(f"{one.name} is missing")
+            faults.append(f"{requirement.name} is missing")
             continue
-        if not one.specifier.contains(found, prereleases=True):
-            faults.append(f"{one.name} is {found}, not {one.specifier}")
-    needed = wrong.pop("")
-    findings = [Finding("ok", "all packages it needs are installed")]
-    if needed:
+        if not requirement.specifier.contains(installed, prereleases=True):
+            faults.append(f"{requirement.name} is {installed}, not {requirement.specifier}")
+    missing = faults_of.pop("")
+    checks = [Check("ok", "all required packages are installed")]
+    if missing:
         fix = "pip install --upgrade atypia"
-        findings = [Finding("broken", "packages: " + "; ".join(needed), fix)]
-    for name, faults in wrong.items():
+        checks = [Check("broken", "packages: " + "; ".join(missing), fix)]
+    for name, faults in faults_of.items():
         state = f"not installed ({'; '.join(faults)})" if faults else "installed"
-        fix = f"pip install 'atypia[{name}]', if you want it" if faults else ""
-        findings.append(Finding("ok", f"extra {name}: {state}", fix))
-    return findings
+        fix = f"pip install 'atypia[{name}]' to use it" if faults else ""
+        checks.append(Check("ok", f"extra {name}: {state}", fix))
+    return checks
 
 
 def _version(package: str) -> str:

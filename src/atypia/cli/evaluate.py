@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from atypia.cli import classifying
 from atypia.cli.figures import Columns, LayoutName, Mpp, column_mapping
+from atypia.cli.options import typed, with_predict_options
 from atypia.cli.outputs import Overwrite
 from atypia.errors import AtypiaError
+from atypia.inference.options import PredictOptions
 
 
+@with_predict_options
 def evaluate(
     *,
     predictions: Annotated[
@@ -24,11 +26,12 @@ def evaluate(
         ),
     ] = None,
     table: Annotated[
-        Path,
+        list[Path],
         typer.Option(
             "--table",
             metavar="SOURCE",
-            help="The figures, with labels or votes: a figure table or a folder in a known layout.",
+            help="The figures, with labels or votes: a figure table or a folder in a known layout. "
+            "May be repeated.",
             show_default=False,
         ),
     ],
@@ -46,16 +49,8 @@ def evaluate(
             "stack and page.",
         ),
     ] = None,
-    bundle: classifying.Bundle = None,
-    weights: classifying.Weights = None,
     mpp: Mpp = None,
-    device: classifying.Device = "auto",
-    precision: classifying.Precision = "auto",
-    runtime: classifying.Runtime = "auto",
-    threads: classifying.Threads = None,
-    members: classifying.Members = None,
-    batch_size: classifying.BatchSize = None,
-    prevalence: classifying.Prevalence = None,
+    options: PredictOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Judge predictions, or a bundle: balanced accuracy, AUROC, domains, calibration, and a report.
@@ -64,6 +59,8 @@ def evaluate(
 
     Example: atypia evaluate --table figures.csv --bundle runs/first/bundle
 
+    Example: atypia evaluate --table figures.csv --table downloads/AMi-Br
+
     Example: atypia evaluate answers/ --protocol midog25-t2 --table stacks.csv
     """
     from rich.console import Console
@@ -71,20 +68,8 @@ def evaluate(
     from atypia.cli.progress import progress_bars
     from atypia.cli.summary import print_summary
     from atypia.workflows import evaluate as judging
-    from atypia.workflows.classify import Running
 
-    for_bundle = {
-        "--bundle": bundle,
-        "--weights": weights,
-        "--mpp": mpp,
-        "--device": None if device == "auto" else device,
-        "--precision": None if precision == "auto" else precision,
-        "--runtime": None if runtime == "auto" else runtime,
-        "--threads": threads,
-        "--members": members,
-        "--batch-size": batch_size,
-        "--prevalence": prevalence,
-    }
+    for_bundle = typed(options) | ({} if mpp is None else {"--mpp": mpp})
     mapping = column_mapping(column)
     written = [out, judging.metrics_path(out)]
     failed = 0
@@ -99,17 +84,7 @@ def evaluate(
             judgement, record = judging.evaluate_bundle(
                 table,
                 out,
-                running=Running(
-                    bundle=bundle,
-                    threads=threads,
-                    members=members,
-                    weights=weights,
-                    device=device,
-                    precision=precision,
-                    batch_size=batch_size,
-                    prevalence=prevalence,
-                    runtime=runtime,
-                ),
+                options=options,
                 layout=layout,
                 mapping=mapping,
                 mpp=mpp,
@@ -119,15 +94,22 @@ def evaluate(
         failed = len(record.failures)
     else:
         for option, value in for_bundle.items():
-            if value is not None:
-                raise AtypiaError(
-                    f"{option} {value}: is for a bundle that classifies, but the figures of "
-                    f"{predictions} are classified already; leave out one of the two"
-                )
-        run = judging.evaluate if protocol is None else judging.evaluate_challenge
-        judgement = run(
-            predictions, table, out, layout=layout, mapping=mapping, overwrite=overwrite
-        )
+            raise AtypiaError(
+                f"{option} {value}: is for a bundle that classifies, but the figures of "
+                f"{predictions} are classified already; leave out one of the two"
+            )
+        if protocol is None:
+            judgement = judging.evaluate(
+                predictions, table, out, layout=layout, mapping=mapping, overwrite=overwrite
+            )
+        else:
+            from atypia.challenges.midog25.protocol import evaluate_answers
+
+            if len(table) > 1:
+                raise AtypiaError(f"--protocol {protocol}: judges one --table, not {len(table)}")
+            judgement = evaluate_answers(
+                predictions, table[0], out, layout=layout, mapping=mapping, overwrite=overwrite
+            )
     print_summary(judgement, Console())
     for path in written:
         typer.echo(f"wrote {path}")

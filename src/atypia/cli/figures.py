@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +13,17 @@ from atypia.errors import AtypiaError
 if TYPE_CHECKING:
     from atypia.data.table import FigureTable
 
-Source = Annotated[
-    Path,
+_KINDS = (
+    "figure table (.csv, .parquet), or a folder in a known layout: ami-br, ami-br-benchmark, "
+    "midog25, omg-octo, class-folders, or one with a figures.csv."
+)
+Source = Annotated[Path, typer.Argument(metavar="SOURCE", help=f"A {_KINDS}", show_default=False)]
+Sources = Annotated[
+    list[Path],
     typer.Argument(
-        metavar="SOURCE",
-        help="A figure table (.csv, .parquet), or a folder in a known layout: ami-br, "
-        "ami-br-benchmark, midog25, omg-octo, class-folders, or one with a figures.csv.",
+        metavar="SOURCE...",
+        help=f"A {_KINDS} Several, such as your own figures and a public set, are put together; "
+        "names are then SOURCE/NAME.",
         show_default=False,
     ),
 ]
@@ -53,12 +59,22 @@ def column_mapping(columns: list[str] | None) -> dict[str, str] | None:
 
 
 def opened(
-    source: Path, layout: str | None, mpp: float | None, columns: list[str] | None
+    sources: Path | Sequence[Path],
+    layout: str | None,
+    mpp: float | None,
+    columns: list[str] | None,
 ) -> FigureTable:
-    """Open a figure table or a folder in a known layout, and print its notes to stderr."""
+    """Open figure tables and folders in known layouts, and print their notes to stderr."""
     from atypia.data.readers.opening import open_figures
 
-    table = open_figures(source, layout=layout, mapping=column_mapping(columns), mpp=mpp)
+    several = [sources] if isinstance(sources, Path) else sources
+    table = open_figures(several, layout=layout, mapping=column_mapping(columns), mpp=mpp)
+    of = f"{several[0]}: " if len(several) == 1 else ""  # of several, each note names its own
     for note in table.notes:
-        typer.echo(f"note: {source}: {note}", err=True)
+        typer.echo(f"note: {of}{note}", err=True)
     return table
+
+
+def shown_sources(sources: Sequence[Path]) -> str:
+    """Return sources as they were given, for a line of output."""
+    return " and ".join(map(str, sources))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import logging
-import signal
 import sys
 from typing import Annotated
 
 import typer
 
-from atypia import __version__
 from atypia.cli import (
     ablate,
     bundle,
@@ -23,16 +21,19 @@ from atypia.cli import (
     phantom,
     predict,
     recipes,
+    slide,
     slides,
     train,
 )
+from atypia.cli.stopping import Stop
 from atypia.cli.streams import open_streams
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, OptionError
 from atypia.offline import use_temporary_caches
+from atypia.version import __version__
 
 app = typer.Typer(
     name="atypia",
-    help="Tell atypical from normal mitotic figures in H&E. For research; no medical device.",
+    help="Classify mitotic figures in H&E as atypical or normal. For research use only.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,7 +46,8 @@ app.add_typer(recipes.app, name="recipes")
 app.command()(train.train)
 app.command()(ablate.ablate)
 app.command()(evaluate.evaluate)
-app.command()(predict.predict)
+app.command(cls=predict.PredictCommand)(predict.predict)
+app.command()(slide.slide)
 app.command()(slides.slides)
 app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
@@ -55,7 +57,7 @@ app.command()(doctor.doctor)
 
 @app.callback(invoke_without_command=True)
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         print(f"atypia {__version__}")
@@ -71,56 +73,41 @@ def run() -> None:
 
     Stopped by Ctrl-C it exits with 130, by SIGTERM with 143, and leaves no unfinished file.
     """
-    terminated = False
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal terminated
-        terminated = True
-        signal.signal(number, signal.SIG_IGN)  # once is enough: files are being tidied up
-        raise _Terminated
-
+    stop = None
     try:
-        signal.signal(signal.SIGTERM, stop)
+        stop = Stop()
         open_streams()
         use_temporary_caches()
         # Without a home it says on the screen where its cache lies.
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         app()
     except AtypiaError as mistake:
-        sys.stderr.write(f"{mistake}\n")
+        sys.stderr.write(f"{mistake.typed if isinstance(mistake, OptionError) else mistake}\n")
         sys.exit(mistake.exit_code)
     except UnicodeEncodeError as fault:
         near = " ".join(fault.object[max(0, fault.start - 80) : fault.end + 80].split())
         advice = "rename the file" if fault.encoding == "utf-8" else "set PYTHONUTF8=1"
         sys.stderr.write(
-            f"{near}: a file's name, or a text, that cannot be written in {fault.encoding}; "
-            f"{advice}\n"
+            f"{near}: a file name or text that cannot be written in {fault.encoding}; {advice}\n"
         )
         sys.exit(2)
     except OSError as fault:
         if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        sys.stderr.write("the disk is full; free some space, the same command then goes on\n")
+        sys.stderr.write("the disk is full; free some space and run the same command again\n")
         sys.exit(2)
     except BaseException as end:
         # A library that is interrupted while it starts may say so in its own words.
         interrupted = isinstance(end, KeyboardInterrupt) or (
             isinstance(end, SystemExit) and end.code == _INTERRUPTED
         )
+        terminated = stop is not None and stop.terminated
         if not (terminated or interrupted):
             raise
         resumes = len(sys.argv) > 1 and sys.argv[1] in _RESUMES
         goal = "to resume" if resumes else "to start over; unfinished files are removed"
         sys.stderr.write(f"stopped; run the same command again {goal}\n")
         sys.exit(_TERMINATED if terminated else _INTERRUPTED)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came.
-
-    Where a KeyboardInterrupt itself leaves an `exec` of source text, as dataclasses have one,
-    Python ends with 130 whatever exit code is asked for.
-    """
 
 
 _INTERRUPTED, _TERMINATED = 130, 143

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The backbones: list, show, fetch.")
+app = typer.Typer(no_args_is_help=True, help="List, inspect and fetch backbones.")
 
-Key = Annotated[str, typer.Argument(help="As `atypia models list` names it.")]
+Key = Annotated[str, typer.Argument(help="Key of a backbone, from `atypia models list`.")]
 
 
 @app.command(name="list")
 def list_() -> None:
-    """List all backbones.
+    """List all backbones, and whether their weights are on this machine.
 
     Example: atypia models list
     """
@@ -24,16 +24,16 @@ def list_() -> None:
     print(f"{'key':<12} {'parameters':>10} {'embedding':>10} {'input':>7}  weights   licence")
     for key in backbone_keys():
         spec = backbone_spec(key)
-        here = spec.packaged is not None or cached_weights(spec) is not None
+        present = "here" if spec.packaged or cached_weights(spec) else "not here"
         print(
             f"{key:<12} {spec.parameters / 1e6:>8,.0f} M {spec.embedding:>10} "
-            f"{spec.input_px:>4} px  {'here' if here else 'not here':<8}  {spec.told('licence')}"
+            f"{spec.input_px:>4} px  {present:<8}  {spec.display('licence')}"
         )
 
 
 @app.command()
 def show(key: Key) -> None:
-    """Print all that is known of one backbone, and what of it is not verified.
+    """Show everything known about a backbone; what was not verified is marked.
 
     Example: atypia models show lite
     """
@@ -49,12 +49,12 @@ def show(key: Key) -> None:
     asks = {
         "packaged": "comes with atypia; nothing to fetch",
         "open": "open; nothing to accept",
-        "accept": "after accepting the conditions on its page",
-        "gated": "on request on its page, granted by hand",
+        "accept": "accept the conditions on its page first",
+        "gated": "request access on its page; granted by hand",
     }
     mpp = " or ".join(f"{one:g}" for one in spec.mpp)
     if spec.packaged is not None:
-        here = "inside a package"
+        here = "in an installed package"
     else:
         here = str(cached_weights(spec) or f"not here; atypia models fetch {key}")
     unverified = spec.unverified
@@ -87,14 +87,14 @@ def fetch(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for the file, to carry to a machine without a connection; without it, "
-            "the Hugging Face cache.",
+            help="Folder for the file, to be copied to a machine that is offline. "
+            "Default: the Hugging Face cache.",
         ),
     ] = None,
 ) -> None:
     """Fetch a backbone's weights from the Hugging Face Hub: the only verb that goes online.
 
-    Cut off, it goes on where it stopped. Where conditions must be accepted, it needs HF_TOKEN.
+    An interrupted download resumes. Backbones with conditions to accept need HF_TOKEN.
 
     Example: atypia models fetch h-optimus-0 --out weights
     """

@@ -10,8 +10,8 @@ Overwrite = Annotated[
     bool,
     typer.Option(
         "--overwrite",
-        help="Replace files that atypia did not write, or that have changed since. Inputs are "
-        "never replaced.",
+        help="Replace existing files, even if atypia did not write them or they have changed "
+        "since. Inputs are never replaced.",
         show_default=False,
     ),
 ]

@@ -11,16 +11,20 @@ from atypia.cli.outputs import Overwrite
 
 
 def phantom(
-    out: Annotated[Path, typer.Argument(help="Folder to write; an earlier phantom is replaced.")],
-    figures: Annotated[int, typer.Option(help="How many figures.")] = 240,
-    domains: Annotated[int, typer.Option(help="How many domains, 1 to 6.")] = 3,
-    slides: Annotated[int, typer.Option(help="How many slides a domain.")] = 8,
-    atypical: Annotated[float, typer.Option(help="Share that is truly atypical, 0 to 1.")] = 0.3,
-    size: Annotated[int, typer.Option(help="Side of a crop, px.")] = 128,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same cohort.")] = 0,
+    out: Annotated[
+        Path, typer.Argument(help="Output folder; an earlier phantom in it is replaced.")
+    ],
+    figures: Annotated[int, typer.Option(help="Number of figures.")] = 240,
+    domains: Annotated[int, typer.Option(help="Number of domains, 1 to 6.")] = 3,
+    slides: Annotated[int, typer.Option(help="Number of slides per domain.")] = 8,
+    atypical: Annotated[float, typer.Option(help="True share of atypical figures, 0 to 1.")] = 0.3,
+    size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 128,
+    seed: Annotated[
+        int, typer.Option(help="Random seed; the same seed gives the same cohort.")
+    ] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a synthetic cohort: figures, a table with experts' votes, and the truth.
+    """Create a synthetic cohort: crops, a table with experts' votes, and the truth.
 
     Example: atypia data phantom cohort --figures 240 --seed 0
     """

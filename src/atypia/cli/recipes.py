@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The recipes that come with atypia.", no_args_is_help=True)
+app = typer.Typer(help="List and show the recipes that come with atypia.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_recipes() -> None:
-    """List the recipes.
+    """List the recipes that come with atypia.
 
     Example: atypia recipes list
     """
-    from atypia.training.recipe import read_recipe, recipe_files
+    from atypia.training.recipe_file import read_recipe, recipe_files
 
     for name, path in recipe_files().items():
         recipe = read_recipe(path)
@@ -28,15 +28,18 @@ def list_recipes() -> None:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A name from `recipes list`, or a TOML file.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a recipe (see `atypia recipes list`), or a TOML file.")
+    ],
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value: section.key=value.")
+        list[str] | None,
+        typer.Option("--set", help="Change one value: section.key=value. Repeatable."),
     ] = None,
 ) -> None:
-    """Print a recipe in full: every key, its value and its meaning.
+    """Print a recipe in full: every key with its value and meaning.
 
     Example: atypia recipes show lite > mine.toml
     """
-    from atypia.training.recipe import read_recipe, to_toml
+    from atypia.training.recipe_file import read_recipe, to_toml
 
     print(to_toml(read_recipe(name, changes or ())), end="")

@@ -1,4 +1,4 @@
-"""The table of what an epoch holds, as `train` prints it before it begins."""
+"""The composition of an epoch, as `train` prints it before it begins."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ def print_shares(console: Console, shares: pd.DataFrame) -> None:
             row += [f"{figures}", f"{figures / total:.1%}", f"{share:.1%}"]
         rows.append(row)
     heads = ("domain", "normal", "in data", "in epoch", "atypical", "in data", "in epoch")
-    print_table(console, heads, rows, title="What an epoch holds")
+    print_table(console, heads, rows, title="Composition of an epoch")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from atypia.cli import classifying
+from atypia.cli.options import AreaClass, ClassNames, ObjectType, Origin, with_predict_options
 from atypia.cli.outputs import Overwrite
 from atypia.errors import AtypiaError
+from atypia.inference.options import PredictOptions
 
 if TYPE_CHECKING:
     from atypia.workflows.slides import SlidesResult
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
+@with_predict_options
 def slides(
     listed: Annotated[
         Path,
@@ -27,6 +29,7 @@ def slides(
             show_default=False,
         ),
     ],
+    *,
     out: Annotated[
         Path,
         typer.Option(
@@ -37,14 +40,14 @@ def slides(
         list[str] | None,
         typer.Option(
             "--format",
-            help="Of what is written for each slide: geojson, geojson.gz, csv, parquet, json, "
-            "midog.json. May be repeated; without it, geojson and csv.",
+            help="Format of the files written for each slide: geojson, geojson.gz, csv, parquet, "
+            "json, midog.json. May be repeated; without it, geojson and csv.",
         ),
     ] = None,
-    names: classifying.ClassNames = None,
-    object_type: classifying.ObjectType = None,
-    origin: classifying.Origin = "bounds",
-    area_class: classifying.AreaClass = None,
+    names: ClassNames = None,
+    object_type: ObjectType = None,
+    origin: Origin = "bounds",
+    area_class: AreaClass = None,
     pictures: Annotated[
         bool,
         typer.Option(help="Draw a contact sheet of the figures, and an overview, of each slide."),
@@ -61,23 +64,10 @@ def slides(
         str | None,
         typer.Option(
             "--ray-address",
-            help="Of a running cluster, e.g. auto; without it, one on this machine's cores.",
+            help="Address of a running cluster, e.g. auto; without it, this machine's cores.",
         ),
     ] = None,
-    bundle: classifying.Bundle = None,
-    weights: classifying.Weights = None,
-    device: classifying.Device = "auto",
-    precision: classifying.Precision = "auto",
-    runtime: classifying.Runtime = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads", min=1, help="CPU threads a slide; without it, all cores (ray: one)."
-        ),
-    ] = None,
-    members: classifying.Members = None,
-    batch_size: classifying.BatchSize = None,
-    prevalence: classifying.Prevalence = None,
+    options: PredictOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify the points of many slides.
@@ -89,7 +79,6 @@ def slides(
     """
     from atypia.cli.progress import progress_bars
     from atypia.data.slide_list import read_slide_list
-    from atypia.workflows.classify import Running
     from atypia.workflows.slide import PointsChoice
     from atypia.workflows.slides import Engine, predict_slides
 
@@ -105,17 +94,7 @@ def slides(
         result = predict_slides(
             given,
             out,
-            running=Running(
-                bundle=bundle,
-                threads=threads,
-                members=members,
-                weights=weights,
-                device=device,
-                precision=precision,
-                batch_size=batch_size,
-                prevalence=prevalence,
-                runtime=runtime,
-            ),
+            options=options,
             choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
             formats=formats or ("geojson", "csv"),
             pictures=pictures,

@@ -1,4 +1,4 @@
-"""What a judgement and a training came to, as `train`, `evaluate` and `demo` print it."""
+"""Results as verbs print them: of a prediction, of a judgement, of a training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ if TYPE_CHECKING:
 
     from atypia.evaluation.judge import Judgement
     from atypia.evaluation.training_story import TrainingStory
+    from atypia.inference.record import RunRecord
+
+
+def describe_run(record: RunRecord) -> list[str]:
+    """Return in words what a prediction came to, and where its time went."""
+    failed = f", {len(record.failures)} failed (named above)" if record.failures else ""
+    return [
+        f"{record.predicted} of {record.figures} figures classified{failed}: "
+        f"{record.atypical} atypical, {record.predicted - record.atypical} normal; "
+        f"{record.referred} to be looked at by a person",
+        f"{record.seconds:.1f} s ({record.crops_per_s:.0f} crops/s): {record.reading_s:.1f} s in "
+        f"reading, {record.network_s:.1f} s in the network, over {record.threads} threads side by "
+        f"side ({record.runtime}, {record.device}, {record.precision})",
+    ]
 
 
 def print_summary(judgement: Judgement, console: Console) -> None:

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from atypia.cli.figures import Columns, LayoutName, Mpp, Source, opened
+from atypia.cli.figures import Columns, LayoutName, Mpp, Sources, opened
 from atypia.cli.outputs import Overwrite
 
 
 def train(
-    source: Source,
+    sources: Sources,
     out: Annotated[
         Path, typer.Option(help="Folder of the run. Run the same command again to resume.")
     ],
@@ -59,6 +59,8 @@ def train(
     """Train one member a fold, judge out of fold, and write a bundle and a report.
 
     Example: atypia train my_crops --mpp 0.25 --recipe lite --out runs/first
+
+    Example: atypia train figures.csv downloads/AMi-Br --out runs/with-public-figures
     """
     from rich.console import Console
 
@@ -66,14 +68,14 @@ def train(
     from atypia.cli.shares import print_shares
     from atypia.cli.summary import print_probe, print_summary
     from atypia.training.devices import is_main_process
-    from atypia.training.recipe import read_recipe
-    from atypia.workflows.train import expected_shares
+    from atypia.training.recipe_file import read_recipe
     from atypia.workflows.train import train as run
+    from atypia.workflows.training.plan import expected_shares
 
     main = is_main_process()
     console = Console(quiet=not main)
     settings = read_recipe(recipe, changes or ())
-    table = opened(source, layout, mpp, column)
+    table = opened(sources, layout, mpp, column)
     unlabelled = None if adapt_to is None else opened(adapt_to, None, mpp, None)
     print_shares(console, expected_shares(table, settings))
     with progress_bars() as on_progress:

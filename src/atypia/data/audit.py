@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,7 +21,6 @@ from atypia.data.splits import TRAINED_ON, split_words, unknown_splits
 from atypia.data.table import FigureTable, own_slides
 from atypia.data.votes import contradicted, hard_labels, vote_counts
 from atypia.errors import AtypiaError
-from atypia.files import inside
 
 _THREADS = 8
 _SPLIT_COLUMNS = ("split", "fold")
@@ -203,9 +201,9 @@ class _Look:
     fault: str
 
 
-def _look(root: Path, image: str) -> _Look:
+def _look(table: FigureTable, image: str) -> _Look:
     try:
-        path = inside(root, image)
+        path = table.image_path(image)
         if not path.exists():
             return _Look(None, "", "missing")
         pixels = read_image(path)
@@ -221,7 +219,7 @@ def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
     images = list(dict.fromkeys(frame["image"]))
     looks: dict[str, _Look] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        coming = pool.map(lambda one: _look(table.root, one), images)
+        coming = pool.map(lambda one: _look(table, one), images)
         try:
             for image, look in zip(images, coming, strict=True):
                 looks[image] = look
@@ -232,19 +230,20 @@ def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
             raise
     seen = frame["image"].map(looks)
     missing = seen.map(lambda look: look.fault == "missing").astype(bool)
-    message = f"whose image is missing in {table.root}: add the files or take the rows out"
+    message = f"whose image is missing in {table.where}: add the files or take the rows out"
     yield from _finding("error", frame, missing, message)
-    yield from _unreadable(frame, seen.map(lambda look: look.fault))
+    yield from _unreadable(table, frame, seen.map(lambda look: look.fault))
     read = frame[seen.map(lambda look: not look.fault).astype(bool)]
     yield from _sizes(read, read["image"].map(lambda image: looks[image].size))
-    yield from _duplicates(read, read["image"].map(lambda image: looks[image].pixels))
+    pixels = read["image"].map(lambda image: looks[image].pixels)
+    yield from _duplicates(read, pixels, table.source_names())
 
 
-def _unreadable(frame: pd.DataFrame, faults: pd.Series) -> Iterator[Finding]:
+def _unreadable(table: FigureTable, frame: pd.DataFrame, faults: pd.Series) -> Iterator[Finding]:
     alike: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for figure, image, fault in zip(frame["figure_id"], frame["image"], faults, strict=True):
         if fault and fault != "missing":
-            reason = fault.partition(f"{image}: ")[2] or fault
+            reason = fault.partition(f"{table.image_place(image)[1]}: ")[2] or fault
             # Numbers, as those of a size, make no other reason.
             alike[re.sub(r"\d+", "", reason)].append((figure, fault))
     for found in alike.values():
@@ -279,7 +278,7 @@ def _sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
         yield from _finding("warning", frame, odd, f"of {size[0]} x {size[1]} px, {message}")
 
 
-def _duplicates(frame: pd.DataFrame, pixels: pd.Series) -> Iterator[Finding]:
+def _duplicates(frame: pd.DataFrame, pixels: pd.Series, sources: pd.Series) -> Iterator[Finding]:
     repeated = frame[pixels.duplicated(keep=False)]
     classes = pd.Series(hard_labels(repeated), index=repeated.index)
     parts = {name: _parts(repeated, name) for name in _SPLIT_COLUMNS if name in repeated}
@@ -294,6 +293,9 @@ def _duplicates(frame: pd.DataFrame, pixels: pd.Series) -> Iterator[Finding]:
         if divided:
             kind = f"the same pixels on both sides of the column {divided[0]}"
             alike["error", kind, "keep one"].append(ids)
+        elif sources[twins.index].nunique() > 1:
+            kind = "the same pixels in several sources, so that folds may divide them"
+            alike["error", kind, "take it out of all but one"].append(ids)
         elif twins["case"].nunique() > 1 or twins["slide"].nunique() > 1:
             kind = "the same pixels in several slides or cases"
             alike["warning", kind, "keep one"].append(ids)

@@ -85,6 +85,10 @@ def _range(mpp: pd.Series) -> str:
 
 def _remarks(table: FigureTable) -> list[str]:
     frame, remarks = table.frame, []
+    if table.sources:
+        counts = table.source_names().value_counts(sort=False)
+        each = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
+        remarks.append(f"figures by source: {each}")
     alone = figures_without_slide(table)
     if alone:
         remarks.append(

@@ -6,9 +6,9 @@ import filecmp
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from atypia.data.table import FigureTable, write_table
+from atypia.data.table import SOURCE_MARK, FigureTable, write_table
 from atypia.errors import AtypiaError, ImageError, TableError
-from atypia.files import inside, require_outputs, written_whole
+from atypia.files import require_outputs, written_whole
 
 TABLE_NAME = "figures.csv"
 IMAGE_FOLDER = "images"
@@ -49,38 +49,47 @@ def gather(
     require_outputs([target], inputs=[table.root / TABLE_NAME], overwrite=overwrite)
     images = list(dict.fromkeys(image for image in table.frame["image"] if image))
     if not overwrite:
-        _require_no_other(table.root, folder, images)
+        _require_no_other(table, folder, images)
     new: dict[str, str] = {"": ""}
     faults: list[ImageError] = []
     for done, image in enumerate(images, start=1):
         try:
-            path = inside(table.root, image)
-            content = _content(path)
+            content = _content(table.image_path(image))
         except AtypiaError as fault:
             faults.append(ImageError(f"left out: {fault}"))
             continue
-        new[image] = (PurePosixPath(IMAGE_FOLDER) / path.relative_to(table.root)).as_posix()
+        new[image] = _place_in_folder(table, image).as_posix()
         with written_whole(folder / new[image]) as partial:
             partial.write_bytes(content)
         if progress and (done % 50 == 0 or done == len(images)):
             progress(done, len(images))
     if images and len(new) == 1:
-        raise TableError(f"{table.root}: none of {len(images):,} images could be read; {faults[0]}")
+        raise TableError(
+            f"{table.where}: none of {len(images):,} images could be read; {faults[0]}"
+        )
     kept = table.frame[table.frame["image"].isin(set(new))].reset_index(drop=True)
     gathered = FigureTable(kept.assign(image=kept["image"].map(new)), folder)
     write_table(gathered, target)
     return gathered, faults
 
 
-def _require_no_other(root: Path, folder: Path, images: list[str]) -> None:
+def _place_in_folder(table: FigureTable, image: str) -> PurePosixPath:
+    """Return where an image is copied to: images of several sources have a folder for each."""
+    root = table.image_place(image)[0]
+    source = image.partition(SOURCE_MARK)[0] if table.sources else ""
+    relative = table.image_path(image).relative_to(root).as_posix()
+    return PurePosixPath(IMAGE_FOLDER) / source / relative
+
+
+def _require_no_other(table: FigureTable, folder: Path, images: list[str]) -> None:
     """Refuse images in the folder that are not what would be copied over them."""
     others = []
     for image in images:
         try:
-            path = inside(root, image)
+            path = table.image_path(image)
         except AtypiaError:  # it will be named, and not be copied
             continue
-        copy = folder / IMAGE_FOLDER / path.relative_to(root)
+        copy = folder / _place_in_folder(table, image)
         if copy.exists() and not _is_copy(path, copy):
             others.append(copy)
     if others:

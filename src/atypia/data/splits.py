@@ -64,7 +64,7 @@ def training_part(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
     if unknown:
         named = ", ".join(map(repr, unknown[:5])) + (" ..." if len(unknown) > 5 else "")
         raise TableError(
-            f"{table.root}: column split: {named}; expected {TRAINED_ON[0]} for figures to train "
+            f"{table.where}: column split: {named}; expected {TRAINED_ON[0]} for figures to train "
             f"on, {', '.join(HELD_OUT)} for others; if it means something else, rename the column"
         )
     others = words[~words.isin(TRAINED_ON)]
@@ -76,7 +76,7 @@ def training_part(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
     )
     if len(others) == len(words):
         raise TableError(
-            f"{table.root}: no figure to train on: the column split says train of none ({parts}); "
+            f"{table.where}: no figure to train on: the column split says train of none ({parts}); "
             "write train there, or take the column out"
         )
     note = (

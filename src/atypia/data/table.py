@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ from atypia.files import inside, written_output
 _WRITTEN_SUFFIXES = (".csv", ".parquet")
 #: Ids that a table may hold as floats.
 _ID_COLUMNS = ("figure_id", "slide", "case")
+#: What stands between the name of a source and a name that it gives, in a table of several.
+SOURCE_MARK = "/"
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,32 @@ class FigureTable:
             (px of the slide's level 0) and `mpp` (um/px) are float64 with NaN; `label` and every
             `vote_*` are float64, 1 atypical, 0 normal, NaN absent; `mpp_source` says where mpp
             comes from ("table", "layout", "given" or ""). Further columns are kept as they came.
-        root: the folder.
+        root: the folder; of several sources, one that lies above theirs.
         notes: what was read otherwise than it is written, or left out; one line each.
+        sources: of a table of several sources (`joining.join_sources`), the folder of each by its
+            name, with which `figure_id`, `slide`, `case` and `image` begin; else empty.
     """
 
     frame: pd.DataFrame
     root: Path
     notes: tuple[str, ...] = ()
+    sources: Mapping[str, Path] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of figures."""
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        counts = [
+            counted(len(self.frame), "figure"),
+            counted(self.frame["slide"].nunique(), "slide"),
+            counted(self.frame["case"].nunique(), "case"),
+        ]
+        return f"FigureTable of {self.name or self.where}: {', '.join(counts)}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what the table is, and its first figures."""
+        return f"<p>{escape(repr(self))}</p>{self.frame.head().to_html()}"
 
     def image_paths(self) -> list[Path]:
         """Return the image path of every figure, in order, each checked to lie inside `root`.
@@ -70,10 +88,44 @@ class FigureTable:
         without = self.frame.loc[self.frame["image"] == "", "figure_id"]
         if len(without):
             raise TableError(
-                f"{self.root}: {len(without)} figures have no image (the first is "
+                f"{self.where}: {len(without)} figures have no image (the first is "
                 f"{without.iloc[0]}); cut their crops from the slides and fill the column image"
             )
-        return [inside(self.root, relative) for relative in self.frame["image"]]
+        return [self.image_path(image) for image in self.frame["image"]]
+
+    def image_path(self, image: str) -> Path:
+        """Return the path of an entry of the column `image`, checked to lie inside its root.
+
+        Raises:
+            AtypiaError: it leaves the root.
+        """
+        return inside(*self.image_place(image))
+
+    def image_place(self, image: str) -> tuple[Path, str]:
+        """Return the folder that an entry of the column `image` is relative to, and its path there.
+
+        Of a table of several sources, that is the folder of the figure's source.
+        """
+        if not self.sources:
+            return self.root, image
+        source, _, relative = image.partition(SOURCE_MARK)
+        return self.sources[source], relative
+
+    def source_names(self) -> pd.Series:
+        """Return the name of each figure's source, str (N,); "" in a table of a single source."""
+        if not self.sources:
+            return pd.Series("", index=self.frame.index, dtype=object)
+        return self.frame["figure_id"].str.partition(SOURCE_MARK)[0]
+
+    @property
+    def name(self) -> str:
+        """What the figures are called: their folder's name, or the names of their sources."""
+        return " and ".join(self.sources) or self.root.name
+
+    @property
+    def where(self) -> str:
+        """Where the figures lie, for messages: their folder, or those of their sources."""
+        return " and ".join(map(str, self.sources.values())) or str(self.root)
 
 
 def own_slides(frame: pd.DataFrame) -> pd.Series:
@@ -257,14 +309,21 @@ def write_table(table: FigureTable, path: Path) -> None:
 
 def _relative_to(folder: Path, table: FigureTable) -> pd.Series:
     images = table.frame["image"]
-    root, target = table.root.resolve(), folder.resolve()
-    if root == target or not (images != "").any():
+    target = folder.resolve()
+    if not (images != "").any() or (not table.sources and table.root.resolve() == target):
         return images
-    try:
-        prefix = root.relative_to(target)
-    except ValueError:
-        raise TableError(
-            f"{folder}: the images lie in {os.fspath(table.root)}, which is not below it; write "
-            "the table there, or gather the images first (atypia data import)"
-        ) from None
-    return images.map(lambda image: (prefix / image).as_posix() if image else "")
+    prefixes: dict[Path, Path] = {}
+    for root in table.sources.values() or [table.root]:
+        try:
+            prefixes[root] = root.resolve().relative_to(target)
+        except ValueError:
+            raise TableError(
+                f"{folder}: the images lie in {os.fspath(root)}, which is not below it; write "
+                "the table there, or gather the images first (atypia data import)"
+            ) from None
+
+    def relative(image: str) -> str:
+        root, path = table.image_place(image)
+        return (prefixes[root] / path).as_posix()
+
+    return images.map(lambda image: relative(image) if image else "")

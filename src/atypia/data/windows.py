@@ -5,7 +5,6 @@ They are cut out and decoded once; crops are taken from them (`crops.py`, `plain
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from atypia.data.images import read_image
 from atypia.errors import ImageError, TableError
 from atypia.files import written_whole
+from atypia.fingerprint import text_hash
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -185,7 +185,6 @@ def _name(
     content: Sequence[str], mpp: npt.NDArray[np.float64], crop_um: float, window_um: float
 ) -> str:
     """Name the cache file of these windows; the name changes with anything they depend on."""
-    key = hashlib.sha256(f"windows 2 {crop_um} {window_um}".encode())
-    for digest, resolution in zip(content, mpp, strict=True):
-        key.update(f"{digest} {resolution}\n".encode())
-    return f"windows-{key.hexdigest()[:16]}.npy"
+    images = zip(content, mpp, strict=True)
+    lines = "".join(f"{digest} {resolution}\n" for digest, resolution in images)
+    return f"windows-{text_hash(f'windows 2 {crop_um} {window_um}{lines}')[:16]}.npy"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from atypia.errors import AtypiaError, abbreviate
+from atypia.errors import AtypiaError, OptionError, abbreviate
 from atypia.evaluation.operating_point import choose_operating_point
 from atypia.evaluation.refer_band import choose_refer_band
 
@@ -108,17 +108,20 @@ class Calibration:
             prevalence: share of atypical figures, in (0, 1).
 
         Raises:
-            AtypiaError: it is out of range, or the share in training is not known.
+            OptionError: it is out of range, or the share in training is not known.
         """
         if not 0 < prevalence < 1:
-            raise AtypiaError(
-                f"prevalence {prevalence}: expected the share of atypical figures, above 0 and "
-                "below 1"
+            raise OptionError(
+                "prevalence",
+                prevalence,
+                "expected the share of atypical figures, above 0 and below 1",
             )
         if self.prevalence is None:
-            raise AtypiaError(
-                f"prevalence {prevalence}: the bundle does not say what share of its training "
-                "figures was atypical; train it again with this version"
+            raise OptionError(
+                "prevalence",
+                prevalence,
+                "the bundle does not say what share of its training figures was atypical; train it "
+                "again with this version",
             )
         shift = float(logit(prevalence) - logit(self.prevalence))
 

@@ -98,15 +98,16 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     notes = [WHAT_DIFFERENCES_ARE]
     if comparison.one_class:
         notes.append(
-            f"domains of one class only, not in the mean: {'; '.join(comparison.one_class)}"
+            "domains with one class only, excluded from the mean: "
+            + "; ".join(comparison.one_class)
         )
     if comparison.never_held_out:
         notes.append(
-            f"{counted(comparison.never_held_out, 'figure')} of domains with one case: judged in "
-            "leave-one-domain-out only"
+            f"{counted(comparison.never_held_out, 'figure')} in domains with a single case: "
+            "evaluated in leave-one-domain-out only"
         )
     if comparison.not_run:
-        notes.append(f"not run yet with any seed: {'; '.join(comparison.not_run)}")
+        notes.append(f"not run yet: {'; '.join(comparison.not_run)}")
     return notes
 
 

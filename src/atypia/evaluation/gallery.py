@@ -18,7 +18,6 @@ from atypia.data.table import FigureTable
 from atypia.data.votes import vote_counts, vote_fractions
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement, implied_operating_point
-from atypia.files import inside
 
 PER_GALLERY = 12
 HARD_NEGATIVES = 48
@@ -95,33 +94,33 @@ def galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
     wanted = (
         (
             "sure-atypical",
-            "Surest, right: atypical",
+            "Most confident, correct: atypical",
             "Atypical figures called atypical, highest probability first.",
             _first(atypical & call, -p),
         ),
         (
             "sure-normal",
-            "Surest, right: normal",
+            "Most confident, correct: normal",
             "Normal figures called normal, lowest probability first.",
             _first(~atypical & ~call, p),
         ),
         (
             "missed",
-            "Most wrong: atypical, called normal",
+            "Worst errors: atypical, called normal",
             "Atypical figures that were missed, lowest probability first.",
             _first(atypical & ~call, p),
         ),
         (
             "false-alarms",
-            "Most wrong: normal, called atypical",
+            "Worst errors: normal, called atypical",
             "False alarms, highest probability first.",
             _first(~atypical & call, -p),
         ),
         (
             "contested",
-            "Most contested by experts",
-            "Figures on which the experts' votes are split most evenly; among equals, those that "
-            "the classifier finds hardest come first.",
+            "Most disputed by the experts",
+            "Figures on which the experts' votes are split most evenly; ties are ordered by how "
+            "uncertain the classifier is.",
             _first(split, np.abs(fraction - 0.5), doubt),
         ),
     )
@@ -171,12 +170,12 @@ def hard_negatives(
     return Gallery(
         "hard-negatives",
         f"The {len(rows)} hardest negatives",
-        "Normal figures that looked most atypical while they were trained on, hardest first. "
-        "P(atypical) is that of training: a moving average over epochs, and the mean of the "
-        "members that trained on the figure. The call, where it is shown, is by the member that "
-        "has not seen it. The hardest are chosen anew after every epoch and drawn more often in "
-        "the next one; figures on which the experts are split never are, because their label may "
-        "be wrong. They stand here for you to look at.",
+        "Normal figures that scored most atypical during training, hardest first. "
+        "P(atypical) is from training: a moving average over epochs, averaged over the members "
+        "that trained on the figure. The call, if shown, is by the member that has not seen it. "
+        "The hardest are selected after every epoch and drawn more often in the next; figures on "
+        "which the experts are split are never selected, because their label may be wrong, and "
+        "are shown here for review.",
         tuple(exhibits),
     )
 
@@ -209,12 +208,12 @@ def _exhibit(
 def _thumbnail(image: str, table: FigureTable) -> tuple[str, str]:
     """Return (data URI, "") or ("", why there is none)."""
     if not image:
-        return "", "the table names no image for this figure"
+        return "", "the table has no image for this figure"
     try:
-        path = inside(table.root, image)
-        pixels = read_image(path)
+        pixels = read_image(table.image_path(image))
     except AtypiaError as fault:
-        return "", str(fault).replace(str(table.root / image), image)
+        root, relative = table.image_place(image)
+        return "", str(fault).replace(str(root / relative), image)
     picture = Image.fromarray(pixels)
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

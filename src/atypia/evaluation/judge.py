@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names
+from atypia.data.joining import named_as_in
+from atypia.data.predictions import join
 from atypia.data.table import FigureTable, missing_slides
 from atypia.data.votes import (
     agreement,
@@ -31,7 +33,6 @@ from atypia.evaluation.metrics import (
     binary_metrics,
     by_domain,
 )
-from atypia.evaluation.predictions import join
 from atypia.evaluation.refer_band import case_weights
 
 FloatArray = npt.NDArray[np.float64]
@@ -142,7 +143,8 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     Raises:
         TableError: no predicted figure is in the table, or none of these has a truth.
     """
-    joined = join(predictions, table)
+    ids = named_as_in(predictions["figure_id"], table)
+    joined = join(predictions.assign(figure_id=ids), table)
     frame, notes = joined.frame, [*table.notes, *joined.notes]
     truth = np.asarray(hard_labels(frame), dtype=np.float64)
     frame = frame.assign(truth=truth, domain=np.asarray(domain_names(frame), dtype=object))

@@ -12,7 +12,7 @@ import math
 import textwrap
 import unicodedata
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -21,15 +21,17 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import beta
 from sklearn.metrics import roc_curve
 
 from atypia.data.domains import short_domain_names
 from atypia.evaluation.judge import Judgement, implied_operating_point
 from atypia.evaluation.metrics import ECE_BINS
-from atypia.evaluation.refer_band import case_weights
+from atypia.evaluation.refer_curve import refer_curve
 
 FloatArray = npt.NDArray[np.float64]
+_GAMMAS_IN_A_ROW = 5
 
 NORMAL, ATYPICAL, INK, QUIET = "#0072B2", "#D55E00", "#1f2933", "#8a94a0"
 _DOMAIN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7a6a00")
@@ -276,57 +278,6 @@ def score_plot(judgement: Judgement) -> Figure:
     return figure
 
 
-@dataclass(frozen=True)
-class ReferCurve:
-    """What is wrong as more and more figures are referred to a person, each (N,), in [0, 1].
-
-    Attributes:
-        share: of the figures referred, from 0 up to, not including, 1.
-        error: share of wrong calls among the rest.
-        missed: share of a case's atypical figures called normal and not referred, mean over cases.
-        false_alarms: the same of the normal figures called atypical.
-    """
-
-    share: FloatArray
-    error: FloatArray
-    missed: FloatArray
-    false_alarms: FloatArray
-
-
-def refer_curve(judgement: Judgement) -> ReferCurve | None:
-    """Return what referring the most doubtful figures first would leave; None with one class.
-
-    Doubt is what `refer_band` widens the band by: of a figure called normal, the share of the
-    atypical figures that score no higher; of one called atypical, the share of the normal figures
-    that score no lower; both are means over cases.
-    """
-    if judgement.overall.auroc is None:
-        return None
-    truth, p, call = _scores(judgement.figures)
-    case = judgement.figures["case"].to_numpy(dtype=object)
-    order = np.argsort(p, kind="stable")
-    weights = np.zeros((2, len(p)))
-    for of in (0, 1):
-        weights[of, truth == of] = case_weights(case[truth == of])
-    up_to = np.cumsum(np.r_[0.0, weights[1, order]])[np.searchsorted(p[order], p, side="right")]
-    below = np.cumsum(np.r_[0.0, weights[0, order]])[np.searchsorted(p[order], p, side="left")]
-    first = np.argsort(-np.where(call, 1.0 - below, up_to), kind="stable")
-    wrong = call != (truth == 1.0)
-
-    def left(value: npt.NDArray[np.generic]) -> FloatArray:
-        """Return the sum of what is left after the first 0, 1, ... N - 1 have gone."""
-        rest: FloatArray = np.cumsum(value[first][::-1])[::-1].astype(np.float64)
-        return rest
-
-    kept = np.arange(len(p), 0, -1)
-    return ReferCurve(
-        share=1.0 - kept / len(p),
-        error=left(wrong) / kept,
-        missed=left(wrong * weights[1]),
-        false_alarms=left(wrong * weights[0]),
-    )
-
-
 def refer_plot(judgement: Judgement) -> Figure | None:
     """Return what is wrong unseen as more figures are referred; None with one class.
 
@@ -375,3 +326,45 @@ def refer_plot(judgement: Judgement) -> Figure | None:
         axes.set(xlabel="referred to a person (%)", ylabel="wrong (%)")
         figure.legend(loc="outside upper center", fontsize=9, ncols=1, alignment="left")
     return figure
+
+
+def gamma_plot(gammas: Sequence[npt.NDArray[np.float64]]) -> Figure:
+    """Return the gamma of each confidence bin over epochs: folds thin, their mean thick.
+
+    The mean ends where the shortest fold does.
+
+    Args:
+        gammas: one a fold, at least one, float64 (epochs, bins), least confident bin first; folds
+            may differ in epochs.
+    """
+    bins = gammas[0].shape[1]
+    shared = min(len(fold) for fold in gammas)
+    mean = np.mean([fold[:shared] for fold in gammas], axis=0)
+    with matplotlib.rc_context(STYLE):
+        # Cividis is told apart without colour vision; its palest end would be lost on white.
+        colours = matplotlib.colormaps["cividis"](np.linspace(0.0, 0.88, bins))
+        rows = math.ceil(bins / _GAMMAS_IN_A_ROW)
+        figure, axes = canvas(7.6, 4.2 + 0.22 * rows)
+        axes.axhline(0, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
+        for each, colour in enumerate(colours):
+            for fold in gammas if len(gammas) > 1 else ():
+                epochs = np.arange(1, len(fold) + 1)
+                axes.plot(epochs, fold[:, each], color=colour, linewidth=0.7, alpha=0.45)
+            axes.plot(
+                np.arange(1, shared + 1),
+                mean[:, each],
+                color=colour,
+                linewidth=2.2,
+                marker="o" if shared == 1 else None,
+                label=_bin_name(each, bins),
+            )
+        axes.set(xlabel="epoch", ylabel="gamma after the epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside lower center", fontsize=9, ncols=min(bins, _GAMMAS_IN_A_ROW))
+    return figure
+
+
+def _bin_name(number: int, bins: int) -> str:
+    if number == 0:
+        return "1 (least confident)"
+    return f"{bins} (most confident)" if number == bins - 1 else f"{number + 1}"

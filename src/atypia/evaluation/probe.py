@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 FOLDS = 3
+
+
+@dataclass(frozen=True)
+class DomainProbe:
+    """How well a linear probe tells the domains of training figures from a member's embedding.
+
+    Attributes:
+        before: balanced accuracy, in [0, 1], with the network as published.
+        after: with the trained one.
+        chance: of guessing.
+    """
+
+    before: float
+    after: float
+    chance: float
 
 
 def domain_probe(

@@ -17,14 +17,15 @@ from atypia.evaluation.intervals import Interval
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.plots import (
     domain_plot,
+    gamma_plot,
     refer_plot,
     reliability_plot,
     roc_plot,
     score_plot,
     svg_uri,
 )
-from atypia.evaluation.training_plots import gamma_plot
-from atypia.evaluation.training_story import FoldProbe, TrainingStory
+from atypia.evaluation.probe import DomainProbe
+from atypia.evaluation.training_story import TrainingStory
 from atypia.files import write_output
 
 _DOMAIN_METRICS = (
@@ -39,32 +40,32 @@ _MEANINGS = (
     (
         "balanced_accuracy",
         "Balanced accuracy",
-        "Mean of sensitivity and specificity. Guessing gives 0.5, whatever the share of atypical "
+        "Mean of sensitivity and specificity. Chance level is 0.5, whatever the share of atypical "
         "figures.",
     ),
-    ("sensitivity", "Sensitivity", "Of the atypical figures, the share called atypical."),
-    ("specificity", "Specificity", "Of the normal figures, the share called normal."),
+    ("sensitivity", "Sensitivity", "Share of the atypical figures that were called atypical."),
+    ("specificity", "Specificity", "Share of the normal figures that were called normal."),
     (
         "auroc",
         "AUROC",
-        "How often an atypical figure scores higher than a normal one. It does not depend on the "
-        "operating point; guessing gives 0.5.",
+        "Probability that an atypical figure scores higher than a normal one. It does not depend "
+        "on the operating point; chance level is 0.5.",
     ),
     (
         "average_precision",
         "Average precision",
-        "Area under precision against sensitivity. Guessing gives the share of atypical figures.",
+        "Area under the precision-recall curve. Chance level is the share of atypical figures.",
     ),
     (
         "ece",
         "Calibration error (ECE)",
-        "How far the probabilities lie from what is observed, on average over 15 bins of equal "
-        "width. 0 is best.",
+        "Mean distance between predicted probability and observed frequency, over 15 bins of "
+        "equal width. 0 is best.",
     ),
     (
         "brier",
         "Brier score",
-        "Mean squared distance of P(atypical) from the truth, 0 or 1. 0 is best.",
+        "Mean squared difference between P(atypical) and the truth (0 or 1). 0 is best.",
     ),
 )
 
@@ -82,9 +83,10 @@ class _Plot:
 class _Training:
     """The section on the training; what it has nothing to show of is empty."""
 
-    probes: tuple[FoldProbe, ...]
-    mean_probe: FoldProbe | None
+    probes: Mapping[str, DomainProbe]
+    mean_probe: DomainProbe | None
     gamma: _Plot | None
+    unknown_gammas: tuple[str, ...]
     hard_negatives: Gallery | None
 
 
@@ -166,40 +168,41 @@ def render_report(
         domain_bars=_picture(
             domain_plot(judgement),
             "Balanced accuracy of each domain (bar and dot) with its 95 % interval (line), over "
-            "resampled cases. The upright line is all figures together.",
-            "Bars of balanced accuracy by domain; the values stand in the table above.",
+            "resampled cases. The vertical line is the overall value.",
+            "Bars of balanced accuracy by domain; the values are in the table above.",
         ),
         curves=[
             picture
             for picture in (
                 _picture(
                     roc_plot(judgement),
-                    "What each operating point would give: the nearer to the upper left corner, "
-                    "the better. The number beside a name is its AUROC; the ring is the calls as "
-                    "they were made.",
+                    "Sensitivity and false alarms at every operating point: the nearer to the "
+                    "upper left corner, the better. The number beside a name is its AUROC; the "
+                    "ring marks the calls as made.",
                     "Receiver operating characteristic, overall and by domain.",
                 ),
                 _picture(
                     reliability_plot(judgement),
-                    "Of the figures given a probability, how many are atypical. On the dotted "
-                    "line the probabilities mean what they say; below it they are too high. "
-                    "Lines are 95 % intervals; the lower panel counts the figures.",
+                    "Observed share of atypical figures at each predicted probability. On the "
+                    "dotted line the probabilities are calibrated; below it they are too high. "
+                    "Lines are 95 % intervals; the lower panel shows the number of figures.",
                     "Observed share of atypical figures against predicted probability.",
                 ),
                 _picture(
                     score_plot(judgement),
                     "The probabilities of atypical (above) and normal figures (below). Right of "
-                    "the upright line a figure is called atypical; a grey zone there means that "
-                    "folds have operating points of their own. The pale band was referred.",
+                    "the vertical line a figure is called atypical; a grey zone there means that "
+                    "each fold has its own operating point. Figures in the pale band were "
+                    "referred.",
                     "Histograms of P(atypical) for atypical and for normal figures.",
                 ),
                 _picture(
                     refer_plot(judgement),
-                    "If the most doubtful figures go to a person, how much is wrong of what no "
-                    "person sees. Black: of the calls that are left. Colours: of a case's atypical "
-                    "and of its normal figures, on average over cases; what the refer band keeps "
-                    "low. Rings: as these predictions were referred.",
-                    "Shares of wrong calls against share of figures referred to a person.",
+                    "Error rate among the figures that no person reviews, if the most uncertain "
+                    "ones are referred. Black: all remaining calls. Colours: a case's atypical "
+                    "and normal figures, averaged over cases, which the refer band keeps low. "
+                    "Rings: these predictions as they were referred.",
+                    "Error rates against the share of figures referred to a person.",
                 ),
             )
             if picture is not None
@@ -212,17 +215,17 @@ def render_report(
 def _training(judgement: Judgement, table: FigureTable, story: TrainingStory) -> _Training | None:
     """Return what is to be shown of a training, or None where it is nothing."""
     hardest = hard_negatives(judgement, table, story.hardness)
-    if not (story.probes or story.gammas or hardest):
+    if not (story.probes or story.gammas or story.unknown_gammas or hardest):
         return None
     gamma = _picture(
         gamma_plot(story.gammas) if story.gammas else None,
-        "Gamma of the focal loss for each bin of confidence, as it followed the calibration on "
-        "cases held back from training. Above 0 the loss passes over figures that the network is "
-        "nearly right on, because the held-back cases showed over-confidence; below 0 it pushes "
-        "them. The larger, the stronger. Thick lines are means over folds, thin lines the folds.",
-        "Gamma of each confidence bin over the epochs.",
+        "Gamma of the focal loss in each confidence bin, following the calibration on cases held "
+        "back from training. Above 0 the loss gives less weight to figures that the network gets "
+        "nearly right, because the held-back cases showed over-confidence; below 0 it gives them "
+        "more. Thick lines are means over folds, thin lines the folds.",
+        "Gamma of each confidence bin over epochs.",
     )
-    return _Training(story.probes, story.mean_probe, gamma, hardest)
+    return _Training(story.probes, story.mean_probe, gamma, story.unknown_gammas, hardest)
 
 
 def _picture(figure: Figure | None, caption: str, alt: str) -> _Plot | None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from atypia.data.points.qupath import ATYPICAL, NORMAL, REFER
+from atypia.data.points.qupath_results import ATYPICAL, NORMAL, REFER
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import written_output

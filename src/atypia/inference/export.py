@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,11 +15,11 @@ import torch
 from torch import nn
 
 from atypia.bundle.load import Bundle, load_bundle
+from atypia.bundle.members import load_members
 from atypia.errors import AtypiaError
 from atypia.files import remove_partials, require_outputs, written_output
 from atypia.inference.exported import (
     BUNDLE_KEY,
-    EXPORTED,
     FORMAT,
     FORMAT_KEY,
     GRAPH_KEY,
@@ -26,11 +27,16 @@ from atypia.inference.exported import (
     LOGITS,
     PHASE,
     SHA256_KEY,
+    ExportedRuntime,
     P,
     exported_path,
     graph_hash,
 )
-from atypia.inference.runtime import Network
+from atypia.inference.options import runtime_keys
+from atypia.inference.runtimes.choice import runtime_class
+from atypia.models.classifier import Classifier
+from atypia.models.ensemble import Ensemble
+from atypia.models.folding import FoldedMembers
 
 LARGEST_DIFFERENCE = 1e-3
 """Between a logit of the file and torch's in float32, for logits up to 1; in proportion beyond."""
@@ -67,68 +73,63 @@ def export_onnx(
     path = exported_path(folder) if out is None else out
     require_outputs([path], overwrite=overwrite)
     remove_partials(path)
-    runtimes = [key for key, module in _RUNTIMES.items() if find_spec(module) is not None]
+    known = [runtime_class(key) for key in runtime_keys()]
+    runtimes = [one for one in known if issubclass(one, ExportedRuntime) and one.is_installed()]
     if find_spec("onnxscript") is None or not runtimes:
         raise AtypiaError(
             "export: needs onnx, onnxscript and a runtime to try it; pip install 'atypia[onnx]'"
         )
-    bundle = load_bundle(folder, weights, members)
+    bundle = load_bundle(folder)
+    networks = load_members(bundle, weights, members)
     side = bundle.manifest.input_px
     generator = torch.Generator().manual_seed(0)
     tries = [torch.rand(count, 3, side, side, generator=generator) for count in _TRIED]
     with torch.inference_mode():
-        expected = [
-            torch.stack([member(crops).logit for member in bundle.members]).numpy()
-            for crops in tries
-        ]
+        expected = [Ensemble(networks)(crops).numpy() for crops in tries]
     try:
-        content = _model_of(bundle).SerializeToString()
+        content = _model_of(bundle, networks).SerializeToString()
     except Exception as fault:  # torch, onnxscript and protobuf each have their own
         reason = " ".join(str(fault).split())[:200]
         raise AtypiaError(
             f"{folder}: cannot be exported ({type(fault).__name__}: {reason}); predict with torch"
         ) from fault
-    for key in runtimes:
-        network = EXPORTED[key](content, "fp32", 1, torch.get_num_threads())
-        for crops, wanted in zip(tries, expected, strict=True):
-            found = network.look_at(crops.numpy()).logits
-            largest = np.max(np.abs(found - wanted) / np.maximum(np.abs(wanted), 1))
+    for each in runtimes:
+        runtime = each(content, "fp32", torch.get_num_threads())
+        for crops, logits in zip(tries, expected, strict=True):
+            outputs = runtime.infer(crops.numpy())
+            largest = np.max(np.abs(outputs.logits - logits) / np.maximum(np.abs(logits), 1))
             if not largest <= LARGEST_DIFFERENCE:
                 raise AtypiaError(
-                    f"{folder}: exported, {network.told} differs from torch by {largest:.2g} in a "
-                    f"logit, at most {LARGEST_DIFFERENCE:g} is allowed; predict with torch"
+                    f"{folder}: exported, {runtime.version_text} differs from torch by "
+                    f"{largest:.2g} in a logit, at most {LARGEST_DIFFERENCE:g} is allowed; predict "
+                    "with torch"
                 )
     with written_output(path) as partial:
         partial.write_bytes(content)
     return path
 
 
-_RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
-
-
 class _Whole(nn.Module):
     """All that a bundle computes of crops."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, members: Sequence[Classifier]) -> None:
         super().__init__()
-        side, cpu = bundle.manifest.input_px, torch.device("cpu")
-        self.network = Network(bundle.members, side, cpu, "fp32", even_padding=False)
-        self.parts = self.network.parts
+        self.folded = FoldedMembers(members, bundle.manifest.input_px, even_padding=False)
         self.calibration = bundle.calibration
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = self.network.outputs(crops)
-        logits = torch.stack([one.logit for one in found])
+        outputs = self.folded(crops)
+        logits = torch.stack([one.logit for one in outputs])
         scaled = logits.mean(dim=0) / self.calibration.temperature + self.calibration.bias
-        phases = [one.phase.softmax(dim=1) for one in found if one.phase is not None]
+        phases = [one.phase.softmax(dim=1) for one in outputs if one.phase is not None]
         known = (torch.stack(phases).mean(dim=0),) if phases else ()
         return (logits, scaled.sigmoid(), *known)
 
 
-def _model_of(bundle: Bundle) -> onnx.ModelProto:
-    """Trace a bundle; its members are folded in place."""
+def _model_of(bundle: Bundle, members: Sequence[Classifier]) -> onnx.ModelProto:
+    """Trace the members of a bundle, which are folded in place."""
     manifest = bundle.manifest
-    whole = _Whole(bundle).eval()
+    whole = _Whole(bundle, members).eval().to(memory_format=torch.channels_last)
     probe = torch.zeros(2, 3, manifest.input_px, manifest.input_px)
     outputs = [LOGITS, P, *([PHASE] if manifest.phases else [])]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
@@ -159,7 +160,7 @@ def _model_of(bundle: Bundle) -> onnx.ModelProto:
         GRAPH_KEY: graph_hash(model),
         "atypia.crop_um": f"{manifest.crop_um:g}",
         "atypia.input_px": str(manifest.input_px),
-        "atypia.members": str(len(bundle.members)),
+        "atypia.members": str(len(members)),
         "atypia.phases": " ".join(manifest.phases),
     }
     onnx.helper.set_model_props(model, facts)

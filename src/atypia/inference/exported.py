@@ -1,4 +1,4 @@
-"""The members of a bundle from an ONNX file, computed by onnxruntime or OpenVINO.
+"""The members of a bundle as an ONNX file, and what runtimes that compute it have in common.
 
 The file lies beside the bundle and names it by its hash: exporting changes no bundle, and a file of
 another bundle is not used. All its tensors lie in it: one that points to other files is refused.
@@ -7,17 +7,16 @@ another bundle is not used. All its tensors lie in it: one that points to other 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+import os
+from abc import abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
+from atypia.bundle.load import Bundle
 from atypia.errors import BundleError
-from atypia.inference.answers import Answers, FloatArray, Precision, Runtime, joined
+from atypia.inference.options import Precision, PredictOptions
+from atypia.inference.runtimes.base import Runtime
 
 if TYPE_CHECKING:
     import onnx
@@ -27,10 +26,6 @@ FORMAT_KEY, BUNDLE_KEY, SHA256_KEY = "atypia.format", "atypia.bundle", "atypia.b
 GRAPH_KEY = "atypia.graph_sha256"
 INPUT = "crops"
 LOGITS, P, PHASE = "logits", "p_atypical", "phase"
-
-# Crops that OpenVINO looks at together. Measured: it fuses more layers where their number is fixed,
-# and more of them leave the CPU's cache.
-_OPENVINO_BATCH = 8
 
 
 def exported_path(folder: Path) -> Path:
@@ -83,111 +78,46 @@ def read_exported(path: Path, sha256: str, members: int) -> bytes:
     return content
 
 
-class OnnxNetwork:
-    """Computed by onnxruntime, in fp32. Attributes: `Runtime`."""
+class ExportedRuntime(Runtime):
+    """A runtime that computes the exported file, on the CPU. Attributes: `Runtime`."""
 
     on_gpu = False
     device_name = "cpu"
 
-    def __init__(self, model: bytes, precision: Precision, workers: int, threads: int) -> None:
-        """Prepare a model for `workers` threads that share `threads` of the CPU.
+    @abstractmethod
+    def __init__(self, model: bytes, precision: Precision, threads: int) -> None:
+        """Prepare the content of an exported file for threads that share `threads` of the CPU."""
+
+    @classmethod
+    def why_not(cls, folder: Path, options: PredictOptions) -> str:
+        """Say why it cannot compute a bundle with these options; "" where it can."""
+        path = exported_path(folder)
+        if options.device == "cuda":
+            return "runs on the CPU only; leave out --device cuda"
+        if options.weights is not None:
+            return "the exported file holds all weights; leave out --weights"
+        if not path.is_file():
+            return f"{path} is not there; make it with `atypia bundle export {folder}`"
+        if not cls.is_installed():
+            return f"is not installed; pip install 'atypia[{cls.extra}]'"
+        if options.precision not in ("auto", *cls.precisions):
+            return (
+                f"does not compute {options.precision} on a CPU; use --precision "
+                f"{cls.precisions[0]}"
+            )
+        return ""
+
+    @classmethod
+    def load(cls, bundle: Bundle, options: PredictOptions) -> Self:
+        """Load the exported file of a bundle.
 
         Raises:
-            ValueError: the precision is not fp32.
+            BundleError: the file is at fault, or that of another bundle.
+            OptionError: the bundle has not so many members.
         """
-        import onnxruntime
-
-        if precision != "fp32":
-            raise ValueError(f"precision {precision}: onnxruntime computes fp32 on a CPU")
-        onnxruntime.disable_telemetry_events()  # for one that was imported before atypia
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = max(1, threads // workers)
-        options.log_severity_level = 3  # errors
-        self._session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
-        self.told = f"onnxruntime {onnxruntime.__version__}"
-        self.precision: Precision = precision
-        names = {one.name: one for one in self._session.get_outputs()}
-        self.members = int(names[LOGITS].shape[0])
-        self._asked = [name for name in (LOGITS, PHASE) if name in names]
-
-    def look_at(self, crops: FloatArray) -> Answers:
-        """Return what every member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
-        found = self._session.run(self._asked, {INPUT: crops})
-        return Answers(found[0], found[1] if len(found) > 1 else None)
-
-    def pool(self, workers: int) -> AbstractContextManager[ThreadPoolExecutor]:
-        """Give threads that may each call `look_at`."""
-        return ThreadPoolExecutor(workers, "network")
-
-
-class OpenVinoNetwork:
-    """Computed by OpenVINO, in fp32 or bf16. Attributes: `Runtime`."""
-
-    on_gpu = False
-    device_name = "cpu"
-
-    def __init__(self, model: bytes, precision: Precision, workers: int, threads: int) -> None:
-        """Prepare a model for `workers` threads that share `threads` of the CPU."""
-        import openvino
-
-        # Its first look at a numpy array must be over before threads hand it others: two at once
-        # can wait for one another for ever (2026.4).
-        openvino.Tensor(np.zeros(1, dtype=np.float32)).data  # noqa: B018
-        core = openvino.Core()
-        read = core.read_model(model)
-        read.reshape([_OPENVINO_BATCH, *read.input(INPUT).get_partial_shape()[1:]])
-        self._compiled = core.compile_model(
-            read,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": workers,
-                "ENABLE_CPU_PINNING": False,  # the threads that read crops need these cores too
-            },
-        )
-        self.told = f"openvino {openvino.__version__.split('-')[0]}"
-        self.precision: Precision = precision
-        names = {name: one for one in self._compiled.outputs for name in one.get_names()}
-        self.members = int(names[LOGITS].get_partial_shape()[0].get_length())
-        self._knows_phases = PHASE in names
-        self._own = threading.local()  # a request serves one thread
-
-    def look_at(self, crops: FloatArray) -> Answers:
-        """Return what every member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
-        starts = range(0, len(crops), _OPENVINO_BATCH)
-        return joined([self._computed(crops[at : at + _OPENVINO_BATCH]) for at in starts])
-
-    def _computed(self, crops: FloatArray) -> Answers:
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
-        request, count = self._own.request, len(crops)
-        request.get_tensor(INPUT).data[:count] = crops  # what is said of the rest is left out
-        request.infer()
-        phase = request.get_tensor(PHASE).data[:count].copy() if self._knows_phases else None
-        return Answers(request.get_tensor(LOGITS).data[:, :count].copy(), phase)
-
-    def pool(self, workers: int) -> AbstractContextManager[ThreadPoolExecutor]:
-        """Give threads that may each call `look_at`, one more than compute.
-
-        Its batch is ready when another's is done, so no core waits for Python.
-        """
-        return ThreadPoolExecutor(workers + 1, "network")
-
-
-def openvino_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 itself, as OpenVINO sees it."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-EXPORTED: dict[str, Callable[[bytes, Precision, int, int], Runtime]] = {
-    "onnx": OnnxNetwork,
-    "openvino": OpenVinoNetwork,
-}
+        count = len(bundle.manifest.first_members(options.members))
+        model = read_exported(exported_path(bundle.folder), bundle.sha256, count)
+        return cls(model, cls.choose_precision(options), options.threads or _usual_threads())
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -209,3 +139,9 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             graphs.extend(attribute.graphs)
             if attribute.HasField("g"):
                 graphs.append(attribute.g)
+
+
+def _usual_threads() -> int:
+    """Return the number of threads that torch would take."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))

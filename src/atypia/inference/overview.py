@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from atypia.data.points.qupath import ATYPICAL, REFER
+from atypia.data.points.qupath_results import ATYPICAL, REFER
 from atypia.data.slides import Slide
 from atypia.errors import ImageError
 from atypia.evaluation.calibration import Calibration

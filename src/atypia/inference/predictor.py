@@ -12,24 +12,30 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from atypia.bundle.default import default_bundle
+from atypia.bundle.load import Bundle, load_bundle
+from atypia.bundle.manifest import BundleManifest
 from atypia.data.images import image_pixels, read_image
-from atypia.errors import AtypiaError, ImageError
-from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
-from atypia.inference.answers import Answers, Device, Precision, RuntimeKey
-from atypia.inference.opening import Opened, network_threads, open_bundle
+from atypia.data.predictions import CALLS, PREDICTION_COLUMNS, empty_predictions
+from atypia.errors import AtypiaError, ImageError, OptionError
+from atypia.evaluation.calibration import Calibration
+from atypia.inference.options import PredictOptions
 from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
+from atypia.inference.runtimes.base import Outputs, Runtime
+from atypia.inference.runtimes.choice import start_runtime
 from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
+
+if TYPE_CHECKING:
+    from atypia.models.ensemble import Ensemble
 
 # Measured: larger batches leave the CPU's cache and cost memory, smaller ones leave a GPU idle.
 CPU_BATCH = 24
@@ -67,79 +73,90 @@ class Predictor:
     """A bundle, ready to classify. Made by `Predictor.load`.
 
     Attributes:
-        manifest: of the bundle.
-        calibration: of the bundle, moved to another prevalence where one was asked for.
-        sha256: identifies the bundle.
-        network: its members, in the runtime that computes them.
-        threads: CPU threads for reading, and on a CPU for the network.
+        bundle: what classifies; its calibration is moved to another prevalence where one was asked
+            for.
+        options: that it was loaded with.
+        runtime: what computes its members.
     """
 
-    def __init__(self, opened: Opened) -> None:
-        self.manifest = opened.manifest
-        self.calibration = opened.calibration
-        self.sha256 = opened.sha256
-        self.network = opened.network
-        self.threads = opened.threads
-        self._spec = CropSpec.of(opened.manifest)
+    def __init__(self, bundle: Bundle, options: PredictOptions, runtime: Runtime) -> None:
+        if options.prevalence is not None:
+            moved = bundle.calibration.at_prevalence(options.prevalence)
+            bundle = replace(bundle, calibration=moved)
+        self.bundle = bundle
+        self.options = options
+        self.runtime = runtime
+        self._spec = CropSpec.of(bundle.manifest)
 
     @classmethod
     def load(
         cls,
-        folder: Path | str | None = None,
+        bundle: Path | str | Bundle | None = None,
+        options: PredictOptions | None = None,
         *,
-        device: Device = "auto",
-        precision: Literal["auto"] | Precision = "auto",
-        threads: int | None = None,
-        members: int | None = None,
-        weights: Path | str | None = None,
-        prevalence: float | None = None,
-        runtime: RuntimeKey = "auto",
         warn: Callable[[str], object] = warnings.warn,
+        **keywords: Any,
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
 
         Args:
-            folder: of the bundle; none takes the one that comes with atypia.
-            device: `auto` takes a GPU where torch can use one.
-            precision: `auto` takes bf16 where runtime and device compute it faster than fp32.
-            threads: CPU threads; none takes as many as torch would (OMP_NUM_THREADS is obeyed).
-            members: use the first so many networks of an ensemble, which is faster; none takes
-                all of them.
-            weights: file or folder of the backbone's weights, where the bundle holds an adapter
-                to it; none takes them from the package or the local Hugging Face cache.
-            prevalence: share of atypical figures among those to be classified, in (0, 1), for
-                which P(atypical) shall hold; calls and referrals stay the same (see
-                `Calibration.at_prevalence`). None takes the share in training.
-            runtime: what computes the network; `auto` takes the fastest that is installed, and
-                torch where the bundle has not been exported (`atypia bundle export`) or a GPU is
-                here.
+            bundle: its folder, or one that is loaded; none takes that of the options, else the one
+                that comes with atypia.
+            options: how it runs; none takes what suits this machine.
             warn: is given a line where `auto` finds an exported file that it cannot use.
+            **keywords: options by their names, such as `device="cpu"`; see `PredictOptions`.
 
         Raises:
             BundleError: the bundle is incomplete, changed or not understood, or was trained on
                 other weights of the backbone.
-            AtypiaError: there is no such device or runtime, the backbone's weights are not here,
-                `threads`, `members` or `prevalence` is out of range, or the bundle does not know
-                the share of atypical figures in its training.
+            AtypiaError: an option is not known or out of range, there is no such device or runtime,
+                the backbone's weights are not here, or the bundle does not know the share of
+                atypical figures in its training.
         """
-        opened = open_bundle(
-            default_bundle() if folder is None else Path(folder),
-            runtime=runtime,
-            device=device,
-            precision=precision,
-            threads=threads,
-            members=members,
-            weights=None if weights is None else Path(weights),
-            warn=warn,
+        options = (options or PredictOptions()).updated(keywords)
+        if not isinstance(bundle, Bundle):
+            bundle = load_bundle(options.folder if bundle is None else Path(bundle))
+        options = options.updated({"bundle": bundle.folder})
+        return cls(bundle, options, start_runtime(bundle, options, warn))
+
+    def __repr__(self) -> str:
+        name, count, runtime = self.bundle.manifest.name, self.runtime.members, self.runtime
+        return (
+            f"Predictor({name}, {count} member{'s' if count > 1 else ''}, {runtime.version_text}, "
+            f"{runtime.device_name}, {runtime.precision})"
         )
-        if prevalence is not None:
-            opened = replace(opened, calibration=opened.calibration.at_prevalence(prevalence))
-        return cls(opened)
+
+    @property
+    def manifest(self) -> BundleManifest:
+        """The manifest of the bundle."""
+        return self.bundle.manifest
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration that gives P(atypical)."""
+        return self.bundle.calibration
+
+    @cached_property
+    def module(self) -> Ensemble:
+        """The members as a torch module, whatever computes predictions: see `Ensemble`.
+
+        It is loaded when it is first asked for: float32, on the CPU, its layers named as in the
+        backbone, in evaluation mode.
+
+        Raises:
+            AtypiaError: the backbone's weights, to which the bundle holds an adapter, are not here.
+        """
+        # Imported where it is needed: torch alone takes longer than a stack of crops.
+        from atypia.bundle.members import load_members
+        from atypia.models.ensemble import Ensemble
+
+        options = self.options
+        return Ensemble(load_members(self.bundle, options.weights, options.members)).eval()
 
     @property
     def batch_size(self) -> int:
-        """Figures in a batch, where nothing else is asked for."""
-        return GPU_BATCH if self.network.on_gpu else CPU_BATCH
+        """Figures in a batch, where `predict` or `stream` is asked for no other number."""
+        return self.options.batch_size or (GPU_BATCH if self.runtime.on_gpu else CPU_BATCH)
 
     def predict(
         self,
@@ -192,14 +209,13 @@ class Predictor:
         """
         size = self.batch_size if batch_size is None else batch_size
         if size < 1:
-            raise AtypiaError(f"batch size {size}: expected 1 or more")
-        read = read_ahead(figures, self._spec, threads=self.threads, ahead=2 * size)
+            raise OptionError("batch_size", size, "expected 1 or more")
+        read = read_ahead(figures, self._spec, threads=self.runtime.threads, ahead=2 * size)
         batches = iter(lambda: list(islice(read, size)), [])
-        workers = network_threads(self.threads, self.network.on_gpu)
         # Threads that each take whole batches never wait for one another inside a layer.
-        with self.network.pool(workers) as pool:
+        with self.runtime.pool() as pool:
             # One batch more than a pool's threads, of which a runtime may have one more.
-            yield from in_order(pool, self._score, batches, ahead=workers + 2)
+            yield from in_order(pool, self._score, batches, ahead=self.runtime.workers + 2)
 
     def _score(self, batch: Sequence[ReadFigure]) -> Scored:
         begun = time.perf_counter()
@@ -208,13 +224,13 @@ class Predictor:
         frame = empty_predictions()
         if good:
             crops = stacked([one.crop for one in batch if not isinstance(one.crop, Failure)])
-            frame = self._table(good, self.network.look_at(crops))
+            frame = self._table(good, self.runtime.infer(crops))
         reading_s = sum(one.seconds for one in batch)
         return Scored(frame, failures, reading_s, time.perf_counter() - begun)
 
-    def _table(self, figures: Sequence[Figure], answers: Answers) -> pd.DataFrame:
+    def _table(self, figures: Sequence[Figure], outputs: Outputs) -> pd.DataFrame:
         """Make rows of B figures and what the members say of them."""
-        each = answers.logits.astype(np.float64)
+        each = outputs.logits.astype(np.float64)
         p = self.calibration.probability(each.mean(axis=0))
         single = len(each) == 1
         spread = self.calibration.probability(each).std(axis=0)
@@ -226,24 +242,16 @@ class Predictor:
                 "call": np.where(self.calibration.call(p), CALLS[1], CALLS[0]),
                 "refer": self.calibration.refer(p),
                 "spread": np.full(len(p), np.nan) if single else spread,
-                "phase": self._phases(answers, len(p)),
+                "phase": self._phases(outputs, len(p)),
             },
             columns=list(PREDICTION_COLUMNS),
         )
 
-    def _phases(self, answers: Answers, count: int) -> list[str]:
+    def _phases(self, outputs: Outputs, count: int) -> list[str]:
         """Return the likeliest phase of each figure, "" where the bundle does not know phases."""
-        if answers.phase is None:
+        if outputs.phase is None:
             return [""] * count
-        return [self.manifest.phases[best] for best in answers.phase.argmax(axis=1)]
-
-
-def empty_predictions() -> pd.DataFrame:
-    """Return a predictions table without rows."""
-    kinds = {"p_atypical": "float64", "spread": "float64", "refer": "bool"}
-    return pd.DataFrame(
-        {name: pd.Series(dtype=kinds.get(name, "str")) for name in PREDICTION_COLUMNS}
-    )
+        return [self.manifest.phases[best] for best in outputs.phase.argmax(axis=1)]
 
 
 def _figures_of(images: OneImage | Iterable[OneImage], mpp: float | None) -> Iterator[Figure]:

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from atypia.data.predictions import PREDICTION_COLUMNS
 from atypia.errors import AtypiaError
-from atypia.evaluation.predictions import PREDICTION_COLUMNS
 from atypia.files import written_output
 
 Write = Callable[[pd.DataFrame], None]

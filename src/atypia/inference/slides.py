@@ -13,27 +13,25 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from atypia.data.case_summary import Counts
 from atypia.data.points.areas import inside_area
+from atypia.data.points.file import PointFile
 from atypia.data.points.midog import write_midog
-from atypia.data.points.qupath import (
+from atypia.data.points.qupath_results import (
     ATYPICAL,
     NORMAL,
     P_ATYPICAL,
     PHASE,
     REFER,
     SPREAD,
-    Finding,
-    Objects,
     ObjectType,
-    new_features,
-    with_findings,
+    PointResult,
     write_features,
 )
 from atypia.data.points.table import Points
+from atypia.data.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
-from atypia.evaluation.case_summary import Counts
-from atypia.evaluation.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.inference.reading import CropSpec, window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
@@ -144,7 +142,7 @@ def write_figures(
     out: Path,
     frame: pd.DataFrame,
     slide: Slide,
-    points: Points | Objects,
+    file: PointFile,
     object_type: ObjectType | None,
 ) -> None:
     """Write the classified figures of a slide; the ending of `out` decides the format.
@@ -155,21 +153,17 @@ def write_figures(
         out: a name that ends in one of `SLIDE_ENDINGS`.
         frame: as `InPointsOrder` gives it.
         slide: that the figures are on.
-        points: as they were read.
+        file: that the points were read from.
         object_type: for QuPath: annotation or detection; none leaves objects what they are, and
             makes new ones annotations.
     """
     name = out.name.lower()
     if name.endswith(QUPATH_ENDINGS):
-        own = points.points if isinstance(points, Objects) else points
-        found = dict(zip(frame["figure_id"], map(_finding, frame.to_dict("records")), strict=True))
-        findings = [found.get(one) for one in own.frame["point_id"]]
-        if isinstance(points, Objects):
-            features = with_findings(points, findings, object_type)
-        else:
-            features = new_features(points, findings, slide.path.name, object_type or "annotation")
-        members = points.features.members if isinstance(points, Objects) else None
-        write_features(out, features, members)
+        rows = zip(frame["figure_id"], map(_result_of, frame.to_dict("records")), strict=True)
+        by_id = dict(rows)
+        results = [by_id.get(one) for one in file.points.frame["point_id"]]
+        features = file.give_back(results, slide.path.name, object_type)
+        write_features(out, features, file.members)
     elif name.endswith(MIDOG_ENDING):
         columns = (frame[one].tolist() for one in ("x", "y", "call", "p_atypical"))
         write_midog(out, zip(*columns, strict=True), slide.mpp)
@@ -213,9 +207,9 @@ def _image(slide: Path, x: float, y: float) -> str:
     return f"{slide}@{x:.10g},{y:.10g}"
 
 
-def _finding(row: dict[Hashable, Any]) -> Finding:
+def _result_of(row: dict[Hashable, Any]) -> PointResult:
     """Say a prediction in QuPath's terms."""
     name = class_name(row["call"], row["refer"])
     # The spread of a single member is NaN, and left out.
     measurements = {P_ATYPICAL: row["p_atypical"], SPREAD: row["spread"]}
-    return Finding(name, COLOURS[name], measurements, {PHASE: p} if (p := row["phase"]) else {})
+    return PointResult(name, COLOURS[name], measurements, {PHASE: p} if (p := row["phase"]) else {})

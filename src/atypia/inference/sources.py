@@ -23,9 +23,8 @@ from atypia.data.images import IMAGE_SUFFIXES, figure_pages, read_image, read_pa
 from atypia.data.raw import TABLE_SUFFIXES, refuse_spreadsheet
 from atypia.data.readers.opening import OWN_TABLES, open_figures
 from atypia.data.readers.registry import LAYOUTS
-from atypia.data.table import FigureTable
+from atypia.data.table import FigureTable, with_mpp
 from atypia.errors import AtypiaError, ImageError
-from atypia.files import inside
 
 RGBImage = npt.NDArray[np.uint8]
 MppSource = Literal["table", "layout", "slide", "given", "assumed"]
@@ -89,7 +88,7 @@ class Source:
 
 
 def open_sources(
-    paths: Path | str | Sequence[Path | str],
+    paths: Path | str | FigureTable | Sequence[Path | str | FigureTable],
     *,
     mpp: float | None = None,
     layout: str | None = None,
@@ -98,7 +97,8 @@ def open_sources(
     """Open sources; no pixel is read yet.
 
     Args:
-        paths: of images, folders, TIFFs of many pages and figure tables; or one of these.
+        paths: of images, folders, TIFFs of many pages and figure tables, or open tables; or one of
+            these.
         mpp: um/px of the images for which no table states it, in 0.05..5.
         layout: key of the layout of the folders, where it is not to be found out.
         mapping: our column name -> theirs, for figure tables.
@@ -109,8 +109,13 @@ def open_sources(
             table.
     """
     require_mpp(mpp)
-    several = [paths] if isinstance(paths, str | Path) else paths
-    sources = [_open(Path(path), mpp, layout, mapping) for path in several]
+    several = [paths] if isinstance(paths, str | Path | FigureTable) else paths
+    sources = [
+        _table(path.root, with_mpp(path, mpp), "figure table")
+        if isinstance(path, FigureTable)
+        else _open(Path(path), mpp, layout, mapping)
+        for path in several
+    ]
     if mapping and not any(source.kind in ("figure table", "layout") for source in sources):
         raise AtypiaError(
             f"{sources[0].path}: is no figure table and has no columns to name; leave out --column"
@@ -237,15 +242,15 @@ def _table(path: Path, table: FigureTable, kind: Literal["figure table", "layout
 
     def readers() -> Iterator[Reader]:
         for name, image in zip(ids, images, strict=True):
-            yield partial(_of_table, table.root, name, image)
+            yield partial(_of_table, table, name, image)
 
     return Source(path, kind, ids, images, mpp, said, readers, table.notes)
 
 
-def _of_table(root: Path, name: str, image: str) -> RGBImage:
+def _of_table(table: FigureTable, name: str, image: str) -> RGBImage:
     if not image:
         raise ImageError(f"{name}: has no image; cut its crop and fill the column image")
-    return read_image(inside(root, image))
+    return read_image(table.image_path(image))
 
 
 def _page_readers(path: Path, numbers: Sequence[int]) -> Iterator[Reader]:

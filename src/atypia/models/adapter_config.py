@@ -25,3 +25,13 @@ class AdapterConfig(BaseModel):
         str | None,
         Field(description="lora: regular expression of layer names; none takes the backbone's own"),
     ] = None
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether anything below the heads is trained; else each figure can be embedded once."""
+        return self.kind != "linear"
+
+    @property
+    def keeps_backbone(self) -> bool:
+        """Whether all of the backbone is trained, so that a bundle must hold it."""
+        return self.kind == "full"

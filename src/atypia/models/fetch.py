@@ -15,7 +15,7 @@ _REFUSED = (401, 403)
 
 
 def fetch_weights(spec: BackboneSpec, out: Path | None = None) -> Path:
-    """Fetch the published weights; a fetch that was cut off goes on where it stopped.
+    """Fetch the published weights; an interrupted download resumes.
 
     HF_TOKEN, a token from `hf auth login`, HF_HUB_OFFLINE and HF_HOME are obeyed.
 
@@ -34,10 +34,10 @@ def fetch_weights(spec: BackboneSpec, out: Path | None = None) -> Path:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     if spec.packaged is not None:
-        raise AtypiaError(f"{spec.key} brings its weights along; there is nothing to fetch")
+        raise AtypiaError(f"{spec.key} comes with its weights; there is nothing to fetch")
     if constants.HF_HUB_OFFLINE:
         raise AtypiaError(_offline(spec))
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs every retry
     for name in spec.files:
         try:
             return Path(hf_hub_download(spec.repository, name, local_dir=out))
@@ -51,17 +51,17 @@ def fetch_weights(spec: BackboneSpec, out: Path | None = None) -> Path:
             if absent and not isinstance(fault, LocalEntryNotFoundError):
                 continue
             disk_full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
-            told = None if disk_full else _told(fault, spec)
-            if told is None:
+            message = None if disk_full else _fault_message(fault, spec)
+            if message is None:
                 raise
-            raise AtypiaError(told) from fault
+            raise AtypiaError(message) from fault
     raise AtypiaError(
-        f"{spec.key}: {spec.page} holds none of {', '.join(spec.files)} any more; look there what "
-        "became of them, and give the file with --weights"
+        f"{spec.key}: {spec.page} no longer contains any of {', '.join(spec.files)}; check "
+        "the page, download the file yourself and pass it with --weights"
     )
 
 
-def _told(fault: Exception, spec: BackboneSpec) -> str | None:
+def _fault_message(fault: Exception, spec: BackboneSpec) -> str | None:
     """Say what went wrong and what to do about it; none where it is not the hub's or a user's."""
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -80,20 +80,20 @@ def _told(fault: Exception, spec: BackboneSpec) -> str | None:
     ):
         return (
             f"{spec.key}: access is not granted; accept the conditions at {spec.page} while logged "
-            "in, wait where they are granted by hand, then set HF_TOKEN to a token of that account "
-            "(huggingface.co/settings/tokens) and run this again"
+            "in, wait for approval if it is granted by hand, then set HF_TOKEN to a token of that "
+            "account (huggingface.co/settings/tokens) and run the command again"
         )
     if isinstance(fault, RepositoryNotFoundError):
         return (
-            f"{spec.key}: the hub knows no {spec.repository}, or shows it to no one without a "
-            f"token; look at {spec.page}, and set HF_TOKEN if it asks you to log in"
+            f"{spec.key}: {spec.repository} does not exist on the Hugging Face Hub, or is hidden "
+            f"without a token; open {spec.page}, and set HF_TOKEN if it asks you to log in"
         )
     if isinstance(fault, OSError) or type(fault).__module__.split(".")[0].startswith(_NETWORK):
         reason = " ".join(str(fault).split())[:150]
         return (
             f"{spec.key}: huggingface.co cannot be reached ({reason}); run this on a connected "
-            "machine with --out DIR, copy DIR here and give --weights DIR; a fetch that was cut "
-            "off goes on where it stopped"
+            "machine with --out DIR, copy DIR here and pass --weights DIR; an interrupted "
+            "download resumes"
         )
     return None
 
@@ -101,5 +101,5 @@ def _told(fault: Exception, spec: BackboneSpec) -> str | None:
 def _offline(spec: BackboneSpec) -> str:
     return (
         f"{spec.key}: HF_HUB_OFFLINE is set, so nothing is fetched; unset it, or run this on a "
-        "connected machine with --out DIR, copy DIR here and give --weights DIR"
+        "connected machine with --out DIR, copy DIR here and pass --weights DIR"
     )

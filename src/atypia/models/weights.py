@@ -43,13 +43,13 @@ def find_weights(spec: BackboneSpec, given: Path | None = None) -> Path | None:
     """
     if spec.packaged is not None:
         if given is not None:
-            raise AtypiaError(f"{given}: {spec.key} brings its weights along; leave out --weights")
+            raise AtypiaError(f"{given}: {spec.key} comes with its weights; leave out --weights")
         return None
     if given is None:
         here = cached_weights(spec)
         if here is None:
             raise AtypiaError(
-                f"{spec.key}: its weights are not on this machine; {how_to_get(spec)}"
+                f"{spec.key}: the weights are not on this machine; {how_to_get(spec)}"
             )
         return here
     if given.is_file():
@@ -59,7 +59,7 @@ def find_weights(spec: BackboneSpec, given: Path | None = None) -> Path | None:
     for name in spec.files:
         if (given / name).is_file():
             return given / name
-    raise AtypiaError(f"{given}: holds none of {', '.join(spec.files)}; {how_to_get(spec)}")
+    raise AtypiaError(f"{given}: contains none of {', '.join(spec.files)}; {how_to_get(spec)}")
 
 
 def cached_weights(spec: BackboneSpec) -> Path | None:
@@ -80,7 +80,7 @@ def how_to_get(spec: BackboneSpec) -> str:
     accept = "" if spec.access == "open" else f"accept the conditions at {spec.page}, then "
     return (
         f"{accept}run `atypia models fetch {spec.key} --out DIR` on a connected machine and give "
-        "--weights DIR here (without --out it goes into the Hugging Face cache, where it is found)"
+        "--weights DIR here (without --out, they are kept in the Hugging Face cache)"
     )
 
 
@@ -108,7 +108,7 @@ def pretrained_backbone(
     # Random weights of a billion parameters would cost a minute and their memory, for nothing.
     with torch.device("meta"):
         network = spec.create(input_px, depth)
-    network.load_state_dict(fitted(read_tensors(file), network, spec, file), assign=True)
+    network.load_state_dict(match_weights(read_tensors(file), network, spec, file), assign=True)
     # What no file holds (periods of rotary embeddings) is the same in a network of one block.
     for name, buffer in spec.create(input_px, 1).named_buffers():
         if network.get_buffer(name).is_meta:
@@ -136,7 +136,7 @@ def read_tensors(file: Path) -> Tensors:
             found = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as fault:
         raise AtypiaError(
-            f"{file}: holds Python objects, not tensors alone, and is not opened; {again}"
+            f"{file}: contains Python objects besides tensors and is not opened; {again}"
         ) from fault
     except (OSError, EOFError, RuntimeError, SafetensorError) as fault:
         reason = " ".join(str(fault).split())[:200]
@@ -144,11 +144,11 @@ def read_tensors(file: Path) -> Tensors:
     if not isinstance(found, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in found.items()
     ):
-        raise AtypiaError(f"{file}: is no table of named tensors; {again}")
+        raise AtypiaError(f"{file}: is not a file of named tensors; {again}")
     return found
 
 
-def fitted(found: Tensors, network: nn.Module, spec: BackboneSpec, file: Path) -> Tensors:
+def match_weights(found: Tensors, network: nn.Module, spec: BackboneSpec, file: Path) -> Tensors:
     """Return the tensors of a file as the network's, float32, by its names.
 
     Prefixes of training programs and classifiers are left out; position embeddings are resampled
@@ -171,17 +171,17 @@ def fitted(found: Tensors, network: nn.Module, spec: BackboneSpec, file: Path) -
     shared = own.keys() & state.keys()
     faults = {
         "missing": sorted(own.keys() - shared),
-        "not expected": sorted(state.keys() - shared),
-        "of another shape": sorted(n for n in shared if own[n].shape != state[n].shape),
+        "unexpected": sorted(state.keys() - shared),
+        "of a different shape": sorted(n for n in shared if own[n].shape != state[n].shape),
     }
-    told = [
+    mismatches = [
         f"{len(names)} {what} ({', '.join(names[:_NAMED])}{', ...' if names[_NAMED:] else ''})"
         for what, names in faults.items()
         if names
     ]
-    if told:
+    if mismatches:
         raise AtypiaError(
-            f"{file}: these are not the weights of {spec.key}: tensors {'; '.join(told)}"
+            f"{file}: these are not the weights of {spec.key}: tensors {'; '.join(mismatches)}"
         )
     return state
 

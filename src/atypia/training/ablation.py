@@ -11,15 +11,9 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, ValidationError
 
 from atypia.errors import RecipeError, abbreviate
-from atypia.training.recipe import (
-    Recipe,
-    Section,
-    is_file,
-    list_faults,
-    read_recipe,
-    read_toml,
-    recipe_files,
-)
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import is_file, list_faults, read_recipe, read_toml, recipe_files
+from atypia.training.section import Section
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 

@@ -13,7 +13,7 @@ import torch
 from atypia.data.crops import crop_windows
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows, decode_windows
-from atypia.training.augment import blur, draw_moves, jitter_stain, recompress, window_um
+from atypia.training.components.augment import blur, draw_moves, jitter_stain, recompress, window_um
 from atypia.training.recipe import Recipe
 
 

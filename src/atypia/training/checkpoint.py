@@ -23,7 +23,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
-    """Read a checkpoint, or return None where there is none.
+    """Read a checkpoint of this training, or return None where there is none.
 
     Args:
         path: the file.
@@ -32,14 +32,27 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
     Raises:
         AtypiaError: the file is damaged, or belongs to another recipe or other figures.
     """
+    state = read_checkpoint(path)
+    if state is not None:
+        require_same(path, state["identity"], identity)
+    return state
+
+
+def read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Read a checkpoint of whatever training, or return None where there is none.
+
+    Args:
+        path: the file.
+
+    Raises:
+        AtypiaError: the file is damaged.
+    """
     if not path.is_file():
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = str(state["identity"])
+        return state | {"identity": str(state["identity"])}
     except Exception as fault:  # torch raises many kinds for a damaged file
         raise AtypiaError(
             f"{path}: cannot be read as a checkpoint; delete it to train this fold again"
         ) from fault
-    require_same(path, found, identity)
-    return state

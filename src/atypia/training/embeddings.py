@@ -7,7 +7,6 @@ for every later training.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -23,9 +22,11 @@ from safetensors.torch import save as serialized
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
 from atypia.files import written_whole
+from atypia.fingerprint import joined_hash, text_hash
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
+from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import Embeddings, plain_crops, read_windows
 from atypia.training.devices import precision_of
 from atypia.training.recipe import Precision, Recipe
@@ -47,9 +48,7 @@ def read_shown(
     embeddings_in: Path,
     fabric: Fabric,
     on_progress: OnProgress,
-    *,
-    weights: Path | None = None,
-    weights_sha256: str = "",
+    weights: BackboneWeights,
 ) -> Windows | Embeddings:
     """Return what training shows to the network: windows, or embeddings by a frozen backbone.
 
@@ -64,8 +63,7 @@ def read_shown(
             training, is not computed again.
         fabric: device and precision.
         on_progress: called from time to time.
-        weights: file of the backbone's published weights, where they are a file.
-        weights_sha256: its hash; "" where there is none.
+        weights: the backbone's published ones.
 
     Raises:
         TableError: figures without a known mpp, or images that cannot be used; all are named.
@@ -77,13 +75,13 @@ def read_shown(
         content,
         lambda done, of: on_progress("reading crops", done, of),
     )
-    if recipe.adapter.kind != "linear":
+    if recipe.adapter.trains_backbone:
         return windows
     keys = [
         f"{digest} {mpp!r}"
         for digest, mpp in zip(content, table.frame["mpp"].tolist(), strict=True)
     ]
-    kept = embeddings_in / _settings_hash(recipe, weights_sha256, precision_of(fabric))
+    kept = embeddings_in / _settings_hash(recipe, weights.sha256, precision_of(fabric))
     found = _read(kept)
     missing = np.array([row for row, key in enumerate(keys) if key not in found], dtype=np.int64)
     if len(missing):
@@ -93,7 +91,7 @@ def read_shown(
             recipe.adapter,
             pretrained=recipe.backbone.pretrained,
             input_px=recipe.backbone.input_px,
-            weights=weights,
+            weights=weights.file,
         )
         if precision_of(fabric) == "bf16-mixed":
             hold_in_bfloat16(classifier.backbone)
@@ -122,7 +120,7 @@ def _settings_hash(recipe: Recipe, weights_sha256: str, precision: Precision) ->
         *(recipe.backbone.crop_um, recipe.backbone.input_px, precision),
         "pretrained" if recipe.backbone.pretrained else recipe.seed,
     ]
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    return text_hash(json.dumps(settings))[:16]
 
 
 def _read(folder: Path) -> Table:
@@ -141,7 +139,7 @@ def _read(folder: Path) -> Table:
 def _add(folder: Path, found: Table) -> None:
     """Write embeddings to a file of their own, named after what it holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+    name = joined_hash(found)[:16]
     values = torch.from_numpy(np.stack(list(found.values())))
     with written_whole(folder / f"{name}.safetensors") as partial:
         partial.write_bytes(

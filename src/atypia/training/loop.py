@@ -17,27 +17,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from safetensors.torch import save as serialized
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from atypia.data.windows import Windows
 from atypia.errors import AtypiaError
-from atypia.evaluation.probe import domain_probe
-from atypia.files import written_whole
-from atypia.fingerprint import require_same
+from atypia.evaluation.probe import DomainProbe, domain_probe
 from atypia.training.batches import Embeddings
 from atypia.training.checkpoint import load_checkpoint, save_checkpoint
+from atypia.training.components.base import Material
+from atypia.training.components.hard_negatives import HardNegatives
+from atypia.training.components.sampling import draw_epoch, figure_weights, in_mixture
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
 from atypia.training.journal import Journal
-from atypia.training.mining import HardNegatives
+from atypia.training.member import CHECKPOINT, Member, keep_member, read_member
 from atypia.training.recipe import Recipe, ScheduleSection
-from atypia.training.requirements import require_components_work, set_aside
-from atypia.training.sampling import draw_epoch, figure_weights, in_mixture
+from atypia.training.requirements import require_components_work
 from atypia.training.scoring import look_at
-from atypia.training.trainee import Trainee, seed_of
+from atypia.training.stepper import MemberStepper, seed_of
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -66,98 +63,71 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class DomainProbe:
-    """How well a linear probe tells the domains of training figures from the embedding.
+class MemberInputs:
+    """What all members of a training are trained on, and where.
 
     Attributes:
-        before: balanced accuracy, in [0, 1], with the network as published.
-        after: with the trained one.
-        chance: of guessing.
+        recipe: what decides the training.
+        shown: windows of N figures, or embeddings where the backbone is not trained.
+        figures: the same N figures.
+        fabric: device and precision, launched.
+        unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
+        weights: file of the backbone's published weights, where they are a file.
     """
 
-    before: float
-    after: float
-    chance: float
-
-
-@dataclass(frozen=True)
-class Member:
-    """A trained member.
-
-    Attributes:
-        state: the tensors that a bundle keeps (averaged over training where `ema` is on).
-        held_out: rows of the figures that it has not seen.
-        logit: float32 (len(held_out),), uncalibrated.
-        phase: float32 (len(held_out), phases), logits; no columns without a phase head.
-        hardness: float32 (N,), moving average of P(atypical) of each normal figure it was
-            trained on, NaN elsewhere; all NaN where hard negatives are off.
-        probe: None where there are fewer than two domains to tell.
-        seconds: spent on training it, over all starts.
-    """
-
-    state: dict[str, torch.Tensor]
-    held_out: Rows
-    logit: npt.NDArray[np.float32]
-    phase: npt.NDArray[np.float32]
-    hardness: npt.NDArray[np.float32]
-    probe: DomainProbe | None
-    seconds: float
+    recipe: Recipe
+    shown: Windows | Embeddings
+    figures: TrainingFigures
+    fabric: Fabric
+    unlabelled: UnlabelledFigures | None = None
+    weights: Path | None = None
 
 
 def train_member(
-    recipe: Recipe,
-    shown: Windows | Embeddings,
-    figures: TrainingFigures,
+    inputs: MemberInputs,
     held_out: Rows,
     folder: Path,
     *,
     member: int,
     identity: str,
-    fabric: Fabric,
     on_progress: Callable[[Progress], None],
-    unlabelled: UnlabelledFigures | None = None,
-    weights: Path | None = None,
     curve: bool = True,
 ) -> Member:
     """Train one member on all figures but the held-out ones, and score these.
 
     The held-out figures decide nothing: the weights after the last step are kept. A training that
-    was stopped goes on from its last checkpoint; one that is done is read back.
+    was stopped resumes from its last checkpoint; one that is done is read back.
 
     Args:
-        recipe: what decides the training.
-        shown: windows of N figures, or embeddings where the backbone is not trained.
-        figures: the same N figures.
+        inputs: what it is trained on, and where.
         held_out: rows that are not trained on.
         folder: of this member: checkpoint, metrics, weights, scores.
         member: its number, part of every draw.
         identity: fingerprint of all that decides the weights.
-        fabric: device and precision, launched.
         on_progress: called after every step.
-        unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
-        weights: file of the backbone's published weights, where they are a file.
         curve: record the AUROC of the held-out figures as training goes on, which takes time and
             changes nothing.
 
     Raises:
         RecipeError: a component has nothing to work on in these figures.
     """
-    done = _read_back(folder, identity)
+    done = read_member(folder, identity)
     if done is not None:
         return done
+    recipe, shown, figures, fabric = inputs.recipe, inputs.shown, inputs.figures, inputs.fabric
     rows = np.setdiff1d(np.arange(len(shown)), held_out)
-    there = None if unlabelled is None else unlabelled.domain
+    there = None if inputs.unlabelled is None else inputs.unlabelled.domain
     require_components_work(recipe, figures, rows, there)
     figures = fitted(figures, rows, recipe.soft_labels)
-    rows, aside = set_aside(recipe, figures, rows)
-    work = _Work(recipe, shown, figures, rows, aside, held_out, member, fabric, unlabelled, weights)
+    rows, aside = recipe.focal.calibration_rows(Material(figures, rows, there, recipe.seed))
+    work = MemberTraining(inputs, figures, rows, aside, held_out, member)
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     epochs = epochs_for(recipe.schedule, len(rows))
     steps = steps_per_epoch * epochs
 
     held_out_every = math.ceil(epochs / HELD_OUT_CURVE_POINTS)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / CHECKPOINT
     first, seconds, losses = _resumed(work, checkpoint, identity)
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder, first, silent=not fabric.is_global_zero)
@@ -169,7 +139,7 @@ def train_member(
             rng = np.random.default_rng(seed_of(recipe, member, 1, epoch))
             drawn = draw_epoch(work.weights(), steps_per_epoch * batch_size, rng)
         batch = drawn[position * batch_size : (position + 1) * batch_size]
-        losses.append(work.trainee.step(batch, step, steps))
+        losses.append(work.stepper.step(batch, step, steps))
         last = position == steps_per_epoch - 1
         loss = losses[-1]["loss"]
         if last:
@@ -189,16 +159,17 @@ def train_member(
     journal.close()
     logit, phase = work.look_at_held_out()
     result = Member(
-        state=work.trainee.kept_state(),
+        state=work.stepper.kept_state(),
         held_out=held_out,
         logit=logit,
         phase=phase,
         hardness=work.hardness(),
         probe=probe,
+        gammas=work.gammas(),
         seconds=seconds + time.monotonic() - clock,
     )
     if fabric.is_global_zero:
-        _keep(folder, identity, result)
+        keep_member(folder, identity, result)
         checkpoint.unlink(missing_ok=True)
     fabric.barrier()
     return result
@@ -212,25 +183,23 @@ def epochs_for(schedule: ScheduleSection, figures: int) -> int:
         figures: trained on, 1 or more.
     """
     steps = math.ceil(figures / schedule.batch_size)
-    return max(schedule.epochs, math.ceil(schedule.least_steps / steps))
+    return max(schedule.epochs, math.ceil(schedule.min_steps / steps))
 
 
-class _Work:
+class MemberTraining:
     """A member in training, and what is renewed after every epoch: mining and gamma."""
 
     def __init__(
         self,
-        recipe: Recipe,
-        shown: Windows | Embeddings,
+        inputs: MemberInputs,
         figures: TrainingFigures,
         rows: Rows,
         aside: Rows,
         held_out: Rows,
         member: int,
-        fabric: Fabric,
-        unlabelled: UnlabelledFigures | None,
-        weights: Path | None,
     ) -> None:
+        recipe, shown, fabric = inputs.recipe, inputs.shown, inputs.fabric
+        unlabelled, weights = inputs.unlabelled, inputs.weights
         self._recipe, self._shown, self._figures = recipe, shown, figures
         self._fabric, self._aside, self._held_out = fabric, aside, held_out
         self._weights = np.zeros(len(figures.target))
@@ -240,23 +209,25 @@ class _Work:
             class_balance=recipe.sampling.class_balance,
             domain_balance=recipe.sampling.domain_balance,
         )
-        self.trainee = Trainee(
+        self.stepper = MemberStepper(
             recipe, member, fabric, shown, figures, self._weights, unlabelled, weights
         )
-        counted = self._weights * self.trainee.loss_weight
+        counted = self._weights * self.stepper.loss_weight
         self._aside_weight = in_mixture(counted, figures.atypical, aside)
         self._mining: HardNegatives | None = None
-        if recipe.hard_negatives.times > 1:
+        if recipe.hard_negatives.oversampling > 1:
             normal = rows[~figures.atypical[rows]]
             self._mining = HardNegatives(recipe.hard_negatives, normal, figures.unanimous[normal])
         rng = np.random.default_rng(seed_of(recipe, member, 4))
         self._probed = rng.permutation(rows)[:PROBE_FIGURES]
         self._probe_before = self._probe()
+        # After each epoch; none where a checkpoint of an earlier version does not know the first.
+        self._gammas: list[Floats] | None = []
 
     @property
     def gamma(self) -> tuple[float, ...]:
         """Of each confidence bin; empty unless it is adaptive."""
-        adaptive = self.trainee.gamma
+        adaptive = self.stepper.gamma
         return () if adaptive is None else tuple(map(float, adaptive.gamma))
 
     def weights(self) -> Floats:
@@ -267,20 +238,22 @@ class _Work:
 
     def end_epoch(self, *, curve: bool) -> dict[str, float]:
         """Renew hard negatives and gammas; return what is to be recorded, the AUROC if asked."""
-        values = self.trainee.rates()
+        values = self.stepper.rates()
         if self._mining is not None:
             self._mining.update(self._p(self._mining.rows))
             mined = np.isin(self._mining.rows, self._mining.mined)
             if mined.any():
                 values["mined"] = float(mined.sum())
                 values["mined_score"] = float(self._mining.score[mined].mean())
-        adaptive = self.trainee.gamma
+        adaptive = self.stepper.gamma
         if adaptive is not None:
             target = self._figures.target[self._aside].astype(np.float64)
             error = adaptive.renew(self._p(self._aside), target, self._aside_weight)
             for number, (each, gamma) in enumerate(zip(error, adaptive.gamma, strict=True), 1):
                 values[f"calibration_error_bin_{number}"] = float(each)
                 values[f"gamma_bin_{number}"] = float(gamma)
+            if self._gammas is not None:
+                self._gammas.append(adaptive.gamma.copy())
         if curve:
             logit, _ = self.look_at_held_out(exact=False)
             values |= _auroc(self._figures.truth[self._held_out], logit)
@@ -293,10 +266,19 @@ class _Work:
         rows = self._held_out
         if not len(rows):
             return np.empty(0, dtype=np.float32), np.empty((0, 0), dtype=np.float32)
-        with self.trainee.averaged() as kept:
+        with self.stepper.averaged() as kept:
             found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=exact)
         phase = torch.empty(len(rows), 0) if found.phase is None else found.phase
         return found.logit.numpy(), phase.numpy()
+
+    def gammas(self) -> Floats | None:
+        """Return the gammas after each epoch, float64 (epochs, bins); none if they are not known.
+
+        There is no epoch where gamma is not adaptive.
+        """
+        if self.stepper.gamma is None:
+            return np.empty((0, 0))
+        return None if self._gammas is None else np.stack(self._gammas)
 
     def hardness(self) -> npt.NDArray[np.float32]:
         """Return the moving average of each normal training figure, NaN elsewhere."""
@@ -315,19 +297,22 @@ class _Work:
     def state(self) -> dict[str, Any]:
         """Return all of it, for a checkpoint."""
         return {
-            "trainee": self.trainee.state(),
+            "trainee": self.stepper.state(),
             "mining": None if self._mining is None else self._mining.state(),
+            "gammas": None if self._gammas is None else list(map(torch.from_numpy, self._gammas)),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load what `state` gave."""
-        self.trainee.load_state(state["trainee"])
+        self.stepper.load_state(state["trainee"])
         if self._mining is not None:
             self._mining.load_state(state["mining"])
+        gammas = state.get("gammas")
+        self._gammas = None if gammas is None else [gamma.numpy() for gamma in gammas]
 
     def _p(self, rows: Rows) -> Floats:
         """Return P(atypical) by the network as the last step left it, float64 (len(rows),)."""
-        now = self.trainee.current
+        now = self.stepper.current
         found = look_at(now, self._shown, rows, self._recipe, self._fabric, exact=False)
         return np.asarray(expit(found.logit.double().numpy()))
 
@@ -335,20 +320,26 @@ class _Work:
         rows, figures = self._probed, self._figures
         if len(np.unique(figures.domain[rows])) < 2:
             return None
-        with self.trainee.averaged() as kept:
+        with self.stepper.averaged() as kept:
             found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=False)
         return domain_probe(found.embedding.numpy(), figures.domain[rows], figures.case[rows])
 
 
 def _resumed(
-    work: _Work, checkpoint: Path, identity: str
+    work: MemberTraining, checkpoint: Path, identity: str
 ) -> tuple[int, float, list[dict[str, float]]]:
     """Load a checkpoint, if there is one; return its step, seconds, and losses of the epoch."""
     found = load_checkpoint(checkpoint, identity)
     if found is None:
         return 0, 0.0, []
-    work.load_state(found["work"])
-    return found["step"], found["seconds"], found["losses"]
+    try:
+        work.load_state(found["work"])
+        return found["step"], found["seconds"], found["losses"]
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
+        raise AtypiaError(
+            f"{checkpoint}: holds a training as this version of atypia does not know it; delete "
+            "it to train this member again"
+        ) from fault
 
 
 def _means(parts: list[dict[str, float]]) -> dict[str, float]:
@@ -363,65 +354,3 @@ def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> di
     if len(np.unique(truth[known])) < 2:
         return {}
     return {"held_out_auroc": float(roc_auc_score(truth[known], logit[known]))}
-
-
-def _keep(folder: Path, identity: str, member: Member) -> None:
-    held_out, logit = torch.from_numpy(member.held_out), torch.from_numpy(member.logit)
-    seconds = torch.tensor(member.seconds, dtype=torch.float64)
-    scores = {
-        "held_out": held_out,
-        "logit": logit,
-        "phase": torch.from_numpy(member.phase),
-        "seconds": seconds,
-        "hardness": torch.from_numpy(member.hardness),
-    }
-    if member.probe is not None:
-        values = (member.probe.before, member.probe.after, member.probe.chance)
-        scores["probe"] = torch.tensor(values, dtype=torch.float64)
-    with written_whole(folder / "scores.safetensors") as partial:
-        partial.write_bytes(serialized(scores))
-    with written_whole(folder / "member.safetensors") as partial:
-        partial.write_bytes(serialized(member.state, metadata={"identity": identity}))
-
-
-def kept_identity(folder: Path) -> str | None:
-    """Return the fingerprint of a member that is done; None where there is none.
-
-    Raises:
-        AtypiaError: the member's file is damaged.
-    """
-    weights = folder / "member.safetensors"
-    if not weights.is_file():
-        return None
-    try:
-        with safe_open(weights, framework="pt") as file:
-            return str(file.metadata()["identity"])
-    except (SafetensorError, OSError, KeyError, TypeError) as fault:
-        raise AtypiaError(
-            f"{weights}: cannot be read as a member; delete the folder {folder} to train it again"
-        ) from fault
-
-
-def _read_back(folder: Path, identity: str) -> Member | None:
-    found = kept_identity(folder)
-    if found is None:
-        return None
-    weights = folder / "member.safetensors"
-    require_same(weights, found, identity)
-    scores = folder / "scores.safetensors"
-    try:
-        kept = load_file(scores)
-        return Member(
-            state=load_file(weights),
-            held_out=kept["held_out"].numpy(),
-            logit=kept["logit"].numpy(),
-            phase=kept["phase"].numpy(),
-            hardness=kept["hardness"].numpy(),
-            probe=DomainProbe(*kept["probe"].tolist()) if "probe" in kept else None,
-            seconds=float(kept["seconds"]),
-        )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as fault:
-        raise AtypiaError(
-            f"{scores}: does not hold what a member keeps; delete the folder {folder} to train it "
-            "again"
-        ) from fault

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from atypia.models.classifier import Classifier, build_classifier, build_heads
-from atypia.models.heads import DomainHead, ProjectionHead
+from atypia.training.figures import TrainingFigures
 from atypia.training.recipe import Recipe
 
 
@@ -19,28 +19,25 @@ class Trained(NamedTuple):
     Attributes:
         logit: float32 (B,), of P(atypical).
         phase: float32 (B, phases); None without a phase head.
-        projection: float32 (A, P), on the unit sphere; None without a metric loss.
-        domain: float32 (A, domains); None without a domain loss.
+        heads: what each component's own head says of the unmixed crops, by the name of its section.
     """
 
     logit: torch.Tensor
     phase: torch.Tensor | None
-    projection: torch.Tensor | None
-    domain: torch.Tensor | None
+    heads: dict[str, torch.Tensor]
 
 
 class TrainingNetwork(nn.Module):
-    """Classifier, projection head and domain head in one forward pass."""
+    """The classifier and the heads of the components, in one forward pass."""
 
     def __init__(
-        self, recipe: Recipe, domains: int, phases: int, weights: Path | None = None
+        self, recipe: Recipe, figures: TrainingFigures, weights: Path | None = None
     ) -> None:
         super().__init__()
-        dropout, phases = recipe.head.dropout, phases if recipe.phase.weight else 0
+        dropout = recipe.head.dropout
+        phases = len(figures.phases) if recipe.phase.weight else 0
         self.classifier: Classifier
-        if recipe.adapter.kind == "linear":
-            self.classifier = build_heads(recipe.backbone.key, dropout=dropout, phases=phases)
-        else:
+        if recipe.adapter.trains_backbone:
             self.classifier = build_classifier(
                 recipe.backbone.key,
                 recipe.adapter,
@@ -50,25 +47,35 @@ class TrainingNetwork(nn.Module):
                 input_px=recipe.backbone.input_px,
                 weights=weights,
             )
+        else:
+            self.classifier = build_heads(recipe.backbone.key, dropout=dropout, phases=phases)
         embedding = self.classifier.head.in_features
-        self.projection = ProjectionHead(embedding) if recipe.metric.weight else None
-        self.domain = DomainHead(embedding, domains) if recipe.domain.weight else None
+        self._losses = dict(recipe.losses())
+        heads = {name: loss.head(embedding, figures) for name, loss in self._losses.items()}
+        self.heads = nn.ModuleDict({name: head for name, head in heads.items() if head is not None})
 
-    def forward(self, shown: torch.Tensor, unmixed: int, strength: float) -> Trained:
+    def forward(self, shown: torch.Tensor, unmixed: int, done: float) -> Trained:
         """Look at a batch.
 
         Args:
             shown: crops, float32 (B, 3, P, P), RGB in [0, 1]; embeddings, float32 (B, D), where
                 the backbone is not trained.
-            unmixed: A, so many crops at the end go to the projection and the domain head.
-            strength: of the gradient reversal.
+            unmixed: A, so many crops at the end go to the components' own heads.
+            done: share of the training that is done, in [0, 1].
         """
         output = self.classifier(shown)
-        projection = domain = None
         with torch.autocast(shown.device.type, enabled=False):
             embedding, logit = output.embedding[-unmixed:], output.logit[-unmixed:]
-            if self.projection is not None:
-                projection = self.projection(embedding)
-            if self.domain is not None:
-                domain = self.domain(embedding, logit, strength)
-        return Trained(output.logit, output.phase, projection, domain)
+            heads = {
+                name: self._losses[name].look(head, embedding, logit, done)
+                for name, head in self.heads.items()
+            }
+        return Trained(output.logit, output.phase, heads)
+
+    def rate_factors(self) -> dict[str, float]:
+        """Return how many times as fast as other heads some learn, by name of the parameter."""
+        return {
+            f"heads.{name}.{parameter}": self._losses[name].rate_factor
+            for name, head in self.heads.items()
+            for parameter, _ in head.named_parameters()
+        }

@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a training, in one validated TOML file.
+"""The recipe: everything that decides a training, validated.
 
 One section a component, named as in the method's description; a section that is left out keeps
 its defaults. `--set section.key=value` changes one value.
@@ -6,32 +6,39 @@ its defaults. `--set section.key=value` changes one value.
 
 from __future__ import annotations
 
-import difflib
-import json
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+import functools
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from atypia.errors import RecipeError, abbreviate
-from atypia.files import shipped_folder
 from atypia.models.adapter_config import AdapterConfig
+from atypia.training.components.augment import AugmentSection
+from atypia.training.components.base import Component, LossComponent
+from atypia.training.components.contrastive import ContrastiveSection
+from atypia.training.components.domain_adversarial import DomainAdversarialSection
+from atypia.training.components.ema import EmaSection
+from atypia.training.components.focal import FocalSection
+from atypia.training.components.hard_negatives import HardNegativesSection
+from atypia.training.components.mixup import MixupSection
+from atypia.training.components.phase import PhaseSection
+from atypia.training.components.sampling import SamplingSection
+from atypia.training.section import Section, Share
 
-# Half a batch is shown twice; with fewer figures it seldom holds a pair of one class.
-SMALLEST_METRIC_GROUP = 4
+_log = logging.getLogger(__name__)
 
-_NAMED_FAULTS = 20
-
-Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["32-true", "bf16-mixed"]
 
-
-class Section(BaseModel):
-    """A section of the recipe: unknown keys are refused, values are not changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+#: Names of sections and keys as earlier versions had them, and those of today. They are still read.
+OLD_NAMES = {
+    "metric": "contrastive",
+    "domain": "domain_adversarial",
+    "hard_negatives.times": "hard_negatives.oversampling",
+    "focal.set_aside": "focal.calibration_share",
+    "backbone.views": "backbone.tta_views",
+    "schedule.least_steps": "schedule.min_steps",
+}
 
 
 class BackboneSection(Section):
@@ -40,8 +47,8 @@ class BackboneSection(Section):
     key: str = Field("lite", description="a key of `atypia models list`")
     crop_um: float = Field(16.0, ge=2, le=256, description="side of the crop in tissue, um")
     input_px: int = Field(128, ge=16, le=1024, description="side of the crop for the network, px")
-    views: Literal[1, 2, 4, 8] = Field(
-        1, description="symmetries of a crop that prediction looks at; their logits are averaged"
+    tta_views: Literal[1, 2, 4, 8] = Field(
+        1, description="test-time augmentation: symmetries of a crop, whose logits are averaged"
     )
     pretrained: bool = Field(True, description="start from the published weights")
 
@@ -59,90 +66,15 @@ class SoftLabelsSection(Section):
         "fraction",
         description="share of votes for atypical, what most say, or experts weighed by skill",
     )
-    smoothing: float = Field(0.0, ge=0, le=0.5, description="targets are drawn this far to 0.5")
-
-
-class MixupSection(Section):
-    """MixUp: crops and targets interpolated (Zhang et al. 2018)."""
-
-    alpha: float = Field(0.2, ge=0, le=10, description="lambda ~ Beta(alpha, alpha); 0 is off")
-
-
-class HardNegativesSection(Section):
-    """Normal figures that look atypical to the network are shown more often."""
-
-    times: float = Field(1.0, ge=1, le=20, description="so many times as often; 1 is off")
-    share: float = Field(0.2, gt=0, le=1, description="of the unanimous normal figures are hard")
-    momentum: float = Field(0.5, ge=0, lt=1, description="of the moving average of their scores")
-
-
-class FocalSection(Section):
-    """The focal loss for soft targets, and its adaptive part (AdaFocal, Ghosh et al. 2022)."""
-
-    gamma: float = Field(0.0, ge=0, le=10, description="|y - p|^gamma; 0 is cross-entropy")
-    adaptive: bool = Field(False, description="gamma follows the calibration of confidence bins")
-    bins: int = Field(5, ge=2, le=50, description="adaptive: bins of equal counts")
-    rate: float = Field(1.0, gt=0, le=10, description="adaptive: gamma grows by exp(rate * error)")
-    set_aside: float = Field(
-        0.1, gt=0, le=0.5, description="adaptive: share of the cases kept to measure it on"
-    )
-    beta: float = Field(
-        0.0, ge=0, lt=1, description="weights by effective number (Cui et al. 2019); 0 is off"
-    )
-
-
-class MetricSection(Section):
-    """Supervised contrastive loss (Khosla et al. 2020), positives from other slides only."""
-
-    weight: float = Field(0.0, ge=0, le=10, description="of the loss; 0 is off")
-    temperature: float = Field(0.1, gt=0, le=10, description="of the similarities")
-
-
-class DomainSection(Section):
-    """Domain head behind a gradient reversal (Ganin 2016), conditioned on the class (Long 2018)."""
-
-    weight: float = Field(0.0, ge=0, le=10, description="of the loss; 0 is off")
-
-
-class PhaseSection(Section):
-    """Auxiliary head on the experts' phase labels, shown with every prediction."""
-
-    weight: float = Field(0.0, ge=0, le=10, description="of the loss; 0 is off")
-
-
-class SamplingSection(Section):
-    """What an epoch holds: the balance over classes and domains."""
-
-    class_balance: Share = Field(0.5, description="0: as in the data, 1: both classes alike")
-    domain_balance: Share = Field(0.5, description="0: as in the data, 1: all domains alike")
-
-
-class AugmentSection(Section):
-    """Geometry and stain."""
-
-    rotate: bool = Field(True, description="any rotation; off: multiples of 90 degrees")
-    scale: float = Field(0.15, ge=0, le=0.5, description="size changes by up to this share")
-    shift_um: float = Field(0.8, ge=0, le=10, description="the centre moves by up to this, um")
-    stain: float = Field(
-        0.2, ge=0, le=1, description="haematoxylin and eosin strengths change by up to this share"
-    )
-    brightness: float = Field(0.1, ge=0, le=0.5, description="light changes by up to this share")
-    blur: Share = Field(0.1, description="share of the crops that are blurred")
-    jpeg: Share = Field(0.1, description="share of the crops that are compressed again")
-
-
-class EmaSection(Section):
-    """Weights averaged over training (timm's ModelEmaV3)."""
-
-    decay: float = Field(0.995, ge=0, lt=1, description="0 is off")
+    smoothing: float = Field(0.0, ge=0, le=0.5, description="label smoothing towards 0.5")
 
 
 class ScheduleSection(Section):
     """How long and how fast."""
 
     epochs: int = Field(12, ge=1, le=10_000, description="times as many draws as there are figures")
-    least_steps: int = Field(
-        300, ge=1, le=10**7, description="a small set is shown more often, until so many steps"
+    min_steps: int = Field(
+        300, ge=1, le=10**7, description="minimum number of steps: more epochs for small sets"
     )
     batch_size: int = Field(64, ge=2, le=65_536, description="figures in a step")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak, of AdamW")
@@ -201,9 +133,9 @@ class Recipe(Section):
     mixup: MixupSection = MixupSection()
     hard_negatives: HardNegativesSection = HardNegativesSection()
     focal: FocalSection = FocalSection()
-    metric: MetricSection = MetricSection()
-    domain: DomainSection = DomainSection()
     phase: PhaseSection = PhaseSection()
+    contrastive: ContrastiveSection = ContrastiveSection()
+    domain_adversarial: DomainAdversarialSection = DomainAdversarialSection()
     sampling: SamplingSection = SamplingSection()
     augment: AugmentSection = AugmentSection()
     ema: EmaSection = EmaSection()
@@ -222,25 +154,41 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _components_can_work(self) -> Recipe:
-        least = 2 * SMALLEST_METRIC_GROUP
-        if self.metric.weight and self.schedule.batch_size < least:
-            raise ValueError(
-                f"metric.weight {self.metric.weight:g} with schedule.batch_size "
-                f"{self.schedule.batch_size}: too small to hold pairs of one class from two "
-                f"slides; give at least {least}, or metric.weight = 0"
-            )
-        if self.backbone.views > 1 and self.adapter.kind == "linear":
-            raise ValueError(
-                f"backbone.views {self.backbone.views} with adapter.kind 'linear': each figure is "
-                "embedded once, as it lies; use lora or full, or backbone.views = 1"
-            )
-        for name, section in (("metric", self.metric), ("domain", self.domain)):
-            if section.weight and self.adapter.kind == "linear":
+        for name, loss in self.losses():
+            least, reason = loss.least_batch
+            if self.schedule.batch_size < least:
                 raise ValueError(
-                    f"{name}.weight {section.weight:g} with adapter.kind 'linear': a frozen "
-                    f"backbone cannot follow this loss; use lora or full, or {name}.weight = 0"
+                    f"{name}.weight {loss.weight:g} with schedule.batch_size "
+                    f"{self.schedule.batch_size}: too small {reason}; give at least {least}, or "
+                    f"{name}.weight = 0"
                 )
+            if loss.trains_backbone and not self.adapter.trains_backbone:
+                raise ValueError(
+                    f"{name}.weight {loss.weight:g} with adapter.kind {self.adapter.kind!r}: a "
+                    "frozen backbone cannot follow this loss; use lora or full, or "
+                    f"{name}.weight = 0"
+                )
+        if self.backbone.tta_views > 1 and not self.adapter.trains_backbone:
+            raise ValueError(
+                f"backbone.tta_views {self.backbone.tta_views} with adapter.kind "
+                f"{self.adapter.kind!r}: each figure is embedded once, in one orientation; use "
+                "lora or full, or backbone.tta_views = 1"
+            )
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, values: Any) -> Any:
+        return with_todays_names(values) if isinstance(values, dict) else values
+
+    def components(self) -> list[tuple[str, Component]]:
+        """Return all components that need something of the figures, by their section's name."""
+        return [(name, part) for name, part in self if isinstance(part, Component)]
+
+    def losses(self) -> list[tuple[str, LossComponent]]:
+        """Return the losses that are on, beside that of the class, by the name of their section."""
+        parts = [(name, part) for name, part in self if isinstance(part, LossComponent)]
+        return [(name, part) for name, part in parts if part.weight]
 
     def asks_for(self, key: str) -> bool:
         """Tell whether somebody set `section.key`: in a file or with --set, not atypia's recipes.
@@ -275,202 +223,65 @@ class Recipe(Section):
         return self.model_copy(update={section: part})
 
 
-def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """Read a recipe.
-
-    Args:
-        source: a TOML file, or the name of a recipe that comes with atypia.
-        changes: `section.key=value`, the value as in TOML (a bare word is taken as text).
-
-    Raises:
-        RecipeError: no such recipe; not TOML; an unknown key; a value out of range.
-    """
-    path = _find(str(source))
-    values = read_toml(path)
-    asked: dict[str, Any] = {} if path in recipe_files().values() else values
-    for change in changes:
-        _set(values, change)
-        if asked is not values:
-            _set(asked, change)
-    return check_recipe(values, str(path)).unasked(asked)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file, with or without a byte order mark.
-
-    Raises:
-        RecipeError: it cannot be read or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as fault:
-        raise RecipeError(f"{path}: cannot be read ({fault.strerror})") from fault
-    except RecursionError:
-        raise RecipeError(f"{path}: is nested too deeply for a recipe") from None
-    except ValueError as fault:  # no UTF-8, no TOML, or a number of thousands of digits
-        raise RecipeError(f"{path}: is not a TOML file ({fault})") from None
-
-
-def check_recipe(values: Mapping[str, Any], named: str) -> Recipe:
-    """Validate a recipe's values; all faults are reported at once.
-
-    Raises:
-        RecipeError: one line a fault, each with the key, the value and what was expected.
-    """
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as faults:
-        raise RecipeError(
-            list_faults(_explain(fault, named) for fault in faults.errors())
-        ) from None
-
-
-def list_faults(lines: Iterable[str]) -> str:
-    """Return faults, one a line, and the number of those beyond the first 20."""
-    lines = list(lines)
-    more = len(lines) - _NAMED_FAULTS
-    return "\n".join([*lines[:_NAMED_FAULTS], *([f"... and {more} more"] if more > 0 else [])])
-
-
-def recipe_files(kind: str = ".") -> dict[str, Path]:
-    """Return the recipes that come with atypia, by name.
-
-    Args:
-        kind: a folder inside that of the recipes, such as "ablation" for plans.
-    """
-    folder = shipped_folder("recipes")
-    if folder is None:
-        return {}
-    return {path.stem: path for path in sorted((folder / kind).glob("*.toml"))}
+def loss_components() -> dict[str, type[LossComponent]]:
+    """Return the kinds of all losses beside that of the class, by the name of their section."""
+    kinds = {name: field.annotation for name, field in Recipe.model_fields.items()}
+    return {
+        name: kind
+        for name, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, LossComponent)
+    }
 
 
 def deciding_values(recipe: Recipe) -> dict[str, Any]:
     """Return all that decides a training, by `key` or `section.key`, plain as JSON gives it back.
 
-    What the card says is left out.
+    What the card says is left out. A name that has changed is the first that it had, so that what
+    was recorded of earlier trainings still agrees.
     """
     values = recipe.model_dump(mode="json", exclude={"card"})
     sections = {key: value for key, value in values.items() if isinstance(value, dict)}
     inner = {f"{key}.{name}": sections[key][name] for key in sections for name in sections[key]}
-    return {key: value for key, value in values.items() if key not in sections} | inner
+    plain = {key: value for key, value in values.items() if key not in sections}
+    return {_first_name(key): value for key, value in (plain | inner).items()}
 
 
-def to_toml(recipe: Recipe) -> str:
-    """Write a recipe out in full, every value with its meaning."""
-    return "\n".join(_toml_lines(recipe)) + "\n"
+def _first_name(key: str) -> str:
+    first = {new: old for old, new in OLD_NAMES.items()}
+    section, dot, name = first.get(key, key).partition(".")
+    return first.get(section, section) + dot + name
 
 
-def _find(source: str) -> Path:
-    if is_file(source):
-        return Path(source)
-    known = recipe_files()
-    if source in known:
-        return known[source]
-    near = difflib.get_close_matches(source, known, n=1)
-    offer = f"; did you mean {near[0]!r}?" if near else ""
-    raise RecipeError(
-        f"recipe {abbreviate(source)} is neither a file nor one that comes with atypia{offer} "
-        f"(known: {', '.join(known)})"
-    )
+def todays_name(key: str) -> str:
+    """Return the name of today of a section, or of a `section.key`, by whatever name it is called.
+
+    A name that has changed is named on the log, once.
+    """
+    section, dot, name = key.partition(".")
+    today = OLD_NAMES.get(key) or OLD_NAMES.get(section, section) + dot + name
+    if today != key:
+        _warn_of_old_name(key, today)
+    return today
 
 
-def is_file(source: str) -> bool:
-    """Tell whether there is a file of this name; what cannot be a file's name is none."""
-    try:
-        return Path(source).is_file()
-    except OSError:  # too long
-        return False
+@functools.cache
+def _warn_of_old_name(key: str, today: str) -> None:
+    _log.warning("%s is now called %s; the old name is still read", key, today)
 
 
-def _set(values: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals or not key.strip():
-        raise RecipeError(
-            f"--set {abbreviate(change)}: expected section.key=value, e.g. schedule.epochs=20"
-        )
-    try:
-        value = _value(text)
-    except RecursionError:
-        raise RecipeError(f"--set {abbreviate(change)}: is nested too deeply") from None
-    *sections, last = key.strip().split(".")
-    place = values
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise RecipeError(
-                f"--set {abbreviate(change)}: {abbreviate(section)} is a value, not a section"
+def with_todays_names(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Return values by the names of today.
+
+    Raises:
+        ValueError: one is given by its old name and by its new one.
+    """
+    renamed: dict[str, Any] = {}
+    for name, value in values.items():
+        today = todays_name(f"{section}{name}").removeprefix(section)
+        if today in renamed:
+            raise ValueError(
+                f"{section}{today} is given by its old name as well; keep one of the two"
             )
-    place[last] = value
-
-
-def _value(text: str) -> Any:
-    """Return a value as in TOML; what is none, or more than one, is text."""
-    try:
-        values = tomllib.loads(f"value = {text}")
-    except ValueError:
-        return text.strip()
-    return values["value"] if len(values) == 1 else text.strip()
-
-
-def _explain(fault: Any, named: str) -> str:
-    where = [str(part) for part in fault["loc"]]
-    key = ".".join(where) or "recipe"
-    if fault["type"] == "extra_forbidden":
-        known = _keys(where[:-1])
-        elsewhere = [k for k in _all_keys() if k.split(".")[-1] == where[-1]]
-        near = elsewhere[:1] or difflib.get_close_matches(where[-1], known, n=1, cutoff=0.4)
-        offer = f"did you mean {near[0]!r}? " if near else ""
-        return f"{named}: unknown key {abbreviate(key)}; {offer}(known here: {', '.join(known)})"
-    if fault["type"] == "value_error":
-        return f"{named}: {fault['ctx']['error']}"
-    message = str(fault["msg"])
-    return f"{named}: {key} is {abbreviate(fault['input'])}; {message[0].lower()}{message[1:]}"
-
-
-def _keys(sections: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for section in sections:
-        kind = model.model_fields[section].annotation
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return []
-        model = kind
-    return list(model.model_fields)
-
-
-def _all_keys() -> Iterator[str]:
-    for name, field in Recipe.model_fields.items():
-        yield name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from (f"{name}.{key}" for key in field.annotation.model_fields)
-
-
-def _toml_lines(model: BaseModel) -> Iterator[str]:
-    """Yield a model's own values first, then its sections, as TOML asks."""
-    fields = type(model).model_fields
-    for name, field in fields.items():
-        value = getattr(model, name)
-        if not isinstance(value, BaseModel):
-            yield f"{_toml_value(name, value):<36} # {_meaning(field)}"
-    for name in fields:
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            yield f"\n[{name}]"
-            yield from _toml_lines(value)
-
-
-def _toml_value(name: str, value: object) -> str:
-    if value is None:
-        return f"# {name} ="
-    if isinstance(value, bool):
-        return f"{name} = {str(value).lower()}"
-    if isinstance(value, str):
-        # JSON leaves one control character as it is that TOML does not allow.
-        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        return f"{name} = {text}"
-    return f"{name} = {value!r}"
-
-
-def _meaning(field: Any) -> str:
-    choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
-    listed = f" ({', '.join(choices)})" if choices else ""
-    return f"{field.description or ''}{listed}"
+        in_section = not section and isinstance(value, dict)
+        renamed[today] = with_todays_names(value, f"{today}.") if in_section else value
+    return renamed

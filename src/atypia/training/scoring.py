@@ -43,7 +43,7 @@ def look_at(
             precision alone.
     """
     network.eval()
-    network.views = recipe.backbone.views if exact else 1
+    network.views = recipe.backbone.tta_views if exact else 1
     exact = exact and all(weight.dtype == torch.float32 for weight in network.parameters())
     world = fabric.world_size
     own = np.resize(rows, world * -(-len(rows) // world))[fabric.global_rank :: world]

@@ -28,13 +28,11 @@ from atypia.files import (
 )
 from atypia.training.ablation import Plan
 from atypia.training.devices import Device, require_device
-from atypia.workflows.ablation_bench import Bench, Job, OnProgress, alone, in_workers
+from atypia.workflows.ablation_bench import Bench, Job
 from atypia.workflows.ablation_runs import RunLine, append_run
+from atypia.workflows.ablation_workers import alone, in_workers
 from atypia.workflows.classify import Say, to_stderr
-
-
-def _silent(task: str, done: int, of: int, note: str) -> None:
-    """Show nothing."""
+from atypia.workflows.training.fit import OnProgress, show_nothing
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def ablate(
     weights: Path | str | None = None,
     overwrite: bool = False,
     say: Say = to_stderr,
-    on_progress: OnProgress = _silent,
+    on_progress: OnProgress = show_nothing,
 ) -> Ablation:
     """Do the runs of a plan that are not there yet, and compare its arms.
 
@@ -134,7 +132,7 @@ def show_ablation(
     command: str = "atypia ablate",
     overwrite: bool = False,
     say: Say = to_stderr,
-    on_progress: OnProgress = _silent,
+    on_progress: OnProgress = show_nothing,
 ) -> Ablation:
     """Compare the arms of a plan by the runs that are there; nothing is trained.
 
@@ -245,7 +243,7 @@ def _facts(
     return {
         "Made by": f"`{command}`",
         "Figures": f"{comparison.figures} of known truth, of {cases}, from "
-        f"`{bench.table.root.name}`" + (f"; {unknown}" if unknown else ""),
+        f"`{bench.table.name}`" + (f"; {unknown}" if unknown else ""),
         "Domains": "; ".join(short_domain_names(bench.domains).values()),
         "Seeds": f"{', '.join(map(str, plan.seeds))}; an arm's numbers are of those with all folds",
         "In every arm": ", ".join(f"`{change}`" for change in plan.changes) or "nothing changed",

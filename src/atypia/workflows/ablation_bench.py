@@ -1,16 +1,10 @@
-"""What does the runs of an ablation: figures, folds and folders, here or in worker processes."""
+"""What does the runs of an ablation: figures, folds and folders."""
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
 import re
-import signal
-import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +14,6 @@ import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
 
-import atypia
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
@@ -28,17 +21,19 @@ from atypia.data.windows import Windows
 from atypia.errors import AtypiaError, TableError
 from atypia.evaluation.comparison import Scores
 from atypia.files import write_output
-from atypia.fingerprint import ImageHashes, fingerprint, joined_hash, settings_part
+from atypia.fingerprint import ImageHashes, fingerprint, joined_hash
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.ablation import Plan
-from atypia.training.augment import window_um
+from atypia.training.backbone_weights import BackboneWeights, find_backbone_weights
 from atypia.training.batches import Embeddings
+from atypia.training.components.augment import window_um
 from atypia.training.devices import Device, open_fabric, precision_of
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, training_figures
-from atypia.training.loop import train_member
-from atypia.training.recipe import Recipe, deciding_values
+from atypia.training.loop import MemberInputs, train_member
+from atypia.training.recipe import Recipe
 from atypia.training.requirements import step_back
+from atypia.version import __version__
 from atypia.workflows.ablation_runs import (
     RunLine,
     Wanted,
@@ -47,11 +42,9 @@ from atypia.workflows.ablation_runs import (
     mend_end,
     read_runs,
 )
-from atypia.workflows.backbone_weights import backbone_weights
+from atypia.workflows.training.fit import OnProgress, figures_part, settings_of
 
 Ints = npt.NDArray[np.int64]
-# Called with what is being done, how far it is, how far it goes, and what to show beside it.
-OnProgress = Callable[[str, int, int, str], None]
 
 # The partition is the same whatever the seeds, so that arms and seeds differ in nothing else.
 _PARTITION_SEED = 0
@@ -84,9 +77,10 @@ class Bench:
         left_out: int64 (N,), as `crossed_folds` gives it.
         held_out: int64 (N,), as `crossed_folds` gives it.
         domains: names of the left-out domains.
-        figures: hash of the table and its folds.
-        weights: file and SHA-256 of the published weights of each backbone; one that is not in it
-            needs none, or is not to be trained.
+        figures: hash of what decides a run of the table, and of its folds.
+        earlier_figures: what earlier versions hashed instead: the table's whole text, remarks too.
+        weights: published ones of each backbone, by its key; one that is not in it needs none, or
+            is not to be trained.
         content: SHA-256 of each figure's image; empty where nothing is to be trained.
     """
 
@@ -98,7 +92,8 @@ class Bench:
     held_out: Ints
     domains: tuple[str, ...]
     figures: str
-    weights: dict[str, tuple[Path | None, str]] = field(default_factory=dict)
+    earlier_figures: str
+    weights: dict[str, BackboneWeights] = field(default_factory=dict)
     content: tuple[str, ...] = ()
 
     @classmethod
@@ -109,9 +104,12 @@ class Bench:
             TableError: as `crossed_folds`.
         """
         left_out, held_out, names = crossed_folds(table.frame, _PARTITION_SEED)
+        figures = joined_hash([figures_part(table), *left_out, *held_out])[:16]
         text = table.frame.to_csv(index=False).encode() + left_out.tobytes() + held_out.tobytes()
-        figures = hashlib.sha256(text).hexdigest()[:16]
-        return cls(table, out, device, threads, left_out, held_out, tuple(names), figures)
+        return cls(
+            *(table, out, device, threads, left_out, held_out, tuple(names), figures),
+            earlier_figures=hashlib.sha256(text).hexdigest()[:16],
+        )
 
     @property
     def runs(self) -> Path:
@@ -185,25 +183,33 @@ class Bench:
         Raises:
             AtypiaError: they are not here, or a backbone cannot look at the crops of a recipe.
         """
-        found: dict[str, tuple[Path | None, str]] = {}
+        weights: dict[str, BackboneWeights] = {}
         for recipe in (job.recipe for job in jobs):
             spec = backbone_spec(recipe.backbone.key)
             spec.require_input_px(recipe.backbone.input_px)
-            if recipe.backbone.pretrained and spec.key not in found:
+            if recipe.backbone.pretrained and spec.key not in weights:
                 own = given if spec.packaged is None else None
-                found[spec.key] = backbone_weights(recipe, own)
-        return replace(self, weights=found)
+                weights[spec.key] = find_backbone_weights(recipe, own)
+        return replace(self, weights=weights)
+
+    def weights_of(self, recipe: Recipe) -> BackboneWeights:
+        """Return the published weights that a recipe's training begins with."""
+        return self.weights.get(recipe.backbone.key, BackboneWeights())
+
+    def _known_weights(self, recipe: Recipe) -> str | None:
+        known = self.weights.get(recipe.backbone.key)
+        return None if known is None else known.sha256
 
     def done(self, jobs: Sequence[Job]) -> tuple[dict[tuple[str, int, int], RunLine], int]:
         """Return the lines of the jobs that are done, and the number of lines of no use here."""
         wanted = {
             job.key: Wanted(
                 recipe=flat_recipe(job.recipe),
-                figures=self.figures,
+                figures=(self.figures, self.earlier_figures),
                 images=self.images,
                 left_out=int((self.left_out == job.fold).sum()),
                 held_out=int((self.held_out == job.fold).sum()),
-                weights_sha256=self.weights.get(job.recipe.backbone.key, (None, None))[1],
+                weights_sha256=self._known_weights(job.recipe),
             )
             for job in jobs
         }
@@ -217,13 +223,12 @@ class Bench:
 
     def identity(self, job: Job) -> str:
         """Hash what decides a run's weights: the recipe, the figures, their folds, the fold."""
-        weights = self.weights.get(job.recipe.backbone.key, (None, ""))[1]
         return fingerprint(
-            recipe=settings_part(deciding_values(job.recipe), deciding_values(Recipe())),
+            recipe=settings_of(job.recipe),
             figures=self.figures,
             images=self.images,
             folds=str(job.fold),
-            weights=weights,
+            weights=self.weights_of(job.recipe).sha256,
         )
 
     def training_figures(self, recipe: Recipe) -> TrainingFigures:
@@ -235,7 +240,6 @@ class Bench:
     ) -> Windows | Embeddings:
         """Read what a recipe's training is shown, or open what lies on disk."""
         fabric = open_fabric(self.device, recipe.schedule)
-        file, sha256 = self.weights.get(recipe.backbone.key, (None, ""))
         return read_shown(
             self.table,
             recipe,
@@ -244,8 +248,7 @@ class Bench:
             self.work / "embeddings",
             fabric,
             on_progress or _silent,
-            weights=file,
-            weights_sha256=sha256,
+            self.weights_of(recipe),
         )
 
     def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
@@ -277,18 +280,20 @@ class Bench:
             threadpool_limits(self.threads)  # of BLAS, in which probes would wait for one another
         fabric = open_fabric(self.device, job.recipe.schedule)
         left, held = self.left_out == job.fold, self.held_out == job.fold
-        file, sha256 = self.weights.get(job.recipe.backbone.key, (None, ""))
+        weights = self.weights_of(job.recipe)
         member = train_member(
-            job.recipe,
-            self.shown(job.recipe),
-            self.training_figures(job.recipe),
+            MemberInputs(
+                job.recipe,
+                self.shown(job.recipe),
+                self.training_figures(job.recipe),
+                fabric,
+                weights=weights.file,
+            ),
             np.flatnonzero(left | held),
             self.folder(job),
             member=job.fold,
             identity=self.identity(job),
-            fabric=fabric,
             on_progress=lambda at: None,
-            weights=file,
             curve=False,
         )
         if not np.isfinite(member.logit).all():
@@ -312,91 +317,18 @@ class Bench:
             device=torch.cuda.get_device_name(fabric.device) if gpu else fabric.device.type,
             precision=precision_of(fabric),
             torch=torch.__version__,
-            atypia=atypia.__version__,
-            weights_sha256=sha256,
+            atypia=__version__,
+            weights_sha256=weights.sha256,
             probe=None if member.probe is None else asdict(member.probe),
             left_out_logit=logits[left].round(3).tolist(),
             held_out_logit=logits[held].round(3).tolist(),
         )
 
 
-Outcomes = Generator[tuple[Job, RunLine | AtypiaError], None, None]
-"""Each run as it ends: its line, or why it could not be done."""
-
-
-def alone(bench: Bench, jobs: list[Job]) -> Outcomes:
-    """Do runs in this process, one after the other."""
-    for job in jobs:
-        try:
-            yield job, bench.train(job)
-        except AtypiaError as fault:
-            yield job, fault
-
-
-def in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
-    """Do runs in processes of their own; whatever ends this generator ends them at once."""
-    spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads and CUDA
-    before = set(multiprocessing.active_children())
-    # A bench goes to a worker once, not with every job: a stop would wait for ever for a pipe that
-    # is full and that nobody reads any more.
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), spawn, initializer=_begin_worker, initargs=(bench,)
-    )
-    try:
-        # Ctrl-C reaches the whole group; workers inherit this mask and leave the answer to us.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            futures = {pool.submit(_train_in_worker, job): job for job in jobs}
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        for future in as_completed(futures):
-            try:
-                yield futures[future], future.result()
-            except BrokenProcessPool:
-                raise AtypiaError(
-                    "a worker was ended from outside, perhaps for want of memory; the same "
-                    "command goes on, with fewer --workers it needs less"
-                ) from None
-            except AtypiaError as fault:
-                yield futures[future], fault
-    except BaseException:
-        for worker in set(multiprocessing.active_children()) - before:
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_benches: list[Bench] = []
-"""In a worker, the one it works at."""
-
-
-def _begin_worker(bench: Bench) -> None:
-    _benches.append(bench)
-    _end_with_parent()
-
-
-def _train_in_worker(job: Job) -> RunLine:
-    return _benches[0].train(job)
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is killed: the same command may already train again."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        watched = parent
-
-        def watch() -> None:
-            watched.join()
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()
-
-
 def _read_once(recipe: Recipe) -> tuple[object, ...]:
     """Return what decides how crops are read: recipes that agree in it share them."""
     windows = (recipe.backbone.crop_um, window_um(recipe.augment, recipe.backbone.crop_um))
-    linear = recipe.adapter.kind == "linear"
+    linear = not recipe.adapter.trains_backbone
     return (*windows, linear and (recipe.backbone, recipe.schedule.precision))
 
 

@@ -74,7 +74,7 @@ class Wanted:
 
     Attributes:
         recipe: as `flat_recipe` gives it.
-        figures: hash of the figures and their folds.
+        figures: hashes of the figures and their folds, as this and as earlier versions make them.
         images: hash of the content of their images; none where it is not at hand.
         left_out: number of figures of the domain left out.
         held_out: number of figures of other domains held out.
@@ -82,7 +82,7 @@ class Wanted:
     """
 
     recipe: dict[str, Any]
-    figures: str
+    figures: tuple[str, ...]
     images: str | None
     left_out: int
     held_out: int
@@ -99,7 +99,7 @@ class Wanted:
         return (
             there == self.recipe
             and not line.recipe.keys() - self.recipe.keys()
-            and line.figures == self.figures
+            and line.figures in self.figures
             and (not line.images or self.images in (None, line.images))
             and self.weights_sha256 in (None, line.weights_sha256)
         )

@@ -6,21 +6,19 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
-from atypia import __version__
-from atypia.bundle.default import default_bundle
-from atypia.evaluation.predictions import CALLS
-from atypia.inference.answers import Device, Precision, RuntimeKey
+from atypia.bundle.load import Bundle
+from atypia.data.predictions import CALLS
+from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.reading import Failure
 from atypia.inference.record import RunRecord, SourceRecord
 from atypia.inference.sinks import Write
 from atypia.inference.sources import Source
+from atypia.version import __version__
 
 OnProgress = Callable[[str, int, int, str], None]
 Say = Callable[[str], None]
@@ -31,63 +29,24 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-@dataclass(frozen=True)
-class Running:
-    """Which bundle classifies, and how it runs.
+def load_predictor(
+    options: PredictOptions, say: Say = to_stderr, bundle: Bundle | None = None
+) -> Predictor:
+    """Load the bundle that classifies.
 
-    Attributes:
-        bundle: its folder; none takes the one that comes with atypia.
-        threads: of the CPU; none takes as many as torch would.
-        members: use the first so many networks of an ensemble; none takes all.
-        weights: file or folder of the backbone's weights, where the bundle holds an adapter to it;
-            none takes them from the package or the local Hugging Face cache.
-        device: auto, cpu or cuda.
-        precision: auto, fp32 or bf16.
-        batch_size: figures the network sees at once; none takes what suits the device.
-        prevalence: share of atypical figures for which P shall hold; none takes that of training.
-        runtime: auto, torch, onnx or openvino.
+    Args:
+        options: which bundle, and how it runs.
+        say: is given a line where a file exported from it cannot be used, and torch is.
+        bundle: that the options name, if it is loaded already.
+
+    Raises:
+        AtypiaError: as `Predictor.load`.
     """
-
-    bundle: Path | None = None
-    threads: int | None = None
-    members: int | None = None
-    weights: Path | None = None
-    device: Device = "auto"
-    precision: Literal["auto"] | Precision = "auto"
-    batch_size: int | None = None
-    prevalence: float | None = None
-    runtime: RuntimeKey = "auto"
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the bundle."""
-        return default_bundle() if self.bundle is None else self.bundle
-
-    def load(self, say: Say = to_stderr) -> Predictor:
-        """Load the bundle.
-
-        Args:
-            say: is given a line where a file exported from it cannot be used, and torch is.
-
-        Raises:
-            AtypiaError: as `Predictor.load`.
-        """
-        return Predictor.load(
-            self.folder,
-            device=self.device,
-            precision=self.precision,
-            threads=self.threads,
-            members=self.members,
-            weights=self.weights,
-            prevalence=self.prevalence,
-            runtime=self.runtime,
-            warn=lambda line: say(f"warning: {line}"),
-        )
+    return Predictor.load(bundle, options, warn=lambda line: say(f"warning: {line}"))
 
 
-def classified(
+def classify_sources(
     predictor: Predictor,
-    running: Running,
     sources: Sequence[Source],
     write: Write,
     out: Path,
@@ -100,8 +59,7 @@ def classified(
     """Classify all figures of some sources.
 
     Args:
-        predictor: what `running` loads.
-        running: the bundle, and how it runs.
+        predictor: the bundle, and how it runs.
         sources: in the order of the output.
         write: receives the rows.
         out: where the rows go to; stands in the record.
@@ -131,7 +89,7 @@ def classified(
     reading_s = network_s = 0.0
     of = len(unread) + total
     figures = chain.from_iterable(source.figures() for source in sources)
-    for scored in predictor.stream(figures, batch_size=running.batch_size):
+    for scored in predictor.stream(figures):
         write(scored.frame)
         for failure in scored.failures:
             say(failure.message)
@@ -145,15 +103,16 @@ def classified(
             on_progress("figures", done, of, "")
     seconds = time.perf_counter() - begun
     predicted = done - len(failures)
+    runtime = predictor.runtime
     return RunRecord(
         atypia=__version__,
-        runtime=predictor.network.told,
+        runtime=runtime.version_text,
         started=started.isoformat(timespec="seconds"),
         ended=datetime.now(UTC).isoformat(timespec="seconds"),
-        bundle=str(running.folder),
+        bundle=str(predictor.bundle.folder),
         bundle_name=predictor.manifest.name,
-        bundle_sha256=predictor.sha256,
-        members=predictor.network.members,
+        bundle_sha256=predictor.bundle.sha256,
+        members=runtime.members,
         sources=tuple(_source_record(source) for source in sources),
         out=str(out),
         figures=done,
@@ -164,11 +123,11 @@ def classified(
         mpp_from={str(said): count for said, count in mpp_from.items()},
         mpp_given=mpp,
         mpp_assumed=assumed,
-        prevalence=running.prevalence,
-        device=predictor.network.device_name,
-        precision=predictor.network.precision,
-        threads=predictor.threads,
-        batch_size=running.batch_size or predictor.batch_size,
+        prevalence=predictor.options.prevalence,
+        device=runtime.device_name,
+        precision=runtime.precision,
+        threads=runtime.threads,
+        batch_size=predictor.batch_size,
         seconds=round(seconds, 3),
         reading_s=round(reading_s, 3),
         network_s=round(network_s, 3),

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from atypia.data.phantom.cohort import make_phantom
 from atypia.evaluation.judge import Judgement
-from atypia.training.recipe import Recipe, read_recipe
+from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.evaluate import evaluate_bundle
 from atypia.workflows.predict import predict
-from atypia.workflows.train import OnProgress, TrainingRun, train
+from atypia.workflows.train import train
+from atypia.workflows.training.fit import OnProgress
+from atypia.workflows.training.publish import TrainingRun
 
 FIGURES = 360
 
@@ -40,7 +43,7 @@ def demo_recipe() -> Recipe:
             "name=demo",
             "folds.scheme=domains",
             "schedule.epochs=12",
-            "schedule.least_steps=1",
+            "schedule.min_steps=1",
             "schedule.batch_size=32",
             "backbone.input_px=96",
         ],

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from atypia.bundle.seen import count_seen
 from atypia.bundle.verify import bundle_hash
-from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
-from atypia.data.readers.opening import open_figures
+from atypia.data.predictions import check_predictions, read_predictions
+from atypia.data.readers.opening import Source, list_sources, open_figures, source_label
 from atypia.data.table import FigureTable
 from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError
-from atypia.evaluation.challenge_answers import predictions_of_answers
 from atypia.evaluation.judge import Judgement, judge
-from atypia.evaluation.predictions import read_predictions
 from atypia.evaluation.report import write_report
 from atypia.files import remove_partials, require_outputs, sha256, write_output
+from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord, record_path
-from atypia.workflows.classify import OnProgress, Running, Say, to_stderr
+from atypia.workflows.classify import OnProgress, Say, to_stderr
 from atypia.workflows.predict import predict
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def evaluate(
-    predictions: Path | str,
-    source: Path | str,
-    out: Path | str,
+    predictions: Path | str | pd.DataFrame,
+    sources: Source | Sequence[Source],
+    out: Path | str | None = None,
     *,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
@@ -43,10 +40,11 @@ def evaluate(
     """Judge predictions and write a report, with its metrics beside it (see `metrics_path`).
 
     Args:
-        predictions: a predictions table (CSV, Parquet or JSON).
-        source: the figures with labels or votes: a figure table or a folder in a known layout.
-        out: the report to write, ending in .html.
-        layout: the layout of `source`, where it is not to be found out.
+        predictions: a predictions table (CSV, Parquet or JSON), or one in memory.
+        sources: the figures with labels or votes, of one source or several (see `open_figures`).
+            With several, predictions name a figure SOURCE/ID, or by its id where only one has it.
+        out: the report to write, ending in .html; None writes nothing.
+        layout: the layout of folders; detected if None.
         mapping: our column name -> theirs, for a table with other names.
         overwrite: replace a report and metrics that atypia did not write.
         say: is given a line on labels against their votes, and on figures that the bundle which
@@ -54,38 +52,43 @@ def evaluate(
         title: the report's heading.
 
     Returns:
-        The judgement that both files hold.
+        The judgement, which both files hold.
 
     Raises:
         TableError: a table is faulty, or they have no figure in common.
         AtypiaError: `out` does not end in .html, or cannot be written.
     """
-    predictions, source, out = Path(predictions), Path(source), Path(out)
-    _require_html(out)
-    require_outputs(_written(out), inputs=(predictions, source), overwrite=overwrite)
-    remove_partials(*_written(out))
-    predicted = read_predictions(predictions)
-    table = open_figures(source, layout=layout, mapping=mapping)
+    several = list_sources(sources)
+    file = None if isinstance(predictions, pd.DataFrame) else Path(predictions)
+    report = None if out is None else Path(out)
+    if report is not None:
+        inputs = [path for path in (file, *several) if isinstance(path, Path)]
+        require_report(report, inputs, overwrite=overwrite)
+    if isinstance(predictions, pd.DataFrame):
+        predicted = check_predictions(predictions)
+    else:
+        predicted = read_predictions(Path(predictions))
+    table = open_figures(several, layout=layout, mapping=mapping)
     against = contradictions_in_words(table.frame)
-    seen = _seen_in_training(predictions, predicted, table)
+    seen = "" if file is None else _seen_in_training(file, predicted, table)
     for line in filter(None, (against, seen)):
         say(f"note: {line}")
     judgement = judge(predicted, table)
     if seen:
         judgement = replace(judgement, notes=(*judgement.notes, seen))
-    facts = {
-        "Predictions": predictions.name,
-        "SHA-256 of the predictions": sha256(predictions)[:16],
-    }
-    _write(judgement, table, source, out, title=title, facts=facts)
+    if report is not None:
+        facts = {"Predictions": "a data frame"}
+        if file is not None:
+            facts = {"Predictions": file.name, "SHA-256 of the predictions": sha256(file)[:16]}
+        write_judgement(judgement, table, several, report, title=title, facts=facts)
     return judgement
 
 
 def evaluate_bundle(
-    source: Path | str,
+    sources: Source | Sequence[Source],
     out: Path | str,
     *,
-    running: Running | None = None,
+    options: PredictOptions | None = None,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
     mpp: float | None = None,
@@ -96,11 +99,11 @@ def evaluate_bundle(
     """Classify figures and judge that; predictions and their record lie beside the report.
 
     Args:
-        source: the figures with labels or votes: a figure table or a folder in a known layout.
+        sources: the figures with labels or votes, of one source or several (see `open_figures`).
         out: the report to write, ending in .html.
-        running: which bundle classifies, and how it runs; none takes the one that comes with
+        options: which bundle classifies, and how it runs; none takes the one that comes with
             atypia.
-        layout: the layout of `source`, where it is not to be found out.
+        layout: the layout of folders; detected if None.
         mapping: our column name -> theirs, for a table with other names.
         mpp: um/px of the images, as `predict`.
         overwrite: replace files that lie there and that atypia did not write.
@@ -114,26 +117,27 @@ def evaluate_bundle(
         AtypiaError: as `evaluate` and `predict`.
     """
     out = Path(out)
-    _require_html(out)
+    require_html(out)
     predictions = predictions_path(out)
-    require_outputs(_written(out), inputs=[Path(source)], overwrite=overwrite)
+    several = list_sources(sources)
+    inputs = [source for source in several if isinstance(source, Path)]
+    require_outputs([out, metrics_path(out)], inputs=inputs, overwrite=overwrite)
+    # A single file is predicted on as `predict` does it; what is put together here is open.
+    alone = len(several) == 1 and bool(inputs)
+    table = None if alone else open_figures(several, layout=layout, mapping=mapping, mpp=mpp)
     record = predict(
-        [source],
+        inputs if table is None else [table],
         predictions,
-        **vars(running or Running()),
+        options,
         mpp=mpp,
-        layout=layout,
-        mapping=mapping,
+        layout=layout if table is None else None,
+        mapping=mapping if table is None else None,
         overwrite=overwrite,
         say=say,
         on_progress=on_progress,
     )
-    judgement = evaluate(predictions, source, out, layout=layout, mapping=mapping, say=say)
+    judgement = evaluate(predictions, several, out, layout=layout, mapping=mapping, say=say)
     return judgement, record
-
-
-def _written(report: Path) -> tuple[Path, Path]:
-    return report, metrics_path(report)
 
 
 def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureTable) -> str:
@@ -173,73 +177,58 @@ def predictions_path(report: Path) -> Path:
     return report.with_suffix(".predictions.csv")
 
 
-def evaluate_challenge(
-    answers: Path | str,
-    source: Path | str,
-    out: Path | str,
-    *,
-    layout: str | None = None,
-    mapping: Mapping[str, str] | None = None,
-    overwrite: bool = False,
-) -> Judgement:
-    """Judge answers as MIDOG 2025, track 2, does; write a report, with its metrics beside it.
-
-    The calls are the answers' classes, the scores their confidences, the domains the tumours.
-
-    Args:
-        answers: a file of answers, or a folder of them (see `predictions_of_answers`).
-        source: the figures on the pages, with labels or votes; `stack` and `page` say where each
-            is.
-        out: the report to write, ending in .html.
-        layout: the layout of `source`, where it is not to be found out.
-        mapping: our column name -> theirs, for a table with other names.
-        overwrite: replace a report and metrics that atypia did not write.
-
-    Returns:
-        The judgement that both files hold.
+def require_html(out: Path) -> None:
+    """Refuse a report whose name does not end in .html.
 
     Raises:
-        TableError: the table or a file of answers is faulty, or they do not fit together.
-        AtypiaError: `out` does not end in .html, or cannot be written.
+        AtypiaError: it does not.
     """
-    answers, source, out = Path(answers), Path(source), Path(out)
-    _require_html(out)
-    require_outputs(_written(out), inputs=(answers, source), overwrite=overwrite)
-    remove_partials(*_written(out))
-    table = open_figures(source, layout=layout, mapping=mapping)
-    others = [name for name in DOMAIN_COLUMNS if name != "tumour"]
-    by_tumour = FigureTable(table.frame.assign(**dict.fromkeys(others, UNKNOWN)), table.root)
-    predicted, notes = predictions_of_answers(answers, by_tumour)
-    judgement = judge(predicted, by_tumour)
-    balanced, auroc = judgement.overall.balanced_accuracy, judgement.overall.auroc
-    if balanced is not None and auroc is not None and auroc < 0.5 < balanced:
-        notes.append(
-            "the AUROC is below 0.5 though the balanced accuracy is above: is the confidence that "
-            "of the class? It must be P(atypical)"
-        )
-    judgement = replace(judgement, notes=(*judgement.notes, *notes))
-    facts = {"Answers": answers.name or str(answers), "Protocol": "MIDOG 2025, track 2"}
-    title = "MIDOG 2025, track 2: atypical mitotic figures"
-    _write(judgement, by_tumour, source, out, title=title, facts=facts)
-    return judgement
-
-
-def _require_html(out: Path) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
         raise AtypiaError(f"{out}: a report is one HTML file; give a name ending in .html")
 
 
-def _write(
+def require_report(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse, before any work, a report that cannot be written or would cost a user a file.
+
+    Args:
+        out: of the report, ending in .html.
+        inputs: files that are read for it.
+        overwrite: replace a report and metrics that atypia did not write.
+
+    Raises:
+        AtypiaError: as `files.require_outputs`, or another ending.
+    """
+    require_html(out)
+    files = out, metrics_path(out)
+    require_outputs(files, inputs=inputs, overwrite=overwrite)
+    remove_partials(*files)
+
+
+def write_judgement(
     judgement: Judgement,
     table: FigureTable,
-    source: Path,
+    sources: Sequence[Path | pd.DataFrame | FigureTable],
     out: Path,
     *,
     title: str,
     facts: dict[str, str],
 ) -> None:
+    """Write a report, and its metrics beside it (`metrics_path`).
+
+    Args:
+        judgement: to be written.
+        table: the figures.
+        sources: where they come from, as given.
+        out: of the report.
+        title: its heading.
+        facts: what stands at its top, name -> value; where the figures are from, and the time, are
+            added.
+
+    Raises:
+        AtypiaError: a file cannot be written.
+    """
     facts = facts | {
-        "Figures": source.name or str(source),
+        "Figures": " and ".join(map(source_label, sources)),
         "Judged on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     write_report(out, judgement, table, title=title, facts=facts)

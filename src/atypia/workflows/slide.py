@@ -9,20 +9,27 @@ from typing import Any
 
 import pandas as pd
 
+from atypia.data.case_summary import Counts
 from atypia.errors import AtypiaError
-from atypia.evaluation.case_summary import Counts
 from atypia.files import remove_ours, remove_partials, require_outputs
+from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.reading import CropSpec, Failure
 from atypia.inference.record import RunRecord, record_path, write_record
-from atypia.workflows.classify import OnProgress, Running, Say, classified, to_stderr
+from atypia.workflows.classify import (
+    OnProgress,
+    Say,
+    classify_sources,
+    load_predictor,
+    to_stderr,
+)
 
 try:
     from atypia.data.points.areas import outlined
     from atypia.data.points.classes import ClassFilter
     from atypia.data.points.on_slide import require_on_slide
     from atypia.data.points.opening import open_points
-    from atypia.data.points.qupath import Objects, ObjectType
+    from atypia.data.points.qupath_results import ObjectType
     from atypia.data.slides import Origin, Slide, open_slide
     from atypia.inference.contact_sheet import MOST_PAGES, write_contact_sheet
     from atypia.inference.overview import write_overview
@@ -98,7 +105,7 @@ def predict_slide(
     job: SlideJob,
     outs: Sequence[Path],
     *,
-    running: Running,
+    options: PredictOptions,
     choice: PointsChoice = EVERY_POINT,
     pictures: Path | None = None,
     overwrite: bool = False,
@@ -110,7 +117,7 @@ def predict_slide(
     Args:
         job: the slide.
         outs: files to write, at least one; each one's ending decides its format.
-        running: the bundle, and how it runs.
+        options: which bundle, and how it runs.
         choice: which points, and what comes of them.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
         overwrite: replace files that lie there and that atypia did not write.
@@ -129,7 +136,7 @@ def predict_slide(
     require_outputs(outputs, inputs=(job.slide, job.points), overwrite=overwrite)
     remove_partials(*outputs)
     done = classify_slide(
-        running.load(say), running, job, choice, outs, pictures, say=say, on_progress=on_progress
+        load_predictor(options, say), job, choice, outs, pictures, say=say, on_progress=on_progress
     )
     write_record(done.record, path)
     return replace(done, files=(*done.files, path))
@@ -137,7 +144,6 @@ def predict_slide(
 
 def classify_slide(
     predictor: Predictor,
-    running: Running,
     job: SlideJob,
     choice: PointsChoice,
     outs: Sequence[Path],
@@ -149,8 +155,7 @@ def classify_slide(
     """Classify points on a slide with a bundle that is loaded; the record is not written.
 
     Args:
-        predictor: what `running` loads.
-        running: the bundle, and how it runs.
+        predictor: the bundle, and how it runs.
         job: the slide.
         choice: which points, and what comes of them.
         outs: files to write.
@@ -165,19 +170,18 @@ def classify_slide(
     try:
         searched = job.area_mm2 is not None or choice.area_class is not None
         classes = ClassFilter(choice.names, choice.area_class, searched)
-        found = open_points(job.points, slide.path, mpp=slide.mpp, classes=classes)
-        points = found.points if isinstance(found, Objects) else found
+        file = open_points(job.points, slide.path, mpp=slide.mpp, classes=classes)
+        points = file.points
         require_on_slide(points, slide)
         area_mm2, area = job.area_mm2, None
         if choice.area_class is not None:
-            area = outlined(found, choice.area_class)
+            area = outlined(file, choice.area_class)
             area_mm2 = area.area * slide.mpp**2 / 1e6
         for line in (*points.warnings, *points.failures):
             say(line)
         rows = InPointsOrder(points, slide)
-        record = classified(
+        record = classify_sources(
             predictor,
-            running,
             [slide_source(slide, points, CropSpec.of(predictor.manifest))],
             rows.write,
             outs[0],
@@ -188,7 +192,7 @@ def classify_slide(
         )
         frame = rows.frame()
         for out in outs:
-            write_figures(out, frame, slide, found, choice.object_type)
+            write_figures(out, frame, slide, file, choice.object_type)
         drawn = () if pictures is None else _drawn(pictures, slide, frame, predictor, say)
         counts = counts_of(frame, len(record.failures), area_mm2=area_mm2, area=area)
         return ClassifiedSlide(record, counts, (*outs, *drawn), points.warnings)

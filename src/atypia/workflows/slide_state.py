@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from atypia.evaluation.case_summary import Counts
+from atypia.data.case_summary import Counts
 from atypia.files import write_output
 
 

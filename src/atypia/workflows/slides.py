@@ -17,14 +17,15 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from atypia import __version__
-from atypia.bundle.verify import bundle_hash, require_intact
+from atypia.bundle.load import Bundle, load_bundle
+from atypia.data.case_summary import Counts, added
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
-from atypia.evaluation.case_summary import Counts, added
 from atypia.files import remove_ours, remove_partials, require_outputs, sha256, written_output
+from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.workflows.classify import OnProgress, Running
+from atypia.version import __version__
+from atypia.workflows.classify import OnProgress, load_predictor
 from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide, picture_paths
 from atypia.workflows.slide_state import SlideState, read_state, write_state
 
@@ -34,7 +35,7 @@ _TABLES = ("slides.csv", "cases.csv")
 
 
 @dataclass(frozen=True)
-class Order:
+class SlidesJob:
     """What is done with each slide of a list; may be sent to another process.
 
     Attributes:
@@ -42,16 +43,16 @@ class Order:
         formats: of `FORMATS`; one file a slide in each.
         pictures: whether a contact sheet and an overview are drawn.
         choice: which points, and what comes of them.
-        running: the bundle, and how it runs.
-        bundle_sha256: identifies the bundle.
+        options: which bundle, and how it runs.
+        bundle: that classifies, as it was when the job began.
     """
 
     out: Path
     formats: tuple[str, ...]
     pictures: bool
     choice: PointsChoice
-    running: Running
-    bundle_sha256: str
+    options: PredictOptions
+    bundle: Bundle
 
     def files(self, name: str) -> list[Path]:
         """Return the tables of a slide."""
@@ -77,17 +78,17 @@ class Order:
             points = [str(listed.points), sha256(listed.points)]
         except OSError:
             slide, points = [str(listed.slide)], [str(listed.points)]
-        running = self.running
+        options = self.options
         choice = asdict(self.choice) | {"names": list(self.choice.names)}
         return {
             "atypia": __version__,
-            "bundle": self.bundle_sha256,
-            "members": running.members,
-            "precision": running.precision,
-            "device": running.device,
-            "batch_size": running.batch_size,
-            "runtime": running.runtime,
-            "prevalence": running.prevalence,
+            "bundle": self.bundle.sha256,
+            "members": options.members,
+            "precision": options.precision,
+            "device": options.device,
+            "batch_size": options.batch_size,
+            "runtime": options.runtime,
+            "prevalence": options.prevalence,
             "slide": slide,
             "points": points,
             "mpp": listed.mpp,
@@ -125,7 +126,7 @@ class SlidesResult:
         return any(state.fault or state.failures for state in self.states)
 
 
-Engine = Callable[[Order, Sequence[ListedSlide]], Iterator[tuple[ListedSlide, SlideState]]]
+Engine = Callable[[SlidesJob, Sequence[ListedSlide]], Iterator[tuple[ListedSlide, SlideState]]]
 """Does slides in any order, each as it ends."""
 
 
@@ -133,7 +134,7 @@ def predict_slides(
     slides: Sequence[ListedSlide],
     out: Path,
     *,
-    running: Running,
+    options: PredictOptions,
     choice: PointsChoice,
     formats: Sequence[str] = ("geojson", "csv"),
     pictures: bool = True,
@@ -150,7 +151,7 @@ def predict_slides(
         slides: as `read_slide_list` gives them.
         out: folder; receives a file a slide in each format, `slides.csv`, `cases.csv`, and
             `state/`.
-        running: the bundle, and how it runs.
+        options: which bundle, and how it runs.
         choice: which points, and what comes of them.
         formats: of `FORMATS`, at least one.
         pictures: draw a contact sheet and an overview of each slide.
@@ -167,49 +168,48 @@ def predict_slides(
         raise AtypiaError(
             f"format {', '.join(unknown) or '(none)'}: expected some of {', '.join(FORMATS)}"
         )
-    folder = running.folder.resolve()
-    require_intact(folder)
-    order = Order(
+    bundle = load_bundle(options.folder.resolve())
+    job = SlidesJob(
         out=out.resolve(),
         formats=tuple(dict.fromkeys(formats)),
         pictures=pictures,
         choice=choice,
-        running=replace(running, bundle=folder),
-        bundle_sha256=bundle_hash(folder),
+        options=options.updated({"bundle": bundle.folder}),
+        bundle=bundle,
     )
     slides = [
         replace(one, slide=one.slide.absolute(), points=one.points.absolute()) for one in slides
     ]
-    states = {one.name: state for one in slides if (state := order.done(one)) is not None}
+    states = {one.name: state for one in slides if (state := job.done(one)) is not None}
     before = len(states)
     pending = [one for one in slides if one.name not in states]
     require_outputs(
-        [path for one in pending for path in order.outputs(one.name)]
-        + [order.out / name for name in _TABLES],
+        [path for one in pending for path in job.outputs(one.name)]
+        + [job.out / name for name in _TABLES],
         inputs=[path for one in slides for path in (one.slide, one.points)],
         overwrite=overwrite,
     )
-    order.state("any").parent.mkdir(parents=True, exist_ok=True)
+    job.state("any").parent.mkdir(parents=True, exist_ok=True)
     if on_progress is not None:
         on_progress("slides", before, len(slides), "")
-    for listed, state in (engine or here)(order, pending) if pending else ():
+    for listed, state in (engine or here)(job, pending) if pending else ():
         states[listed.name] = state
         if on_progress is not None:
             failed = sum(bool(one.fault) for one in states.values())
             note = f"{failed} failed" if failed else ""
             on_progress("slides", len(states), len(slides), note)
     ordered = tuple(states[one.name] for one in slides)
-    return SlidesResult(ordered, before, _write_tables(order.out, slides, ordered))
+    return SlidesResult(ordered, before, _write_tables(job.out, slides, ordered))
 
 
-def here(order: Order, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
+def here(job: SlidesJob, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
     """Do slides in this process, one after the other; wait for those of other processes."""
-    predictor = order.running.load()
+    predictor = load_predictor(job.options, bundle=job.bundle)
     left = list(slides)
     while left:
         busy = []
         for listed in left:
-            state = do_slide(order, listed, predictor)
+            state = do_slide(job, listed, predictor)
             if state is None:
                 busy.append(listed)
             else:
@@ -219,53 +219,52 @@ def here(order: Order, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSl
             time.sleep(LOOK_AGAIN_S)
 
 
-def do_slide(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideState | None:
+def do_slide(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> SlideState | None:
     """Classify one slide and keep its state, unless that is there; None where another is at it."""
-    path = order.state(listed.name)
+    path = job.state(listed.name)
     lock = path.with_suffix(".lock")
     begun = lock.exists() or path.exists()
     try:
         with FileLock(lock, blocking=False):
-            state = order.done(listed)
+            state = job.done(listed)
             if state is None:
                 if begun:  # perhaps by a process that was killed; the lock is ours now
-                    _clean(order, listed.name)
-                state = _classified(order, listed, predictor)
+                    _clean(job, listed.name)
+                state = _classified(job, listed, predictor)
                 write_state(path, state)
             return state
     except Timeout:
         return None
 
 
-def _clean(order: Order, name: str) -> None:
+def _clean(job: SlidesJob, name: str) -> None:
     """Remove what was written for a slide, whole or in part: it may be of other inputs."""
-    before = read_state(order.state(name))
-    files = [*order.files(name), *picture_paths(order.out / name)]
-    remove_partials(order.state(name), *files)
-    for file in {*files, *(order.out / one for one in (before.files if before else ()))}:
+    before = read_state(job.state(name))
+    files = [*job.files(name), *picture_paths(job.out / name)]
+    remove_partials(job.state(name), *files)
+    for file in {*files, *(job.out / one for one in (before.files if before else ()))}:
         remove_ours(file)
 
 
-def _classified(order: Order, listed: ListedSlide, predictor: Predictor) -> SlideState:
-    files = order.files(listed.name)
-    inputs = order.inputs(listed)
+def _classified(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> SlideState:
+    files = job.files(listed.name)
+    inputs = job.inputs(listed)
     if listed.fault:
         return SlideState(inputs=inputs, fault=listed.fault)
     begun = time.monotonic()
-    job = SlideJob(listed.slide, listed.points, listed.mpp, listed.area_mm2)
+    slide = SlideJob(listed.slide, listed.points, listed.mpp, listed.area_mm2)
     try:
         done = classify_slide(
             predictor,
-            order.running,
-            job,
-            order.choice,
+            slide,
+            job.choice,
             files,
-            order.out / listed.name if order.pictures else None,
+            job.out / listed.name if job.pictures else None,
             say=lambda line: None,
             on_progress=None,
         )
     except Exception as fault:  # whatever is wrong with a slide, the others go on
-        _clean(order, listed.name)
+        _clean(job, listed.name)
         expected = isinstance(fault, AtypiaError)
         said = str(fault) if expected else f"{listed.slide}: {type(fault).__name__}: {fault}"
         trace = "" if expected else traceback.format_exc()

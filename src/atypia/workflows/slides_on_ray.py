@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +21,11 @@ from typing import TYPE_CHECKING
 
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
+from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.workflows.classify import Running
+from atypia.workflows.classify import load_predictor
 from atypia.workflows.slide_state import SlideState
-from atypia.workflows.slides import LOOK_AGAIN_S, Engine, Order, do_slide
+from atypia.workflows.slides import LOOK_AGAIN_S, Engine, SlidesJob, do_slide
 
 if TYPE_CHECKING:
     import ray
@@ -56,11 +56,11 @@ def on_ray(address: str | None) -> Engine:
         )
 
     def engine(
-        order: Order, slides: Sequence[ListedSlide]
+        job: SlidesJob, slides: Sequence[ListedSlide]
     ) -> Iterator[tuple[ListedSlide, SlideState]]:
         _require_answer(address)
         with _cluster_here() if here else _cluster_at(address):
-            yield from _done(order, slides)
+            yield from _done(job, slides)
 
     return engine
 
@@ -129,15 +129,17 @@ def _require_answer(address: str | None) -> None:
         ) from fault
 
 
-def _done(order: Order, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
+def _done(
+    job: SlidesJob, slides: Sequence[ListedSlide]
+) -> Iterator[tuple[ListedSlide, SlideState]]:
     import ray
     from ray.exceptions import RayError
 
     resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    threads = order.running.threads or 1
-    gpus = 0 if order.running.device == "cpu" or not resources.get("GPU") else 1
+    threads = job.options.threads or 1
+    gpus = 0 if job.options.device == "cpu" or not resources.get("GPU") else 1
     task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(_one)
-    shared = ray.put(order)
+    shared = ray.put(job)
     # As many at a time as keep every worker busy: Ray would hold the rest in memory.
     most = _IN_FLIGHT_A_CPU * max(1, int(resources.get("CPU", 1)))
     left = iter(slides)
@@ -155,22 +157,22 @@ def _done(order: Order, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedS
             yield listed, ray.get(ended)
         except RayError as fault:
             said = f"{listed.slide}: its worker died {RETRIES + 1} times; is the memory short?"
-            yield listed, SlideState(inputs=order.inputs(listed), fault=said, trace=str(fault))
+            yield listed, SlideState(inputs=job.inputs(listed), fault=said, trace=str(fault))
 
 
-def _one(order: Order, listed: ListedSlide) -> SlideState:
+def _one(job: SlidesJob, listed: ListedSlide) -> SlideState:
     """Do one slide in a worker; wait where another process is at it."""
-    running = order.running
-    if running.threads is None:
-        running = replace(running, threads=1)
+    options = job.options
+    if options.threads is None:
+        options = options.updated({"threads": 1})
     while True:
-        state = do_slide(order, listed, _loaded(running))
+        state = do_slide(job, listed, _load(options))
         if state is not None:
             return state
         time.sleep(LOOK_AGAIN_S)
 
 
 @cache
-def _loaded(running: Running) -> Predictor:
+def _load(options: PredictOptions) -> Predictor:
     """Load a bundle once in the life of a worker."""
-    return running.load()
+    return load_predictor(options)

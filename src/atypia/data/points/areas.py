@@ -12,31 +12,25 @@ import shapely.geometry
 
 from atypia.data.columns import nearest
 from atypia.data.points.classes import count_in_words
-from atypia.data.points.qupath import Objects, with_geometry
+from atypia.data.points.file import PointFile
 from atypia.data.points.qupath_object import NO_GEOMETRY
-from atypia.data.points.table import Points
 from atypia.errors import TableError
 
 
-def outlined(points: Points | Objects, name: str) -> shapely.Geometry:
+def outlined(file: PointFile, name: str) -> shapely.Geometry:
     """Return the union of all areas of a class, px of level 0.
 
     Args:
-        points: as read; areas stand in a GeoJSON of QuPath alone.
+        file: of points; areas stand in a GeoJSON of QuPath alone.
         name: of the class.
 
     Raises:
         TableError: there is no area of that class, or one cannot be understood.
     """
-    if not isinstance(points, Objects):
-        raise TableError(
-            f"{points.path}: outlines no area, as it is no GeoJSON of QuPath; give the area in mm2 "
-            "instead of its class"
-        )
-    path = points.points.path
+    path = file.points.path
     found = []
     others: Counter[str] = Counter()
-    for own, feature in with_geometry(points.features):
+    for own, feature in file.outlines():
         try:
             shape = shapely.geometry.shape(feature["geometry"])
         except NO_GEOMETRY:

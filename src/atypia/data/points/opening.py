@@ -7,10 +7,10 @@ from pathlib import Path
 
 from atypia.data.points.classes import ClassFilter
 from atypia.data.points.document import read_document
+from atypia.data.points.file import PointFile
 from atypia.data.points.from_table import read_table
 from atypia.data.points.midog import read_midog
-from atypia.data.points.qupath import Objects, read_objects
-from atypia.data.points.table import Points
+from atypia.data.points.qupath import read_objects
 from atypia.data.raw import TABLE_SUFFIXES
 from atypia.errors import TableError
 
@@ -20,7 +20,7 @@ _ANY_CLASS = ClassFilter()
 
 def open_points(
     path: Path, slide: Path, *, mpp: float, classes: ClassFilter = _ANY_CLASS
-) -> Points | Objects:
+) -> PointFile:
     """Open the points of one slide.
 
     Args:
@@ -31,15 +31,14 @@ def open_points(
         classes: which points are taken.
 
     Returns:
-        Objects, which can be given back to QuPath, of a GeoJSON; points of anything else. No
-        points: the file says that there are none.
+        The file; of a GeoJSON a `QuPathFile`. No points: it says that there are none.
 
     Raises:
         TableError: the file cannot be read, is of no such form, is of other slides, holds no point
             of a class asked for, or none that can be used.
     """
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return _explain(read_table(path, slide, mpp=mpp, classes=classes), classes)
+        return _explain(PointFile(read_table(path, slide, mpp=mpp, classes=classes)), classes)
     if path.suffix.lower() not in _JSON:
         raise TableError(
             f"{path}: no points; expected a file that ends in "
@@ -47,16 +46,17 @@ def open_points(
         )
     document = read_document(path)
     if isinstance(document, dict) and ("annotations" in document or "points" in document):
-        return _explain(read_midog(path, document, slide, mpp=mpp, classes=classes), classes)
-    objects = read_objects(path, document, classes, mpp)
-    return replace(objects, points=_explain(objects.points, classes))
+        points = read_midog(path, document, slide, mpp=mpp, classes=classes)
+        return _explain(PointFile(points), classes)
+    return _explain(read_objects(path, document, classes, mpp), classes)
 
 
-def _explain(points: Points, classes: ClassFilter) -> Points:
+def _explain(file: PointFile, classes: ClassFilter) -> PointFile:
     """Add what is to be said of the classes.
 
     Raises:
         TableError: there is no point of the classes asked for.
     """
+    points = file.points
     remarks = classes.remarks(points.path, points.classes, points.outlines)
-    return replace(points, warnings=(*points.warnings, *remarks))
+    return replace(file, points=replace(points, warnings=(*points.warnings, *remarks)))

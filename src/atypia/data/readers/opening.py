@@ -1,60 +1,164 @@
-"""Open figures, whatever they come in: a table, or a folder in a known layout."""
+"""Open figures, whatever they come in: tables, folders in a known layout, frames."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
+
+import pandas as pd
 
 from atypia.data.columns import nearest
+from atypia.data.joining import join_sources, name_sources
+from atypia.data.raw import renamed
 from atypia.data.readers.layout import Layout
 from atypia.data.readers.registry import LAYOUTS
-from atypia.data.table import FigureTable, read_table, with_mpp
+from atypia.data.table import FigureTable, from_frame, read_table, with_mpp
 from atypia.errors import TableError
 
 #: A folder with one of these is a figure table and its images.
 OWN_TABLES = ("figures.csv", "figures.parquet")
 
 
+#: What figures come from: a file or folder, a frame in memory, or a table that is open already.
+Source: TypeAlias = Path | str | pd.DataFrame | FigureTable
+
+
 def open_figures(
-    source: Path | str,
+    sources: Source | Sequence[Source],
     *,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
     mpp: float | None = None,
 ) -> FigureTable:
-    """Open figures.
+    """Open figures of one source or several.
+
+    The names that several sources give are kept apart (`data.joining`): figures, slides, cases
+    and images are called `SOURCE/NAME`, experts' votes `vote_SOURCE/EXPERT`, where SOURCE is the
+    name of the file or folder. With one source, names stay as they are.
 
     Args:
-        source: a figure table (.csv, .parquet); a folder that holds figures.csv or
-            figures.parquet; or a folder in a known layout.
-        layout: the key of the layout, where it is not to be found out.
-        mapping: our column name -> theirs; for tables only.
-        mpp: um/px of the figures for which the source states none, in 0.05..5.
+        sources: a figure table (.csv, .parquet); a folder that holds figures.csv or
+            figures.parquet; a folder in a known layout; a data frame with a figure table's columns,
+            whose images are relative to the working folder; an open table; or a list of these.
+        layout: the key of the layout of folders; detected if None.
+        mapping: our column name -> theirs; for tables only, and then for all of them.
+        mpp: um/px of the figures for which their source states none, in 0.05..5.
 
     Raises:
-        TableError: nothing there, no such layout, a folder of no known layout, or faults in the
-            table (all of them).
+        TableError: nothing there, no such layout, a folder of no known layout, faults in a table
+            (all of them), or a source that is given twice.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"figure_id": ["a", "b"], "image": ["a.png", "b.png"]})
+        >>> open_figures(frame, mpp=0.25).frame["mpp"].tolist()
+        [0.25, 0.25]
     """
-    source = Path(source)
+    several = list_sources(sources)
+    if len(several) == 1:
+        return _open(several[0], layout, mapping, mpp)[0]
+    if not several:
+        raise TableError("no source of figures; give a table or a folder")
+    tables, places = [], []
+    mapped = False
+    for source in several:
+        own = mapping if mapping and _is_table(source) else None
+        folder = isinstance(source, Path) and source.is_dir()
+        table, place = _open(source, layout if folder else None, own, mpp)
+        mapped = mapped or own is not None
+        tables.append(table)
+        places.append(place)
+    if mapping and not mapped:
+        raise TableError(
+            "a column mapping is for tables, but each of the sources is in a layout with columns "
+            "of its own; leave the mapping away"
+        )
+    _require_once(several, places)
+    names = name_sources([_nameable(place) for place in places])
+    return join_sources(dict(zip(names, tables, strict=True)))
+
+
+def list_sources(sources: Source | Sequence[Source]) -> list[Path | pd.DataFrame | FigureTable]:
+    """Return sources as a list, paths as `Path`."""
+    one = isinstance(sources, str | Path | pd.DataFrame | FigureTable)
+    several: Sequence[Source] = [sources] if one else sources  # type: ignore[list-item, assignment]
+    return [Path(source) if isinstance(source, str) else source for source in several]
+
+
+def source_label(source: Path | pd.DataFrame | FigureTable) -> str:
+    """Return what a source is called in a report."""
+    if isinstance(source, Path):
+        return source.name or str(source)
+    return "a data frame" if isinstance(source, pd.DataFrame) else source.name
+
+
+def _open(
+    source: Path | pd.DataFrame | FigureTable,
+    layout: str | None,
+    mapping: Mapping[str, str] | None,
+    mpp: float | None,
+) -> tuple[FigureTable, Path]:
+    """Return the figures of one source, and the file or folder that was read."""
+    if isinstance(source, FigureTable):
+        if layout is not None or mapping:
+            raise TableError(
+                f"{source.where}: is an open table; a layout and a column mapping are for what is "
+                "read from a file"
+            )
+        return with_mpp(source, mpp), source.root
+    if isinstance(source, pd.DataFrame):
+        frame = renamed(source, mapping, "the frame") if mapping else source
+        return with_mpp(from_frame(frame, Path()), mpp), Path("frame")
     if not source.exists():
         raise TableError(f"{source}: there is no such file or folder; give a table or a folder")
     chosen = _named(layout) if layout is not None else None
     if source.is_file() and chosen is None:
         chosen = _table_of_layout(source, mapping)
     if source.is_file() and chosen is None:
-        return read_table(source, mapping=mapping, mpp=mpp)
+        return read_table(source, mapping=mapping, mpp=mpp), source
     folder = source if source.is_dir() else source.parent
     if chosen is None:
-        for name in OWN_TABLES:
-            if (folder / name).is_file():
-                return read_table(folder / name, mapping=mapping, mpp=mpp)
+        own = _own_table(folder)
+        if own is not None:
+            return read_table(own, mapping=mapping, mpp=mpp), own
         chosen = _recognised(folder)
     if mapping:
         raise TableError(
             f"{source}: a column mapping is for tables; the layout {chosen.key} has columns of "
             "its own (leave the mapping away, or give the table itself)"
         )
-    return with_mpp(chosen.read(folder), mpp)
+    return with_mpp(chosen.read(folder), mpp), folder
+
+
+def _own_table(folder: Path) -> Path | None:
+    return next((folder / name for name in OWN_TABLES if (folder / name).is_file()), None)
+
+
+def _is_table(source: Path | pd.DataFrame | FigureTable) -> bool:
+    if isinstance(source, Path):
+        return source.is_file() or _own_table(source) is not None
+    return isinstance(source, pd.DataFrame)
+
+
+def _require_once(
+    sources: Sequence[Path | pd.DataFrame | FigureTable], places: Sequence[Path]
+) -> None:
+    seen: dict[object, int] = {}
+    for at, (source, place) in enumerate(zip(sources, places, strict=True)):
+        key = place.resolve() if isinstance(source, Path) else id(source)
+        if seen.setdefault(key, at) != at:
+            shown = place if isinstance(source, Path) else source_label(source)
+            raise TableError(
+                f"{shown}: is given twice; give each source once, or its figures would count twice"
+            )
+
+
+def _nameable(place: Path) -> Path:
+    """Return the file without its ending, or the folder that a figures.csv is the table of."""
+    if place.name in OWN_TABLES:
+        return place.parent
+    return place.with_suffix("") if place.is_file() else place
 
 
 def _named(key: str) -> Layout:

@@ -114,7 +114,7 @@ class BackboneSpec:
         """Where the weights, their licence and their conditions are; "" for a packaged one."""
         return f"https://huggingface.co/{self.repository}" if self.repository else ""
 
-    def told(self, name: str) -> str:
+    def display(self, name: str) -> str:
         """Return a field as text, marked where it is not verified."""
         return f"{getattr(self, name)}{' (not verified)' if name in self.unverified else ''}"
 

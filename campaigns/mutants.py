@@ -1,0 +1,258 @@
+"""Change one line of the training or the judging to be wrong, and see whether a test fails.
+
+Each mutant is a fault that someone could make, in a copy of the package; the tests named beside it
+run on that copy. A mutant that no test fails on survives: a test is missing.
+
+    python campaigns/mutants.py                # all, about a minute each
+    python campaigns/mutants.py --only clip    # those with this word in their name
+
+Results are written to docs/campaigns/mutants.jsonl, one line a mutant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "campaigns" / "mutants.jsonl"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault put into the package.
+
+    Attributes:
+        name: what is wrong.
+        path: the file, below src/atypia.
+        old: text that stands there once.
+        new: what takes its place.
+        tests: that should fail, below tests.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+METRICS = ("evaluation/test_metrics.py",)
+CALIBRATION = ("evaluation/test_calibration.py",)
+OPERATING_POINT = ("evaluation/test_operating_point.py",)
+REFER_BAND = ("evaluation/test_refer_band.py",)
+INTERVALS = ("evaluation/test_intervals.py",)
+COMPARISON = ("evaluation/test_comparison.py",)
+
+MUTANTS = (
+    Mutant(
+        "sensitivity of all figures",
+        "evaluation/metrics.py",
+        "float(call[positive].mean()) if atypical",
+        "float(call.mean()) if atypical",
+        METRICS,
+    ),
+    Mutant(
+        "ECE without the sign of a bin's gap",
+        "evaluation/metrics.py",
+        "weights=p - truth,",
+        "weights=np.abs(p - truth),",
+        METRICS,
+    ),
+    Mutant(
+        "worst domain is the best",
+        "evaluation/metrics.py",
+        "counted[name].max() if name in LOWER_IS_BETTER else counted[name].min()",
+        "counted[name].min() if name in LOWER_IS_BETTER else counted[name].max()",
+        METRICS,
+    ),
+    Mutant(
+        "domains of one class count in the mean",
+        "evaluation/metrics.py",
+        'counted = frame[~frame["domain"].isin(left_out)]',
+        "counted = frame",
+        METRICS,
+    ),
+    Mutant(
+        "figures are resampled, not cases",
+        "evaluation/intervals.py",
+        "names = {name: index for index, name in enumerate(dict.fromkeys(clusters))}\n"
+        "    member = np.array([names[name] for name in clusters], dtype=np.int64)\n"
+        "    count = len(names)",
+        "member = np.arange(len(clusters))\n    count = len(clusters)",
+        INTERVALS,
+    ),
+    Mutant(
+        "ties count as won",
+        "evaluation/intervals.py",
+        "np.cumsum(normal, axis=1) - normal / 2",
+        "np.cumsum(normal, axis=1)",
+        INTERVALS,
+    ),
+    Mutant(
+        "an interval from a few lucky resamples",
+        "evaluation/intervals.py",
+        "if len(usable) * 2 < len(values):",
+        "if not len(usable):",
+        INTERVALS,
+    ),
+    Mutant(
+        "targets of the temperature are not smoothed",
+        "evaluation/calibration.py",
+        "high, low = (atypical + 1) / (atypical + 2), 1 / (normal + 2)",
+        "high, low = 1.0, 0.0",
+        CALIBRATION,
+    ),
+    Mutant(
+        "the temperature has no bias",
+        "evaluation/calibration.py",
+        "(-_BIAS_BOUND, _BIAS_BOUND),",
+        "(0.0, 0.0),",
+        CALIBRATION,
+    ),
+    Mutant(
+        "a case in two folds has a say in its own calibration",
+        "evaluation/calibration.py",
+        "others = np.array([cluster not in touched for cluster in clusters], dtype=bool)",
+        "others = ~here",
+        CALIBRATION,
+    ),
+    Mutant(
+        "a fold is calibrated on itself",
+        "evaluation/calibration.py",
+        "others = np.array([cluster not in touched for cluster in clusters], dtype=bool)",
+        "others = np.ones(len(clusters), dtype=bool)",
+        CALIBRATION,
+    ),
+    Mutant(
+        "the operating point favours one class",
+        "evaluation/operating_point.py",
+        "gain = spared / normal.sum(axis=1, keepdims=True) - missed",
+        "gain = 2 * spared / normal.sum(axis=1, keepdims=True) - missed",
+        OPERATING_POINT,
+    ),
+    Mutant(
+        "the lowest of equal operating points",
+        "evaluation/operating_point.py",
+        "(best * cuts).sum(axis=1) / best.sum(axis=1)",
+        "cuts[best.argmax(axis=1)]",
+        OPERATING_POINT,
+    ),
+    Mutant(
+        "the refer band forgets the + 1",
+        "evaluation/refer_band.py",
+        "allowed = risk * (self.cases + 1) - 1",
+        "allowed = risk * self.cases",
+        REFER_BAND,
+    ),
+    Mutant(
+        "the refer band counts figures, not cases",
+        "evaluation/refer_band.py",
+        "below = _Tail.of(logits[atypical], clusters[atypical])",
+        "below = _Tail.of(logits[atypical], np.arange(atypical.sum()).astype(object))",
+        REFER_BAND,
+    ),
+    Mutant(
+        "the refer band may refer every figure",
+        "evaluation/refer_band.py",
+        "while share > most and raised < 1.0:",
+        "while False:",
+        REFER_BAND,
+    ),
+    Mutant(
+        "seeds are not resampled",
+        "evaluation/comparison.py",
+        "mean = np.take_along_axis(resampled, drawn, axis=0).mean(axis=0)",
+        "mean = resampled.mean(axis=0)",
+        COMPARISON,
+    ),
+    Mutant(
+        "arms are resampled apart",
+        "evaluation/comparison.py",
+        "for key, statistic in statistics.items():\n            # Not defined",
+        "for key, statistic in statistics.items():\n"
+        "            weights = np.random.default_rng(abs(hash(key))).permutation(weights)\n"
+        "            # Not defined",
+        COMPARISON,
+    ),
+)
+
+
+def main() -> int:
+    """Try the mutants; 1 if one survives."""
+    asked = _arguments()
+    chosen = [mutant for mutant in MUTANTS if asked.only in mutant.name]
+    lines = []
+    for mutant in chosen:
+        killer = _first_failure(mutant)
+        lines.append({"mutant": mutant.name, "file": mutant.path, "killed_by": killer})
+        print(f"{'killed' if killer else 'SURVIVED'}: {mutant.name} ({killer})", flush=True)
+    killed = sum(bool(line["killed_by"]) for line in lines)
+    print(f"{killed} of {len(lines)} killed")
+    if not asked.only:
+        RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return int(killed < len(lines))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", default="", metavar="WORDS", help="mutants with this in the name")
+    return parser.parse_args()
+
+
+def _first_failure(mutant: Mutant) -> str:
+    """Return the test that fails on a mutant, "" where none does."""
+    with tempfile.TemporaryDirectory(prefix="atypia-mutant-") as name:
+        package = Path(name) / "src" / "atypia"
+        shutil.copytree(ROOT / "src" / "atypia", package)
+        for folder in ("recipes", "bundles"):  # a checkout has them beside src
+            (Path(name) / folder).symlink_to(ROOT / folder)
+        file = package / mutant.path
+        file.write_text(mutated(mutant, file.read_text(encoding="utf-8")), encoding="utf-8")
+        return _failing_test(mutant.tests, package.parent)
+
+
+def mutated(mutant: Mutant, text: str) -> str:
+    """Return a file's text with the fault in it.
+
+    Raises:
+        SystemExit: the text that it replaces does not stand there once.
+    """
+    if text.count(mutant.old) != 1:
+        raise SystemExit(
+            f"{mutant.path}: {mutant.old!r} stands there {text.count(mutant.old)} times, "
+            f"expected once; mend the mutant {mutant.name!r}"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def _failing_test(tests: Sequence[str], source: Path) -> str:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-rf"),
+            *(str(ROOT / "tests" / test) for test in tests),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}")
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    if done.returncode and not failed:
+        raise SystemExit(f"pytest named no test:\n{done.stdout[-2000:]}")
+    return failed[0].split()[1] if failed else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Challenges: everything of one challenge in one room."""

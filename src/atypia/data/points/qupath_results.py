@@ -1,0 +1,283 @@
+"""Objects given back to QuPath with what was found of their points.
+
+What an earlier run of atypia wrote to an object is taken away first; all else that it has stays.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from atypia.data.points.document import GEOJSON_SUFFIXES, Features
+from atypia.data.points.qupath_object import (
+    MOST_DEPTH,
+    TYPE_IN_ID,
+    Json,
+    children_of,
+    class_of,
+    decode_text,
+    is_collection,
+    points_of_geometry,
+    properties_of,
+    stable_id,
+    uuid_of,
+)
+from atypia.data.points.table import Points
+from atypia.errors import TableError
+from atypia.files import written_output
+
+ObjectType = Literal["annotation", "detection"]
+
+# All that atypia writes to an object: what an earlier run wrote must not stand beside today's.
+NORMAL, ATYPICAL, REFER = "Normal mitosis", "Atypical mitosis", "Refer"
+P_ATYPICAL, SPREAD, PHASE = "P(atypical)", "Spread of members", "Phase"
+
+
+@dataclass(frozen=True)
+class PointResult:
+    """What was found of one point.
+
+    Attributes:
+        name: class to give it.
+        colour: of the class, RGB, 0 to 255.
+        measurements: by name; those that are not finite are left out.
+        metadata: by name, words that are no measurement.
+    """
+
+    name: str
+    colour: tuple[int, int, int]
+    measurements: Mapping[str, float]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Part(NamedTuple):
+    """Which of its points a part of an object is, the part's id, and what was found of it."""
+
+    number: int
+    point_id: str
+    result: PointResult | None
+
+
+def rebuild_features(
+    features: Features,
+    points: Points,
+    unread: Iterable[tuple[int, int]],
+    results: Sequence[PointResult | None],
+    object_type: ObjectType | None = None,
+) -> Iterator[Json]:
+    """Give a file's own objects back with what was found, and everything else as it was.
+
+    An object of one point keeps its id, shape, name, measurements and whatever else it has; class
+    and our measurements are set. One of several points becomes as many objects, each with all that
+    it had. What an earlier run wrote to an object is taken away, also where nothing was found of it
+    this time. Objects that were not to be classified stay as they are.
+
+    Args:
+        features: of the file.
+        points: its objects as points, with the columns that `QuPathFile` says.
+        unread: feature and member of each object that has a point which could not be read.
+        results: one a point, in the order of the points; none of a point that failed.
+        object_type: makes annotations or detections of them; none leaves what they are.
+
+    Yields:
+        Features, in the order of the file.
+    """
+    frame = points.frame
+    columns = (frame[name].tolist() for name in ("feature", "member", "part", "point_id"))
+    of_feature = itertools.groupby(zip(*columns, results, strict=True), key=itemgetter(0))
+    coming = next(of_feature, None)
+    unreadable: dict[int, list[int]] = {}
+    for number, member in unread:
+        unreadable.setdefault(number, []).append(member)
+    for number, feature in enumerate(features):
+        parts: dict[int, list[_Part]] = {member: [] for member in unreadable.get(number, ())}
+        if coming is not None and coming[0] == number:
+            for _, member, *part in coming[1]:
+                parts.setdefault(member, []).append(_Part(*part))
+            coming = next(of_feature, None)
+        if parts:
+            yield from _rebuild(feature, itertools.count(), parts, object_type)
+        else:
+            yield feature
+
+
+def _rebuild(
+    feature: Any,
+    members: Iterator[int],
+    parts: Mapping[int, list[_Part]],
+    object_type: ObjectType | None,
+    depth: int = 0,
+) -> list[Any]:
+    """Return what becomes of a feature, and of the objects inside of it in the order of `walk`."""
+    own = parts.get(next(members))
+    inside = children_of(feature) if depth < MOST_DEPTH else []
+    if inside:
+        lists = (_rebuild(one, members, parts, object_type, depth + 1) for one in inside)
+        children = list(itertools.chain.from_iterable(lists))
+        if is_collection(feature):
+            return [{**feature, "features": children}]
+        feature = {**feature, "properties": {**properties_of(feature), "childObjects": children}}
+    if own is None or not isinstance(feature, dict):
+        return [feature]
+    if not own:
+        former = properties_of(feature)
+        return [{**feature, "properties": _without_former(former)}] if former else [feature]
+    points = points_of_geometry(feature["geometry"])
+    apart = points is not None and feature["geometry"]["type"] != "Point"
+    built: list[Json] = []
+    for number, point_id, result in own:
+        properties = _without_former(properties_of(feature))
+        _keep_of_id(properties, feature.get("id"), point_id)
+        if result is not None:
+            _set(properties, result)
+        if object_type is not None:
+            properties.pop("object_type", None)
+            properties["objectType"] = object_type
+        one = {**feature, "id": point_id, "properties": properties}
+        if apart and points is not None:
+            one["geometry"] = points[number]
+            one.pop("bbox", None)
+            if built:
+                properties.pop("childObjects", None)
+        built.append(one)
+    return built
+
+
+def _keep_of_id(properties: Json, given: Any, point_id: str) -> None:
+    """Keep what an id says that QuPath would not take, and that another stands in for."""
+    if given is None or given == point_id or uuid_of(given) is not None:
+        return
+    kind = TYPE_IN_ID.get(str(given))
+    if kind is None:
+        properties.setdefault("id", given)
+    elif "objectType" not in properties and "object_type" not in properties:
+        properties["objectType"] = kind
+
+
+def new_features(
+    points: Points, results: Sequence[PointResult | None], slide: str, object_type: ObjectType
+) -> Iterator[Json]:
+    """Give objects for points that did not come from QuPath.
+
+    Args:
+        points: from whatever file.
+        results: one a point, in the order of the points; a point without one is left out.
+        slide: its name; with the place it decides the ids.
+        object_type: annotations can be edited in QuPath, detections are faster.
+
+    Yields:
+        Features, in the order of the points.
+    """
+    places = (points.frame[name].tolist() for name in ("x", "y"))
+    for x, y, result in zip(*places, results, strict=True):
+        if result is None:
+            continue
+        properties: Json = {"objectType": object_type}
+        _set(properties, result)
+        yield {
+            "type": "Feature",
+            "id": stable_id(slide, x, y),
+            "geometry": _point(x, y),
+            "properties": properties,
+        }
+
+
+def write_features(
+    path: Path, features: Iterable[Json], members: Mapping[str, Any] | None = None
+) -> None:
+    """Write a FeatureCollection that QuPath reads; .gz is compressed.
+
+    Args:
+        path: of the file.
+        features: of the collection.
+        members: what else the collection holds, by name.
+
+    Raises:
+        TableError: another ending.
+    """
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    if plain.suffix.lower() not in GEOJSON_SUFFIXES:
+        raise TableError(f"{path}: expected a name that ends in .geojson or .geojson.gz")
+    with written_output(path) as partial:
+        opened = gzip.open if plain != path else open
+        with opened(partial, "wt", encoding="utf-8") as file:
+            file.write('{"type": "FeatureCollection", ')
+            for name, value in (members or {}).items():
+                if name not in ("type", "features"):
+                    file.write(f"{_text(name)}: {_text(value)}, ")
+            file.write('"features": [')
+            for number, feature in enumerate(features):
+                file.write(",\n" if number else "\n")
+                file.write(_text(feature))
+            file.write("\n]}\n")
+
+
+def _text(value: Any) -> str:
+    # What is not finite in somebody else's measurements stays: QuPath reads NaN.
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a character, which JSON can hold and UTF-8 cannot
+        return json.dumps(value)
+    return text
+
+
+def _without_former(given: Json) -> Json:
+    """Return properties without what an earlier run of atypia wrote to them.
+
+    Class and phase are an earlier run's where one of its measurements is there too; else somebody
+    else gave them. What a GIS library wrote as JSON text is an object again.
+    """
+    properties = dict(given)
+    for key in ("classification", "measurements", "metadata"):
+        if key in properties:
+            properties[key] = decode_text(properties[key])
+    there = properties.get("measurements")
+    kept: Any
+    if isinstance(there, list):
+        kept = [one for one in there if not (isinstance(one, dict) and _is_ours(one.get("name")))]
+    elif isinstance(there, dict):
+        kept = {name: value for name, value in there.items() if not _is_ours(name)}
+    else:
+        return properties
+    if len(kept) == len(there):
+        return properties
+    properties["measurements"] = kept
+    if class_of(properties) in (NORMAL, ATYPICAL, REFER):
+        del properties["classification"]
+    words = properties.get("metadata")
+    if isinstance(words, dict) and PHASE in words:
+        properties["metadata"] = {name: word for name, word in words.items() if name != PHASE}
+        if not properties["metadata"]:
+            del properties["metadata"]
+    return properties
+
+
+def _is_ours(name: Any) -> bool:
+    return name in (P_ATYPICAL, SPREAD)
+
+
+def _set(properties: Json, result: PointResult) -> None:
+    """Set class, measurements and metadata; measurements keep the form that they have."""
+    properties["classification"] = {"name": result.name, "color": list(result.colour)}
+    if result.metadata:
+        words = properties.get("metadata")
+        properties["metadata"] = {**(words if isinstance(words, dict) else {}), **result.metadata}
+    ours = {key: float(of) for key, of in result.measurements.items() if math.isfinite(of)}
+    there = properties.get("measurements")
+    if isinstance(there, list):
+        kept = [one for one in there if not (isinstance(one, dict) and one.get("name") in ours)]
+        properties["measurements"] = kept + [{"name": k, "value": v} for k, v in ours.items()]
+    else:
+        properties["measurements"] = {**(there if isinstance(there, dict) else {}), **ours}
+
+
+def _point(x: float, y: float) -> Json:
+    return {"type": "Point", "coordinates": [x, y]}

@@ -1,0 +1,220 @@
+"""The predictions table: read, checked as a whole, and laid beside a figure table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from atypia.data.columns import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    as_answers,
+    as_ids,
+    as_numbers,
+    as_text,
+    list_names,
+    nearest,
+)
+from atypia.data.faults import rows
+from atypia.data.raw import FIRST_ROW, read_raw, take_known, told
+from atypia.data.table import FigureTable
+from atypia.errors import TableError
+
+PREDICTION_COLUMNS: tuple[str, ...] = (
+    "figure_id",
+    "image",
+    "p_atypical",
+    "call",
+    "refer",
+    "spread",
+    "phase",
+)
+CALLS: tuple[str, str] = ("normal", "atypical")
+
+_REQUIRED = ("figure_id", "p_atypical", "call")
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Predictions beside the figures they are about.
+
+    Attributes:
+        frame: one row a figure that both sides hold, in the order of the predictions: all columns
+            of the figure table, then `p_atypical` (float64), `call` (bool, True: atypical),
+            `refer` (bool), `spread` (float64) and `predicted_phase` (str).
+        notes: in words, what was left out and why; empty where everything met.
+    """
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def empty_predictions() -> pd.DataFrame:
+    """Return a predictions table without rows."""
+    kinds = {"p_atypical": "float64", "spread": "float64", "refer": "bool"}
+    return pd.DataFrame(
+        {name: pd.Series(dtype=kinds.get(name, "str")) for name in PREDICTION_COLUMNS}
+    )
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read a predictions table: CSV, Parquet, or JSON (a list of records).
+
+    `figure_id`, `p_atypical` and `call` must be there; the others may be absent, so that other
+    programs' predictions can be judged too. A call may use any word that a label may use
+    (atypical, AMF, 1, ...), in any capitals.
+
+    Returns:
+        RangeIndex and all of `PREDICTION_COLUMNS` (`image`, `phase`: str, "" where absent; `refer`:
+        bool; `spread`: float64, NaN where absent); further columns are kept, as text.
+
+    Raises:
+        TableError: the file is missing, not such a table, or faulty; all faults are listed, one a
+            line, with row numbers (the header of a CSV is row 1).
+    """
+    raw = _read_json(path) if path.suffix.lower() == ".json" else read_raw(path)
+    return _checked(raw, str(path))
+
+
+def check_predictions(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions that are in memory with the columns and types of `read_predictions`.
+
+    Args:
+        frame: with at least `figure_id`, `p_atypical`, `call`.
+
+    Raises:
+        TableError: as `read_predictions`; the first figure is row 2, as in a CSV.
+    """
+    return _checked(_numbered(frame), "predictions")
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TableError(f"{path}: there is no such file; give a predictions table") from None
+    except (OSError, ValueError, RecursionError) as fault:
+        raise TableError(
+            f"{path}: not a JSON file ({fault}); write it anew with `atypia predict`"
+        ) from fault
+    if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
+        raise TableError(f"{path}: expected a list of records, one a figure")
+    return _numbered(pd.DataFrame(records))
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with rows counted as in a CSV."""
+    return frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)
+
+
+def _checked(raw: pd.DataFrame, source: str) -> pd.DataFrame:
+    raw = take_known(raw, PREDICTION_COLUMNS, source)
+    text = pd.DataFrame({str(name): as_text(raw[name]) for name in raw.columns}, index=raw.index)
+    missing = [name for name in _REQUIRED if name not in text.columns]
+    if missing:
+        header = [str(name) for name in raw.columns]
+        named = ", ".join(f"{name}{nearest(name, header)}" for name in missing)
+        raise TableError(
+            f"{source}: column {named} is missing; the columns are {list_names(header)}; a "
+            f"predictions table has the columns {', '.join(PREDICTION_COLUMNS)}"
+        )
+    if text.empty:
+        raise TableError(f"{source}: no predictions; give at least one row below the header")
+    absent = pd.Series("", index=text.index, dtype=object)
+    given = {name: text.get(name, absent) for name in PREDICTION_COLUMNS}
+    figure_id = given["figure_id"] = as_ids(given["figure_id"])
+    p, spread = as_numbers(given["p_atypical"]), as_numbers(given["spread"])
+    called, refer = as_answers(given["call"]), given["refer"].str.lower()
+    spread_wrong = (given["spread"] != "") & ~((spread >= 0) & np.isfinite(spread))
+    doubled = (figure_id != "") & figure_id.duplicated(keep=False)
+    faults = [
+        *_faults(figure_id == "", figure_id, "figure_id: expected a name"),
+        *_faults(doubled, figure_id, "figure_id: expected each figure once"),
+        *_faults(~p.between(0, 1), given["p_atypical"], "p_atypical: expected a number in 0..1"),
+        *_faults(
+            called.isna(), given["call"], f"call: expected {' or '.join(CALLS)} (AMF/NMF, 1/0)"
+        ),
+        *_faults(
+            ~refer.isin([*TRUE_WORDS, *FALSE_WORDS, ""]),
+            given["refer"],
+            "refer: expected true or false",
+        ),
+        *_faults(
+            spread_wrong, given["spread"], "spread: expected a number of 0 or more, or nothing"
+        ),
+    ]
+    if faults:
+        raise TableError(told(source, faults))
+    further = {name: text[name] for name in text.columns if name not in PREDICTION_COLUMNS}
+    known = {
+        **given,
+        "p_atypical": p,
+        "call": called.map({0.0: CALLS[0], 1.0: CALLS[1]}).astype(object),
+        "refer": refer.isin(TRUE_WORDS),
+        "spread": spread,
+    }
+    return pd.DataFrame({**known, **further}).reset_index(drop=True)
+
+
+def _faults(wrong: pd.Series, values: pd.Series, expected: str) -> list[str]:
+    """Return one line that names the values and rows where `wrong` holds; nothing if nowhere."""
+    if not wrong.any():
+        return []
+    kinds = list(dict.fromkeys(values[wrong]))
+    found = ", ".join(repr(value[:60]) for value in kinds[:_NAMED])
+    more = f" and {len(kinds) - _NAMED} other values" if len(kinds) > _NAMED else ""
+    return [f"{expected}; found {found}{more} ({rows(wrong.index[wrong])})"]
+
+
+def join(predictions: pd.DataFrame, table: FigureTable) -> Joined:
+    """Lay predictions beside their figures, by `figure_id`.
+
+    Args:
+        predictions: as `read_predictions` returns.
+        table: the figures.
+
+    Raises:
+        TableError: no figure_id is on both sides.
+    """
+    figures = table.frame
+    predicted, known = predictions["figure_id"], figures["figure_id"]
+    if not set(predicted) & set(known):
+        raise TableError(
+            "no figure_id is in both the predictions and the figure table "
+            f"({_few(list(predicted))} against {_few(list(known))}); give the table the "
+            "predictions were made from"
+        )
+    notes: list[str] = []
+    for names, here, there in (
+        (list(predicted[~predicted.isin(set(known))]), "predicted", "not in the figure table"),
+        (list(known[~known.isin(set(predicted))]), "in the figure table", "not predicted"),
+    ):
+        if names:
+            notes.append(f"{len(names)} figures {here} but {there}, left out: {_few(names)}")
+    ours = pd.DataFrame(
+        {
+            "figure_id": predicted,
+            "p_atypical": predictions["p_atypical"],
+            "call": (predictions["call"] == CALLS[1]).astype(bool),
+            "refer": predictions["refer"].astype(bool),
+            "spread": predictions["spread"],
+            "predicted_phase": predictions["phase"],
+        }
+    )
+    clashes = [name for name in ours.columns if name != "figure_id" and name in figures.columns]
+    frame = ours[["figure_id"]].merge(
+        figures.drop(columns=clashes), on="figure_id", how="inner", validate="one_to_one"
+    )
+    frame = frame.merge(ours, on="figure_id", how="left", validate="one_to_one")
+    return Joined(frame, tuple(notes))
+
+
+def _few(names: list[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    shown = ", ".join(str(name) for name in names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"

@@ -1,0 +1,153 @@
+"""The options of a prediction: each stands here once, with its help, for the command and Python."""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from atypia.errors import AtypiaError, OptionError, abbreviate
+
+Precision = Literal["fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+_NO_RUNTIMES = ("base", "choice")
+
+
+def runtime_keys() -> tuple[str, ...]:
+    """Return the keys of all runtimes, sorted: the names of the files in `runtimes/`."""
+    modules = pkgutil.iter_modules([str(Path(__file__).with_name("runtimes"))])
+    return tuple(sorted(one.name for one in modules if one.name not in _NO_RUNTIMES))
+
+
+if TYPE_CHECKING:
+    RuntimeKey = str
+else:
+    RuntimeKey = Literal[("auto", *runtime_keys())]
+
+
+def _option(
+    default: Any, description: str, *, expected: str = "", metavar: str = "", **bounds: Any
+) -> Any:
+    """Return a field with its help, what is expected in words, and what stands for its value."""
+    words: dict[str, Any] = {"expected": expected, "metavar": metavar}
+    return Field(default, description=description, json_schema_extra=words, **bounds)
+
+
+def words_of(field: FieldInfo) -> dict[str, str]:
+    """Return `expected` and `metavar` of an option, "" where there is none."""
+    extra = field.json_schema_extra
+    return {name: str(word) for name, word in extra.items()} if isinstance(extra, dict) else {}
+
+
+class PredictOptions(BaseModel):
+    """Which bundle classifies, and how it runs.
+
+    Raises:
+        OptionError: a value is of another type or out of range.
+        AtypiaError: there is no such option; the nearest is offered.
+    """
+
+    # Built when it is first used: `atypia --help` reads the help alone.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
+
+    bundle: Path | None = _option(
+        None,
+        "The bundle, as `atypia train` writes it; without it, the one that comes with atypia.",
+        metavar="DIR",
+        expected="the folder of a bundle",
+    )
+    weights: Path | None = _option(
+        None,
+        "The backbone's weights, as `atypia models fetch` gets them; without it, from the Hugging "
+        "Face cache.",
+        metavar="FILE_OR_DIR",
+        expected="a file or folder of weights",
+    )
+    device: Device = _option("auto", "Where the network runs.")
+    precision: Literal["auto", "fp32", "bf16"] = _option(
+        "auto", "auto: bf16 where it is faster here than fp32."
+    )
+    runtime: RuntimeKey = _option(
+        "auto",
+        "What computes the network. auto: the fastest that is installed, where the bundle was "
+        "exported (`atypia bundle export`), and torch on a GPU.",
+    )
+    threads: int | None = _option(
+        None, "CPU threads; without it, all cores.", ge=1, expected="1 or more"
+    )
+    members: int | None = _option(
+        None, "Use only the first N ensemble members (faster).", ge=1, expected="1 or more"
+    )
+    batch_size: int | None = _option(
+        None, "Figures at once; without it, 24 on a CPU, 256 on a GPU.", ge=1, expected="1 or more"
+    )
+    prevalence: float | None = _option(
+        None,
+        "Share of atypical figures where you work, above 0 and below 1; corrects P(atypical) for "
+        "it. Calls and referrals stay the same.",
+        gt=0,
+        lt=1,
+        expected="the share of atypical figures, above 0 and below 1",
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain_faults(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(values)
+        except ValidationError as fault:
+            raise _explain(fault) from None
+
+    def updated(self, changes: Mapping[str, Any]) -> Self:
+        """Return these options with some changed, by their names.
+
+        Raises:
+            AtypiaError: as for the class.
+        """
+        return type(self).model_validate(self.changed | dict(changes)) if changes else self
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The options that differ from what is taken without them, by their names."""
+        fields = type(self).model_fields.items()
+        values = {name: (getattr(self, name), field.default) for name, field in fields}
+        return {name: value for name, (value, default) in values.items() if value != default}
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the bundle: that which is named, else that which comes with atypia.
+
+        Raises:
+            AtypiaError: none is named, and the one that comes with atypia is missing.
+        """
+        from atypia.bundle.default import default_bundle
+
+        return default_bundle() if self.bundle is None else self.bundle
+
+
+def _explain(fault: ValidationError) -> AtypiaError:
+    """Return the first fault in words: the option, its value, what was expected."""
+    first = fault.errors()[0]
+    name = str(first["loc"][0])
+    fields = PredictOptions.model_fields
+    if name not in fields:
+        near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
+        return AtypiaError(
+            f"{name}: is no option of a prediction; did you mean {near}? (the options: "
+            f"{', '.join(fields)})"
+        )
+    expected = words_of(fields[name])["expected"] or f"one of {first['ctx']['expected']}"
+    return OptionError(name, abbreviate(first["input"]), f"expected {expected}")

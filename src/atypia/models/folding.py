@@ -1,0 +1,186 @@
+"""Members of an ensemble folded for prediction: the same function, computed faster.
+
+Batch normalisation is folded into the convolution before it, and the one-sided padding of
+TensorFlow's networks into the kernel, where torch computes it; both are exact but for rounding.
+Every folded network is compared with its original before it is used.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from atypia.models.adapters import merge
+from atypia.models.classifier import Classifier, Output, mean_of_views
+
+# Folding rounds differently; a wrong fold differs by whole units.
+_LARGEST_SHARE = 1e-3
+
+
+class FoldedMembers(nn.Module):
+    """The members of an ensemble, their common first layers computed once.
+
+    Attributes:
+        members: each with what follows the common layers as its backbone.
+        common: the first layers that all members share.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Classifier],
+        input_px: int,
+        *,
+        bf16: bool = False,
+        even_padding: bool = True,
+    ) -> None:
+        """Fold members.
+
+        Args:
+            members: merged, folded and cast in place; a copy of a large backbone would not fit.
+            input_px: side of a crop.
+            bf16: cast convolutions and matrix products once, as autocast would for every batch.
+            even_padding: fold one-sided padding into wider kernels, as torch would copy the image;
+                a runtime whose convolutions pad each side on its own is faster without.
+        """
+        super().__init__()
+        for member in members:
+            member.eval().requires_grad_(False)
+        # With a linear adapter all members stand on one backbone, which is prepared once.
+        own = {id(member.backbone): member.backbone for member in members}
+        ready = {key: _prepared(one, input_px, bf16, even_padding) for key, one in own.items()}
+        common, rest = _split([ready[id(member.backbone)] for member in members])
+        for member, follows in zip(members, rest, strict=True):
+            member.backbone = follows
+        self.members = nn.ModuleList(members)
+        self.common = common
+
+    def forward(self, crops: torch.Tensor) -> list[Output]:
+        """Return what each member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
+        members = cast("list[Classifier]", list(self.members))
+        views = [self.common(view) for view in members[0].views_of(crops)]
+        return [
+            member(mean_of_views([member.backbone(view).float() for view in views]))
+            for member in members
+        ]
+
+
+def _prepared(backbone: nn.Module, input_px: int, bf16: bool, even_padding: bool) -> nn.Module:
+    """Merge, fold and cast a backbone, in place where nothing is folded."""
+    ready = _folded_if_equal(merge(backbone), input_px, even_padding)
+    if bf16:
+        for module in ready.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.to(torch.bfloat16)
+    return ready
+
+
+def _split(networks: Sequence[nn.Module]) -> tuple[nn.Module, list[nn.Module]]:
+    """Split networks into the first layers that all of them share, and what follows in each.
+
+    A linear adapter leaves all layers as published, LoRA on late layers the first ones. They are
+    told by their weights, layer by layer where timm gives a network's layers in order.
+    """
+    layers = [list(_layers(one)) for one in networks]
+    same = 0
+    for first, *others in zip(*layers, strict=False):
+        if not all(_equal(first, other) for other in others):
+            break
+        same += 1
+    return nn.Sequential(*layers[0][:same]), [nn.Sequential(*own[same:]) for own in layers]
+
+
+def _layers(network: nn.Module) -> Iterable[nn.Module]:
+    in_order = getattr(network, "as_sequential", None)
+    return (network,) if in_order is None else in_order()
+
+
+def _equal(one: nn.Module, other: nn.Module) -> bool:
+    if one is other:
+        return True
+    mine, its = one.state_dict(), other.state_dict()
+    return mine.keys() == its.keys() and all(torch.equal(mine[name], its[name]) for name in mine)
+
+
+def _folded_if_equal(backbone: nn.Module, input_px: int, even_padding: bool) -> nn.Module:
+    """Fold what can be folded, and keep it only if the outputs stay the same.
+
+    The order in which layers are declared tells which normalisation follows which convolution in
+    all common networks, but nothing forces a network to be like that.
+    """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules()):
+        return backbone
+    folded = copy.deepcopy(backbone)
+    if not _fold(folded, even_padding):
+        return backbone
+    probe = torch.rand(2, 3, input_px, input_px, generator=torch.Generator().manual_seed(0)) - 0.5
+    with torch.inference_mode():
+        try:
+            before, after = backbone(probe), folded(probe)
+        except RuntimeError:
+            return backbone
+    largest = (after - before).abs().max()
+    return folded if largest <= _LARGEST_SHARE * before.abs().max() else backbone
+
+
+def _fold(module: nn.Module, even_padding: bool) -> int:
+    """Fold each convolution and the batch normalisation declared next to it, in place."""
+    done = 0
+    before: tuple[str, nn.Conv2d] | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and before is not None:
+            place, convolution = before
+            if child.num_features == convolution.out_channels and child.track_running_stats:
+                fused = fuse_conv_bn_eval(convolution, child)
+                setattr(module, place, _padded_evenly(fused) if even_padding else fused)
+                # timm's normalisation carries the activation that follows it. What comes out of a
+                # convolution is nobody else's, so it may be changed in place: half the memory.
+                activation = getattr(child, "act", nn.Identity())
+                if hasattr(activation, "inplace"):
+                    activation.inplace = True
+                setattr(module, name, activation)
+                done += 1
+            before = None
+        elif isinstance(child, nn.Conv2d):
+            before = (name, child)
+        else:
+            done += _fold(child, even_padding)
+            before = None
+    return done
+
+
+def _padded_evenly(convolution: nn.Conv2d) -> nn.Conv2d:
+    """Return a convolution of stride 2 that pads as TensorFlow does, without copying the image.
+
+    TensorFlow pads an image of even size by one px more below and to the right than above and to
+    the left. A kernel with one more row and column of zeros above and to the left, and that
+    larger padding on all sides, meets the same pixels. (Odd sizes differ: the comparison tells.)
+    """
+    side = convolution.kernel_size[0]
+    if (
+        type(convolution).__name__ != "Conv2dSame"
+        or convolution.kernel_size != (side, side)
+        or side % 2 == 0
+        or convolution.stride != (2, 2)
+        or convolution.dilation != (1, 1)
+    ):
+        return convolution
+    widened = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        side + 1,
+        stride=2,
+        padding=(side - 1) // 2,
+        groups=convolution.groups,
+        bias=convolution.bias is not None,
+    )
+    with torch.no_grad():
+        widened.weight.zero_()
+        widened.weight[:, :, 1:, 1:] = convolution.weight
+        if widened.bias is not None and convolution.bias is not None:
+            widened.bias.copy_(convolution.bias)
+    return widened

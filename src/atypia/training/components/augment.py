@@ -1,0 +1,147 @@
+"""Augmentation: geometry in one resampling, stain in optical density, blur, compression.
+
+Every draw comes from the generator that is handed in, on the CPU, so that a training repeats
+whatever device it runs on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch.nn import functional as F
+
+from atypia.training.section import Section, Share
+
+# Optical densities of haematoxylin, eosin and their residual (Ruifrok and Johnston 2001, table 2;
+# the residual is the cross product), as unit vectors over red, green, blue.
+_HAEMATOXYLIN = (0.650, 0.704, 0.286)
+_EOSIN = (0.072, 0.990, 0.105)
+
+
+class AugmentSection(Section):
+    """Geometry and stain."""
+
+    rotate: bool = Field(True, description="any rotation; off: multiples of 90 degrees")
+    scale: float = Field(0.15, ge=0, le=0.5, description="size changes by up to this share")
+    shift_um: float = Field(0.8, ge=0, le=10, description="the centre moves by up to this, um")
+    stain: float = Field(
+        0.2, ge=0, le=1, description="haematoxylin and eosin strengths change by up to this share"
+    )
+    brightness: float = Field(0.1, ge=0, le=0.5, description="light changes by up to this share")
+    blur: Share = Field(0.1, description="share of the crops that are blurred")
+    jpeg: Share = Field(0.1, description="share of the crops that are compressed again")
+
+
+def window_um(augment: AugmentSection, crop_um: float) -> float:
+    """Return the side of the tissue, in um, that any augmented crop stays within."""
+    return math.sqrt(2) * crop_um * (1 + augment.scale) + 2 * augment.shift_um
+
+
+def draw_moves(
+    augment: AugmentSection, crop_um: float, count: int, rng: np.random.Generator
+) -> torch.Tensor:
+    """Draw how each crop is turned, mirrored, scaled and shifted.
+
+    Args:
+        augment: the recipe's section.
+        crop_um: side of a crop, in um.
+        count: crops, B.
+        rng: where the draws come from.
+
+    Returns:
+        float32 (B, 2, 3), the maps from crop to window coordinates that `crop_windows` takes.
+    """
+    turns = rng.uniform(0, 4, count)
+    angle = (turns if augment.rotate else np.floor(turns)) * (math.pi / 2)
+    mirror = rng.choice([-1.0, 1.0], count)
+    # Symmetric in the logarithm: half as often smaller as larger would drift the mean size.
+    size = np.exp(rng.uniform(-1, 1, count) * math.log1p(augment.scale))
+    shift = rng.uniform(-1, 1, (count, 2)) * (augment.shift_um / (crop_um / 2))
+    moves = np.empty((count, 2, 3), dtype=np.float32)
+    moves[:, 0, 0], moves[:, 0, 1] = size * np.cos(angle) * mirror, -size * np.sin(angle)
+    moves[:, 1, 0], moves[:, 1, 1] = size * np.sin(angle) * mirror, size * np.cos(angle)
+    moves[:, :, 2] = shift
+    return torch.from_numpy(moves)
+
+
+def recompress(
+    pixels: npt.NDArray[np.uint8], share: float, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Compress a share of windows as JPEG, quality 40 to 90, and decode them again.
+
+    Args:
+        pixels: uint8 (B, S, S, 3); changed in place.
+        share: of the windows, in [0, 1].
+        rng: where the draws come from.
+    """
+    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+
+    chosen = np.flatnonzero(rng.random(len(pixels)) < share)
+    for row, quality in zip(chosen, rng.integers(40, 91, len(chosen)), strict=True):
+        image = torch.from_numpy(pixels[row]).permute(2, 0, 1).contiguous()
+        again = decode_jpeg(encode_jpeg(image, int(quality)), mode=ImageReadMode.RGB)
+        pixels[row] = again.permute(1, 2, 0).numpy()
+    return pixels
+
+
+def jitter_stain(
+    crops: torch.Tensor, stain: float, brightness: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """Change the strength and the colour of both stains, and the light, in optical density.
+
+    After Tellez et al. 2018 (Whole-slide mitosis detection, sec. III-B): the image is unmixed into
+    stains, each stain's density is scaled, and the image is mixed again, here with stain vectors
+    that are turned a little. One 3 x 3 matrix a crop does all of it.
+
+    Args:
+        crops: float32 (B, 3, P, P), RGB in [0, 1].
+        stain: strengths change by up to this share; vectors by a tenth of it.
+        brightness: the light of each channel changes by up to this share.
+        rng: where the draws come from.
+
+    Returns:
+        float32 (B, 3, P, P), RGB in [0, 1].
+    """
+    if stain == 0 and brightness == 0:
+        return crops
+    count = len(crops)
+    stains = np.array([_HAEMATOXYLIN, _EOSIN, np.cross(_HAEMATOXYLIN, _EOSIN)])
+    stains /= np.linalg.norm(stains, axis=1, keepdims=True)
+    strength = 1 + rng.uniform(-stain, stain, (count, 3, 1))
+    turned = stains + rng.uniform(-1, 1, (count, 3, 3)) * (stain / 10)
+    mixing = np.linalg.inv(stains) @ (strength * turned)
+    common = rng.uniform(-1, 1, (count, 1)) * brightness
+    light = common + rng.uniform(-1, 1, (count, 3)) * (brightness / 3)
+
+    density = -torch.log(crops.clamp(1 / 255, 1)).flatten(2)
+    matrix = torch.from_numpy(mixing.transpose(0, 2, 1).astype(np.float32)).to(crops.device)
+    offset = torch.from_numpy(light.astype(np.float32)).to(crops.device).unsqueeze(-1)
+    mixed = torch.baddbmm(offset, matrix, density)
+    return torch.exp(-mixed.clamp_min(0)).view_as(crops)
+
+
+def blur(crops: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+    """Blur a share of the crops by a Gaussian, as a scanner slightly out of focus does.
+
+    Args:
+        crops: float32 (B, 3, P, P), changed in place.
+        share: of the crops, in [0, 1].
+        rng: where the draws come from; the width, 0.5 to 2 px, is drawn once a batch.
+    """
+    chosen = np.flatnonzero(rng.random(len(crops)) < share)
+    sigma = float(rng.uniform(0.5, 2.0))
+    if not len(chosen):
+        return crops
+    line = torch.arange(-4, 5, dtype=torch.float32)
+    kernel = torch.exp(-(line**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).to(crops.device).expand(3, 1, 9)
+    rows = torch.from_numpy(chosen).to(crops.device)
+    padded = F.pad(crops[rows], (4, 4, 4, 4), mode="reflect")
+    crops[rows] = F.conv2d(
+        F.conv2d(padded, kernel.unsqueeze(2), groups=3), kernel.unsqueeze(3), groups=3
+    )
+    return crops

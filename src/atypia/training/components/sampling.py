@@ -1,0 +1,119 @@
+"""What an epoch holds: figures drawn with a tempered balance over domains and classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field
+
+from atypia.training.section import Section, Share
+
+
+class SamplingSection(Section):
+    """What an epoch holds: the balance over classes and domains."""
+
+    class_balance: Share = Field(0.5, description="0: as in the data, 1: both classes alike")
+    domain_balance: Share = Field(0.5, description="0: as in the data, 1: all domains alike")
+
+
+def figure_weights(
+    domain: npt.NDArray[np.int64],
+    atypical: npt.NDArray[np.bool_],
+    *,
+    class_balance: float,
+    domain_balance: float,
+) -> npt.NDArray[np.float64]:
+    """Return how often each figure is drawn, as shares of an epoch.
+
+    A domain's share is raised to the power 1 - `domain_balance`, and within each domain a class's
+    share to the power 1 - `class_balance`; both are then normalised. 0 leaves the data as they
+    are, 1 makes all alike. Figures of one cell (domain, class) are drawn equally often.
+
+    Args:
+        domain: int64 (N,), code of each figure's domain.
+        atypical: bool (N,), the class of each figure.
+        class_balance: in [0, 1].
+        domain_balance: in [0, 1].
+
+    Returns:
+        float64 (N,), positive, of sum 1.
+    """
+    weights = np.zeros(len(domain))
+    for code in np.unique(domain):
+        here = domain == code
+        for kind in (False, True):
+            cell = here & (atypical == kind)
+            if cell.any():
+                of_class = (cell.sum() / here.sum()) ** (1 - class_balance)
+                weights[cell] = of_class / cell.sum()
+        weights[here] *= here.mean() ** (1 - domain_balance) / weights[here].sum()
+    shares: npt.NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def in_mixture(
+    counted: npt.NDArray[np.float64],
+    atypical: npt.NDArray[np.bool_],
+    rows: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Weigh figures so that each class counts among them as it does in training.
+
+    Args:
+        counted: float64 (N,), what each figure counts in training; 0 where not trained on.
+        atypical: bool (N,), the class of each figure.
+        rows: int64 (M,), the figures to weigh.
+
+    Returns:
+        float64 (M,); alike within a class.
+    """
+    in_training = np.bincount(atypical, counted, 2)
+    there = np.bincount(atypical[rows], minlength=2)
+    weights: npt.NDArray[np.float64] = (in_training / np.maximum(there, 1))[
+        atypical[rows].astype(np.int64)
+    ]
+    return weights
+
+
+def cell_shares(
+    domain: npt.NDArray[np.int64],
+    atypical: npt.NDArray[np.bool_],
+    weights: npt.NDArray[np.float64],
+    names: list[str],
+) -> pd.DataFrame:
+    """Return, for each (domain, class), its figures and its expected share of an epoch.
+
+    Returns:
+        Columns `domain` (str), `call` (normal or atypical), `figures` (int), `share` (float,
+        of sum 1).
+    """
+    frame = pd.DataFrame(
+        {
+            "domain": np.asarray(names, dtype=object)[domain],
+            "call": np.where(atypical, "atypical", "normal"),
+            "share": weights,
+        }
+    )
+    cells = frame.groupby(["domain", "call"], sort=True)["share"].agg(["size", "sum"])
+    return cells.rename(columns={"size": "figures", "sum": "share"}).reset_index()
+
+
+def draw_epoch(
+    weights: npt.NDArray[np.float64], size: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw the figures of one epoch, in the order they are shown.
+
+    Systematic resampling (Kitagawa 1996): figure i is drawn floor or ceil of `size * weights[i]`
+    times, so that an epoch holds what was promised and no figure waits long for its turn.
+
+    Returns:
+        int64 (`size`,), positions in `weights`.
+    """
+    shuffled = rng.permutation(len(weights))
+    edges = np.cumsum(weights[shuffled])
+    ticks = (np.arange(size) + rng.random()) / size * edges[-1]
+    drawn: npt.NDArray[np.int64] = shuffled[
+        np.minimum(np.searchsorted(edges, ticks, side="right"), len(weights) - 1)
+    ]
+    rng.shuffle(drawn)
+    return drawn

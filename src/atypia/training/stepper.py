@@ -1,0 +1,394 @@
+"""What changes while a member is trained: network, optimiser, averaged weights; and one step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+
+from atypia.data.windows import Windows
+from atypia.errors import AtypiaError
+from atypia.models.adapters import hold_in_bfloat16, recompute_activations
+from atypia.models.classifier import Classifier
+from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
+from atypia.training.batches import Embeddings, training_batch
+from atypia.training.components.adaptive_gamma import AdaptiveGamma
+from atypia.training.components.base import Answers, Labels, Rows
+from atypia.training.components.ema import Averaging
+from atypia.training.components.focal import class_weights, focal_loss
+from atypia.training.components.mixup import mixup
+from atypia.training.devices import precision_of
+from atypia.training.figures import TrainingFigures, UnlabelledFigures
+from atypia.training.network import TrainingNetwork
+from atypia.training.recipe import Recipe
+
+#: What the loss of the class is called beside those of the components.
+CLASS = "class"
+
+# Names of tensors in checkpoints of versions before components had heads of their own.
+_OLD_TENSORS = {
+    "projection.layers.": "heads.contrastive.",
+    "domain.layers.": "heads.domain_adversarial.",
+}
+
+
+class Batch(NamedTuple):
+    """What the network is shown in a step, and what is known of it.
+
+    Attributes:
+        crops: float32 (B, 3, P, P), mixed where `mixup` is on.
+        target: float32 (B,), in [0, 1], mixed likewise.
+        weight: float32 (B,), of each figure in the class loss, mixed likewise.
+        phase: float32 (B, phases), mixed likewise.
+        rows: int64 (B,), its figures.
+        unmixed: float32 (A, 3, P, P), crops for the losses that see unmixed ones alone.
+        unmixed_rows: int64 (L,), the figures of the first L of these.
+        unlabelled: int64 (A - L,), the domains of the others.
+        is_unmixed: whether these losses look at `crops`, too.
+    """
+
+    crops: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor
+    phase: torch.Tensor
+    rows: Rows
+    unmixed: torch.Tensor
+    unmixed_rows: Rows
+    unlabelled: Rows
+    is_unmixed: bool
+
+    def pieces(self, count: int) -> Iterator[Batch]:
+        """Yield it in pieces, each with its share of every kind."""
+        if count == 1:
+            yield self
+            return
+        labelled = len(self.unmixed_rows)
+        for first in range(min(count, len(self.rows))):
+            own = slice(first, None, count)
+            yield Batch(
+                crops=self.crops[own],
+                target=self.target[own],
+                weight=self.weight[own],
+                phase=self.phase[own],
+                rows=self.rows[own],
+                unmixed=torch.cat([self.unmixed[:labelled][own], self.unmixed[labelled:][own]]),
+                unmixed_rows=self.unmixed_rows[own],
+                unlabelled=self.unlabelled[own],
+                is_unmixed=self.is_unmixed,
+            )
+
+
+class MemberStepper:
+    """A member in training."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        member: int,
+        fabric: Fabric,
+        shown: Windows | Embeddings,
+        figures: TrainingFigures,
+        shares: npt.NDArray[np.float64],
+        unlabelled: UnlabelledFigures | None,
+        weights: Path | None = None,
+    ) -> None:
+        """Build the network, untrained.
+
+        Args:
+            recipe: what decides the training.
+            member: its number, part of every draw.
+            fabric: device and precision, launched.
+            shown: windows of N figures, or embeddings where the backbone is not trained.
+            figures: the same N figures.
+            shares: float64 (N,), of each figure in an epoch; 0 where it is not trained on.
+            unlabelled: figures of a laboratory to adapt to.
+            weights: file of the backbone's published weights, where they are a file.
+        """
+        self._recipe, self._member, self._fabric = recipe, member, fabric
+        self._source, self._figures, self._unlabelled = shown, figures, unlabelled
+        torch.manual_seed(seed_of(recipe, member, 0))
+        network = TrainingNetwork(recipe, figures, weights)
+        network = network.to(memory_format=torch.channels_last)
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
+            depthwise_in_float32(network)
+        if precision_of(fabric) == "bf16-mixed":
+            hold_in_bfloat16(network.classifier.backbone)
+        if recipe.schedule.gradient_checkpointing:
+            recompute_activations(network.classifier.backbone)
+        optimizer = _optimizer(network, recipe, fused=fabric.device.type == "cuda")
+        self._network, self._optimizer = fabric.setup(network, optimizer)
+        self._averaging = Averaging(self.current, recipe.ema.decay)
+        self._pieces, self._fits = 1, False
+        self.gamma = AdaptiveGamma(recipe.focal) if recipe.focal.adaptive else None
+        self.loss_weight = np.ones(len(figures.target), dtype=np.float32)
+        rows = np.flatnonzero(shares)
+        self.loss_weight[rows] = class_weights(figures.cell[rows], shares[rows], recipe.focal.beta)
+
+    @property
+    def current(self) -> Classifier:
+        """The classifier as the last step left it."""
+        module = self._network.module.classifier
+        assert isinstance(module, Classifier)
+        return module
+
+    def averaged(self) -> AbstractContextManager[Classifier]:
+        """Hold the classifier as it is to be kept: averaged over training where `ema` is on."""
+        return self._averaging.applied()
+
+    def kept_state(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that a bundle keeps, on the CPU."""
+        with self.averaged() as kept:
+            return {name: tensor.clone() for name, tensor in kept.saved_state().items()}
+
+    def step(self, rows: Rows, step: int, steps: int) -> dict[str, float]:
+        """Take one step on some figures; return the loss and its parts, before weighting.
+
+        Where the device's memory is too small for the batch, it is shown in pieces whose gradients
+        add up: the step stays that of the whole batch, but for what figures of a batch do to one
+        another (batch normalisation, contrastive pairs), which happens within a piece.
+
+        Raises:
+            AtypiaError: not even pieces of one figure fit into the memory.
+        """
+        recipe, fabric = self._recipe, self._fabric
+        seed = seed_of(recipe, self._member, 2, step)
+        whole = self._batch(rows, step, np.random.default_rng(seed))
+        batch = list(whole.pieces(fabric.world_size))[fabric.global_rank]
+        done = step / steps
+        if fabric.world_size > 1 and not self._fits:
+            self._make_fit(batch, done)
+        while True:
+            torch.manual_seed(seed)  # dropout draws from the global generator
+            try:
+                parts = self._gradients(batch, done)
+                break
+            except torch.OutOfMemoryError as fault:
+                if fabric.world_size > 1 or self._pieces >= len(rows):
+                    raise self._no_memory() from fault
+            # Outside the handler: what the failed batch held is let go first.
+            self._let_go()
+            self._pieces *= 2
+        fabric.clip_gradients(self._network, self._optimizer, max_norm=recipe.schedule.clip)
+        _set_rates(self._optimizer, recipe, step, steps)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._averaging.update(step)
+        if fabric.world_size > 1:
+            parts = dict(zip(parts, self._over_all(list(parts.values()), "mean"), strict=True))
+        return parts
+
+    def _make_fit(self, batch: Batch, done: float) -> None:
+        """Find, before the first step of several processes, pieces that fit into every memory.
+
+        Later it would be too late: a process that starts again would leave the others waiting for
+        its gradients. What is computed here is thrown away.
+        """
+        buffers = [buffer.clone() for buffer in self._network.module.buffers()]
+        while not self._fits:
+            try:
+                with self._fabric.no_backward_sync(self._network):
+                    self._gradients(batch, done)
+                failed = 0.0
+            except torch.OutOfMemoryError:
+                failed = 1.0
+            self._let_go()
+            self._fits = self._over_all([failed], "max") == [0.0]
+            if not self._fits:
+                if self._pieces >= len(batch.rows):
+                    raise self._no_memory()
+                self._pieces *= 2
+        for buffer, before in zip(self._network.module.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+
+    def _over_all(self, values: list[float], how: Literal["mean", "max"]) -> list[float]:
+        """Return the mean or the greatest of each value over all processes."""
+        own = torch.tensor(values, device=self._fabric.device)
+        found = self._fabric.all_reduce(own, reduce_op=how)
+        assert isinstance(found, torch.Tensor)
+        return [float(value) for value in found]
+
+    def _let_go(self) -> None:
+        self._optimizer.zero_grad()
+        torch.cuda.empty_cache()
+
+    def _no_memory(self) -> AtypiaError:
+        return AtypiaError(
+            f"{self._fabric.device}: not enough memory for one figure of "
+            f"{self._recipe.backbone.input_px} px; give a smaller backbone.input_px, or "
+            "--device cpu"
+        )
+
+    def _batch(self, rows: Rows, step: int, rng: np.random.Generator) -> Batch:
+        """Prepare what the network is shown in a step.
+
+        With MixUp, half of the batch is shown again, unmixed, to the losses that see such crops;
+        one that wants a second view is shown that half once more, in another augmentation. Crops
+        of the laboratory to adapt to come last.
+        """
+        recipe, figures, device = self._recipe, self._figures, self._fabric.device
+        crops = training_batch(self._source, rows, recipe, device, rng)
+        labels = (figures.target[rows], self.loss_weight[rows], figures.phase[rows])
+        mixed, target, weight, phase = mixup(
+            recipe.mixup.alpha,
+            rng,
+            crops,
+            *(torch.from_numpy(label).to(device) for label in labels),
+        )
+        losses = [loss for _, loss in recipe.losses() if loss.sees == "unmixed"]
+        again = bool(losses) and bool(recipe.mixup.alpha)
+        half = rows[: max(1, len(rows) // 2)]
+        unmixed, unmixed_rows, unlabelled = [], [], rows[:0]
+        if again:
+            unmixed.append(crops[: len(half)])
+            unmixed_rows.append(half)
+        rng = np.random.default_rng(seed_of(recipe, self._member, 3, step))
+        if any(loss.second_view for loss in losses):
+            unmixed.append(training_batch(self._source, half, recipe, device, rng))
+            unmixed_rows.append(half)
+        share = max((loss.unlabelled_share for loss in losses), default=0.0)
+        if share and self._unlabelled is not None:
+            others = self._unlabelled
+            count = max(1, round(share * len(rows)))
+            chosen = rng.integers(0, len(others.domain), count)
+            unmixed.append(training_batch(others.windows, chosen, recipe, device, rng))
+            unlabelled = others.domain[chosen]
+        return Batch(
+            crops=mixed,
+            target=target,
+            weight=weight,
+            phase=phase,
+            rows=rows,
+            unmixed=torch.cat(unmixed) if unmixed else crops[:0],
+            unmixed_rows=np.concatenate([rows[:0], *unmixed_rows]),
+            unlabelled=unlabelled,
+            is_unmixed=not again,
+        )
+
+    def _gradients(self, batch: Batch, done: float) -> dict[str, float]:
+        """Add up the gradients of a batch; return the loss and its parts, before weighting."""
+        weights = {CLASS: 1.0} | {name: loss.weight for name, loss in self._recipe.losses()}
+        self._network.train()
+        totals: dict[str, float] = {}
+        for number, piece in enumerate(batch.pieces(self._pieces), start=1):
+            unfinished = number < self._pieces
+            with self._fabric.no_backward_sync(self._network, enabled=unfinished):
+                parts = self._losses(piece, done)
+                share = len(piece.rows) / len(batch.rows)
+                loss = sum((weights[name] * part for name, part in parts.items()), torch.zeros(()))
+                self._fabric.backward(loss * share)
+            for name, part in {"loss": loss, **parts}.items():
+                totals[name] = totals.get(name, 0.0) + float(part.detach()) * share
+        return totals if len(totals) > 2 else {"loss": totals["loss"]}
+
+    def _losses(self, batch: Batch, done: float) -> dict[str, torch.Tensor]:
+        """Return the mean of each loss over what is shown, each a scalar."""
+        recipe, figures, device = self._recipe, self._figures, self._fabric.device
+        labelled = batch.unmixed_rows
+        if batch.is_unmixed:
+            labelled = np.concatenate([batch.rows, labelled])
+        atypical, unanimous, slide, domain = (
+            torch.from_numpy(values).to(device)
+            for values in (
+                figures.atypical[labelled],
+                figures.unanimous[labelled],
+                figures.slide[labelled],
+                np.concatenate([figures.domain[labelled], batch.unlabelled]),
+            )
+        )
+        crops = torch.cat([batch.crops, batch.unmixed]) if len(batch.unmixed) else batch.crops
+        found = self._network(_channels_last(crops), len(domain), done)
+        logit = found.logit[: len(batch.target)]
+        phase = None if found.phase is None else found.phase[: len(batch.target)]
+        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.of(logit)
+        labels = Labels(batch.phase, atypical, unanimous, slide, domain)
+        return {CLASS: (batch.weight * focal_loss(logit, batch.target, gamma)).mean()} | {
+            name: loss.loss(Answers(logit, phase, found.heads.get(name)), labels)
+            for name, loss in recipe.losses()
+        }
+
+    def rates(self) -> dict[str, float]:
+        """Return the learning rate of the first group of parameters."""
+        return {"learning_rate": float(self._optimizer.param_groups[0]["lr"])}
+
+    def state(self) -> dict[str, Any]:
+        """Return all that training has changed, for a checkpoint."""
+        module = self._network.module
+        trained = {name: one for name, one in module.named_parameters() if one.requires_grad}
+        return {
+            "network": trained if self._partly_frozen else module.state_dict(),
+            "averaging": self._averaging.state(),
+            "optimizer": self._optimizer.state_dict(),
+            "gamma": None if self.gamma is None else self.gamma.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Load what `state` gave."""
+        tensors = {_todays_tensor(name): tensor for name, tensor in state["network"].items()}
+        self._network.module.load_state_dict(tensors, strict=not self._partly_frozen)
+        self._averaging.load_state(state["averaging"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self.gamma is not None:
+            self.gamma.load_state(state["gamma"])
+
+    @property
+    def _partly_frozen(self) -> bool:
+        """A frozen backbone comes from its own file, and is not copied into checkpoints."""
+        return not self._recipe.adapter.keeps_backbone
+
+
+def _todays_tensor(name: str) -> str:
+    """Return the name of a tensor, which an earlier version may have called otherwise."""
+    for old, new in _OLD_TENSORS.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
+def _channels_last(batch: torch.Tensor) -> torch.Tensor:
+    return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+
+
+def seed_of(recipe: Recipe, *parts: int) -> int:
+    """Return a seed that depends on the recipe's and on the place in the training alone."""
+    return int(np.random.SeedSequence((recipe.seed, *parts)).generate_state(1)[0])
+
+
+def _optimizer(network: TrainingNetwork, recipe: Recipe, *, fused: bool) -> torch.optim.Optimizer:
+    """AdamW; no decay on biases and norms; heads learn faster than the backbone."""
+    schedule = recipe.schedule
+    factors = network.rate_factors()
+    backbone = {id(parameter) for parameter in network.classifier.backbone.parameters()}
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            head = id(parameter) not in backbone
+            rate = schedule.head_learning_rate if head else schedule.learning_rate
+            rate *= factors.get(name, 1.0)
+            decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ],
+        fused=fused,
+    )
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
+    warm = max(1, round(recipe.schedule.warmup * steps))
+    factor = min(
+        (step + 1) / warm,
+        0.5 * (1 + math.cos(math.pi * max(0, step - warm) / max(1, steps - warm))),
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor

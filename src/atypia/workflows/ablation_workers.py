@@ -1,0 +1,87 @@
+"""The runs of an ablation one after the other, or in worker processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+from atypia.errors import AtypiaError
+from atypia.workflows.ablation_bench import Bench, Job
+from atypia.workflows.ablation_runs import RunLine
+
+Outcomes = Generator[tuple[Job, RunLine | AtypiaError], None, None]
+"""Each run as it ends: its line, or why it could not be done."""
+
+
+def alone(bench: Bench, jobs: list[Job]) -> Outcomes:
+    """Do runs in this process, one after the other."""
+    for job in jobs:
+        try:
+            yield job, bench.train(job)
+        except AtypiaError as fault:
+            yield job, fault
+
+
+def in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
+    """Do runs in processes of their own; whatever ends this generator ends them at once."""
+    spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads and CUDA
+    before = set(multiprocessing.active_children())
+    # A bench goes to a worker once, not with every job: a stop would wait for ever for a pipe that
+    # is full and that nobody reads any more.
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), spawn, initializer=_begin_worker, initargs=(bench,)
+    )
+    try:
+        # Ctrl-C reaches the whole group; workers inherit this mask and leave the answer to us.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(_train_in_worker, job): job for job in jobs}
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                raise AtypiaError(
+                    "a worker was ended from outside, perhaps for want of memory; the same "
+                    "command goes on, with fewer --workers it needs less"
+                ) from None
+            except AtypiaError as fault:
+                yield futures[future], fault
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_benches: list[Bench] = []
+"""In a worker, the one it works at."""
+
+
+def _begin_worker(bench: Bench) -> None:
+    _benches.append(bench)
+    _end_with_parent()
+
+
+def _train_in_worker(job: Job) -> RunLine:
+    return _benches[0].train(job)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is killed: the same command may already train again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        watched = parent
+
+        def watch() -> None:
+            watched.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()

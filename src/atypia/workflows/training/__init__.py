@@ -1,0 +1,1 @@
+"""A training run: plan, fit, judge, publish, over one `RunFolder`."""

@@ -1,0 +1,150 @@
+"""Fit: train the members of a plan, or read back those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from atypia.data.table import FigureTable
+from atypia.fingerprint import ImageHashes, fingerprint, joined_hash, settings_part, table_part
+from atypia.training.backbone_weights import BackboneWeights
+from atypia.training.batches import read_windows
+from atypia.training.embeddings import read_shown
+from atypia.training.figures import UnlabelledFigures, deciding_columns
+from atypia.training.loop import MemberInputs, Progress, train_member
+from atypia.training.member import Member
+from atypia.training.recipe import Recipe, deciding_values
+from atypia.workflows.training.folder import RunFolder
+from atypia.workflows.training.plan import MemberSpec, TrainingPlan
+
+# Called with what is being done, how far it is, how far it goes, and what to show beside it.
+OnProgress = Callable[[str, int, int, str], None]
+
+
+def show_nothing(task: str, done: int, of: int, note: str) -> None:
+    """Show no progress."""
+
+
+def fit(
+    plan: TrainingPlan,
+    folder: RunFolder,
+    weights: BackboneWeights,
+    fabric: Fabric,
+    *,
+    embeddings: Path | None = None,
+    on_progress: OnProgress = show_nothing,
+) -> dict[str, list[Member]]:
+    """Train the members of a plan; what the folder holds of them is not trained again.
+
+    Args:
+        plan: which members are trained, on what.
+        folder: of the run.
+        weights: the backbone's published ones.
+        fabric: device and precision, launched.
+        embeddings: folder where a linear training keeps its embeddings and finds those of others;
+            none takes one in the run's.
+        on_progress: called often.
+
+    Returns:
+        Name of a scheme -> its members, in the scheme's order.
+
+    Raises:
+        AtypiaError: the folder holds another training, or images cannot be used.
+    """
+    with fabric.rank_zero_first():  # the others find on disk what the first one reads
+        hashes = ImageHashes(folder.image_hashes)
+        identities = identities_of(plan, weights, hashes)
+        if fabric.is_global_zero:
+            folder.keep_recipe(plan.recipe)
+        folder.require_same_training(plan, identities, hashes.changed)
+        if fabric.is_global_zero:
+            hashes.keep()
+        shown = read_shown(
+            plan.table,
+            plan.recipe,
+            hashes.of(plan.table.image_paths()),
+            folder.windows,
+            embeddings or folder.embeddings,
+            fabric,
+            lambda task, done, of: on_progress(task, done, of, ""),
+            weights,
+        )
+        unlabelled = _unlabelled(plan, folder, hashes, on_progress)
+    inputs = MemberInputs(plan.recipe, shown, plan.figures, fabric, unlabelled, weights.file)
+    return {
+        name: [
+            train_member(
+                inputs,
+                scheme.held_out(member.part),
+                folder.member(member),
+                member=member.number,
+                identity=identities[name],
+                on_progress=_show_steps(member, on_progress),
+            )
+            for member in scheme.members
+        ]
+        for name, scheme in plan.schemes.items()
+    }
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Return what of a recipe decides a training, as far as it is not at its default."""
+    return settings_part(deciding_values(recipe), deciding_values(Recipe()))
+
+
+def figures_part(table: FigureTable) -> str:
+    """Return the hash of what a figure table decides, images' content aside."""
+    return table_part(table.frame, deciding_columns(table.frame))
+
+
+def identities_of(
+    plan: TrainingPlan, weights: BackboneWeights, hashes: ImageHashes
+) -> dict[str, str]:
+    """Return, by scheme, the fingerprint of all that decides the weights of its members.
+
+    Args:
+        plan: which members are trained, on what.
+        weights: the backbone's published ones.
+        hashes: of images.
+    """
+    adapt_to = None
+    if plan.adapt_to is not None:
+        content = hashes.of(plan.adapt_to.image_paths())
+        adapt_to = joined_hash([figures_part(plan.adapt_to), *content])
+    return {
+        name: fingerprint(
+            recipe=settings_of(plan.recipe),
+            figures=figures_part(plan.table),
+            images=joined_hash(hashes.of(plan.table.image_paths())),
+            folds=joined_hash(scheme.part_of),
+            weights=weights.sha256,
+            adapt_to=adapt_to,
+        )
+        for name, scheme in plan.schemes.items()
+    }
+
+
+def _unlabelled(
+    plan: TrainingPlan, folder: RunFolder, hashes: ImageHashes, on_progress: OnProgress
+) -> UnlabelledFigures | None:
+    if plan.adapt_to is None or plan.adapt_to_domain is None:
+        return None
+    windows = read_windows(
+        plan.adapt_to,
+        plan.recipe,
+        folder.windows,
+        hashes.of(plan.adapt_to.image_paths()),
+        lambda done, of: on_progress("reading crops to adapt to", done, of, ""),
+    )
+    return UnlabelledFigures(windows, plan.adapt_to_domain)
+
+
+def _show_steps(member: MemberSpec, on_progress: OnProgress) -> Callable[[Progress], None]:
+    def show(at: Progress) -> None:
+        gamma = f", gamma {' '.join(f'{value:.2f}' for value in at.gamma)}" if at.gamma else ""
+        on_progress(f"training {member.name}", at.step, at.steps, f"loss {at.loss:.3f}{gamma}")
+
+    return show

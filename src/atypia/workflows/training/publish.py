@@ -1,0 +1,183 @@
+"""Publish what a training has come to: the bundle, predictions, reports, metrics, the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from atypia.bundle.card import model_card
+from atypia.bundle.manifest import BundleManifest, member_names
+from atypia.bundle.save import save_bundle
+from atypia.data.faults import counted
+from atypia.data.table import missing_slides, name_cases
+from atypia.evaluation.judge import Judgement
+from atypia.evaluation.markdown import plain_markdown
+from atypia.evaluation.report import write_report
+from atypia.evaluation.training_story import TrainingStory
+from atypia.files import write_output, written_output
+from atypia.models.backbones.registry import backbone_spec
+from atypia.training.member import Member
+from atypia.workflows.training.folder import RunFolder
+from atypia.workflows.training.judge import JudgedRun, JudgedScheme
+from atypia.workflows.training.plan import FOLDS, TrainingPlan
+from atypia.workflows.training.record import run_facts, run_record
+from atypia.workflows.training.story import training_story
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a training left behind.
+
+    Attributes:
+        bundle: its folder: the members of all folds, calibrated on all out-of-fold scores.
+        out_of_fold: predictions table; each figure scored by the members that have not seen it,
+            called by an operating point fitted on the other folds.
+        report: HTML.
+        judgement: of the out-of-fold predictions.
+        story: what the training did, as the report tells it.
+        left_out: of the predictions for domains that training had not seen; none unless the recipe
+            asks for them (`folds.left_out_domains`). They lie beside the others, `left_out.csv` and
+            `left_out.html`, and the bundle is then calibrated on their scores.
+    """
+
+    bundle: Path
+    out_of_fold: Path
+    report: Path
+    judgement: Judgement
+    story: TrainingStory
+    left_out: Judgement | None = None
+
+
+def publish(
+    plan: TrainingPlan,
+    members: Mapping[str, Sequence[Member]],
+    judged: JudgedRun,
+    folder: RunFolder,
+    weights_sha256: str,
+    fabric: Fabric,
+    started: datetime,
+) -> TrainingRun:
+    """Write all that a user asked for; of several processes, one writes.
+
+    Args:
+        plan: that was trained.
+        members: name of a scheme -> its members.
+        judged: what they are worth.
+        folder: receives the results.
+        weights_sha256: of the backbone's published weights; "" where they are no file.
+        fabric: device and precision.
+        started: when, with its time zone.
+
+    Raises:
+        AtypiaError: a result cannot be written, or lies where a file of the user's is.
+    """
+    run = TrainingRun(
+        folder.bundle,
+        folder.out_of_fold,
+        folder.report,
+        judged.folds.judgement,
+        training_story(plan, members[FOLDS]),
+        None if judged.left_out is None else judged.left_out.judgement,
+    )
+    if fabric.is_global_zero:
+        save_run_bundle(folder.bundle, plan, members[FOLDS], judged, weights_sha256)
+        record = run_record(plan, chain.from_iterable(members.values()), started, fabric)
+        write_output(folder.record, json.dumps(record, indent=2) + "\n")
+        _write_metrics(folder.metrics, run)
+        _write_folds(folder, plan, judged, run.story)
+        _write_left_out(folder, plan, judged)
+    fabric.barrier()
+    return run
+
+
+def save_run_bundle(
+    folder: Path,
+    plan: TrainingPlan,
+    members: Sequence[Member],
+    judged: JudgedRun,
+    weights_sha256: str,
+) -> None:
+    """Write the bundle of all members.
+
+    Args:
+        folder: of the bundle.
+        plan: that was trained.
+        members: of the folds.
+        judged: what they are worth.
+        weights_sha256: of the backbone's published weights; "" where they are no file.
+    """
+    recipe, table = plan.recipe, plan.table
+    spec = backbone_spec(recipe.backbone.key)
+    mpp = table.frame["mpp"]
+    manifest = BundleManifest(
+        name=recipe.name,
+        backbone=spec.key,
+        adapter=recipe.adapter,
+        pooling=spec.pooling,
+        crop_um=recipe.backbone.crop_um,
+        input_px=recipe.backbone.input_px,
+        views=recipe.backbone.tta_views,
+        training_mpp=(float(mpp.min()), float(mpp.max())),
+        mean=spec.mean,
+        std=spec.std,
+        dropout=recipe.head.dropout,
+        phases=tuple(plan.figures.phases if recipe.phase.weight else ()),
+        # A bundle that holds the whole backbone needs no other weights.
+        weights_sha256="" if recipe.adapter.keeps_backbone else weights_sha256,
+        members=member_names(len(members)),
+    )
+    truth = judged.folds.judgement.figures["truth"]
+    unknown = missing_slides(table.frame)
+    card = model_card(
+        manifest,
+        judged.calibration,
+        data=f"{counted(len(table), 'figure')} of {name_cases(table.frame)} from "
+        f"{plain_markdown(table.name)}, {int(truth.sum())} of them atypical. "
+        f"{recipe.card.data}",
+        licence=recipe.card.licence
+        or "The figures' own licence holds for what was trained on them; ask whoever trained this "
+        "bundle.",
+        by_domain=judged.folds.judgement.domains.frame,
+        left_out=None if judged.left_out is None else judged.left_out.judgement.domains.frame,
+        further_limits=[f"In training, {unknown}."] if unknown else [],
+    )
+    states = [member.state for member in members]
+    save_bundle(folder, manifest, states, judged.calibration, card, table.image_paths())
+
+
+def _write_metrics(path: Path, run: TrainingRun) -> None:
+    metrics = run.judgement.to_dict()
+    if run.left_out is not None:
+        metrics["left_out_domains"] = run.left_out.to_dict()
+    write_output(path, json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_folds(
+    folder: RunFolder, plan: TrainingPlan, judged: JudgedRun, story: TrainingStory
+) -> None:
+    title = f"{plan.recipe.name}: out-of-fold scores"
+    facts = run_facts(plan, plan.folds, judged.calibration.refer_rule)
+    _write_predictions(folder.out_of_fold, judged.folds)
+    judgement = judged.folds.judgement
+    write_report(folder.report, judgement, plan.table, title=title, facts=facts, training=story)
+
+
+def _write_left_out(folder: RunFolder, plan: TrainingPlan, judged: JudgedRun) -> None:
+    if plan.left_out is None or judged.left_out is None:
+        return
+    title = f"{plan.recipe.name}: {plan.left_out.description}"
+    facts = run_facts(plan, plan.left_out, judged.calibration.refer_rule)
+    _write_predictions(folder.left_out, judged.left_out)
+    judgement = judged.left_out.judgement
+    write_report(folder.left_out_report, judgement, plan.table, title=title, facts=facts)
+
+
+def _write_predictions(path: Path, judged: JudgedScheme) -> None:
+    with written_output(path) as partial:
+        judged.predictions.to_csv(partial, index=False)

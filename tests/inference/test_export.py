@@ -1,0 +1,40 @@
+"""What `atypia bundle export` writes: one file that says what it is and answers as torch does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atypia.errors import AtypiaError, BundleError
+from atypia.inference import export
+from atypia.inference.export import export_onnx
+from atypia.inference.predictor import Predictor
+
+
+def test_an_export_that_differs_from_torch_is_not_kept(
+    small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)
+    with pytest.raises(AtypiaError, match=r"differs from torch by .*; predict with torch$"):
+        export_onnx(small_bundle, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fewer_members_are_exported_for_who_asks_for_fewer(
+    exported_copy: Path, crop_folder: Path
+) -> None:
+    export_onnx(exported_copy, members=1, overwrite=True)
+    paths = sorted(crop_folder.iterdir())[:3]
+    reference = Predictor.load(exported_copy, precision="fp32", runtime="torch", members=1)
+    predictor = Predictor.load(exported_copy, members=1, precision="fp32")
+    assert predictor.runtime.version_text.startswith("onnxruntime")
+    assert predictor.runtime.members == 1
+    np.testing.assert_allclose(
+        predictor.predict(paths, mpp=0.25)["p_atypical"],
+        reference.predict(paths, mpp=0.25)["p_atypical"],
+        atol=1e-3,
+    )
+    with pytest.raises(BundleError, match="computes 1 members, not 2"):
+        Predictor.load(exported_copy, runtime="onnx")

@@ -1,0 +1,90 @@
+"""What a training says of figures whose slides are not known: in its facts, bundle and card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from atypia.bundle.calibration import read_calibration
+from atypia.bundle.manifest import CARD_NAME
+from atypia.data.table import FigureTable, from_frame
+from atypia.training.recipe_file import read_recipe
+from atypia.workflows.training.judge import judge_members
+from atypia.workflows.training.plan import plan_training
+from atypia.workflows.training.publish import save_run_bundle
+from atypia.workflows.training.record import run_facts
+
+RECIPE = read_recipe("lite", ["folds.count=2", "phase.weight=0"])
+
+
+def _table(root: Path, slide: list[str], name: str = "a lab") -> FigureTable:
+    rows = np.arange(40)
+    frame = pd.DataFrame(
+        {
+            "figure_id": [f"f{row}" for row in rows],
+            "image": [f"f{row}.png" for row in rows],
+            "slide": slide,
+            "laboratory": name,
+            "mpp": 0.25,
+            "label": rows % 2,
+        }
+    )
+    return from_frame(frame, root)
+
+
+def _texts(table: FigureTable, folder: Path) -> dict[str, str]:
+    """Return what stands in the facts of the report, in the calibration, and in the card."""
+    plan = plan_training(table, RECIPE)
+    logit = np.where(plan.figures.truth == 1, 1.0, -1.0) + np.linspace(-2, 2, len(table))
+    members = []
+    for part in range(2):
+        out = plan.folds.held_out(part)
+        members.append(
+            SimpleNamespace(
+                held_out=out, logit=logit[out], phase=np.empty(0), state={"w": torch.zeros(1)}
+            )
+        )
+    judged = judge_members(plan, {"folds": members})
+    save_run_bundle(folder, plan, members, judged, "")
+    calibration = read_calibration(folder)
+    return {
+        **run_facts(plan, plan.folds, judged.calibration.refer_rule),
+        "fitted on": calibration.fitted_on,
+        "refer": calibration.refer_rule,
+        "card": (folder / CARD_NAME).read_text(encoding="utf-8"),
+    }
+
+
+@pytest.mark.parametrize("named", [0, 20])
+def test_unknown_slides_are_said_wherever_a_training_says_of_what_it_is(
+    named: int, tmp_path: Path
+) -> None:
+    slides = [f"s{row // 4}" if row < named else "" for row in range(40)]
+    texts = _texts(_table(tmp_path, slides), tmp_path / "bundle")
+    cases = "5 cases and some unknown" if named else "unknown cases"
+    assert texts["Figures"] == f"40 of {cases} in 1 domain"
+    for text in (texts["Judged"], texts["fitted on"], texts["refer"], texts["card"]):
+        assert "no slide" in text
+    assert f"40 figures of {cases} from" in texts["card"]
+    assert "40 cases" not in texts["card"].replace("count as cases", "")
+
+
+def test_known_slides_are_counted(tmp_path: Path) -> None:
+    texts = _texts(_table(tmp_path, [f"s{row // 4}" for row in range(40)]), tmp_path / "bundle")
+    assert texts["Figures"] == "40 of 10 cases in 1 domain"
+    assert texts["fitted on"] == "out-of-fold scores of 40 figures, 2 folds by slides"
+    assert "no slide" not in "".join(texts.values())
+
+
+def test_the_card_shows_names_as_they_are(tmp_path: Path) -> None:
+    root = tmp_path / "my `crops`"
+    root.mkdir()
+    slides = [f"s{row // 4}" for row in range(40)]
+    card = _texts(_table(root, slides, "a|b <i>"), tmp_path / "bundle")["card"]
+    assert "| a\\|b \\<i> | 40 |" in card
+    assert "from my \\`crops\\`," in card
