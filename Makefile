@@ -20,13 +20,21 @@ MINUTES ?=
 FUZZ ?=
 KILL ?=
 
-.PHONY: demo test lint bundle container fuzz kill mutants
+.PHONY: demo test test-all lint bundle container fuzz kill mutants
 
 demo: .venv/installed
 	$(BIN)/atypia demo demo
 
+# The tests of a file stay together, so that what they share is made once; the longest files go first
+# (tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
+  --cov --cov-report=term --cov-fail-under=85
+
 test: .venv/installed-dev lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=85
+	$(PYTEST) -m "not slow"
+
+test-all: .venv/installed-dev lint
+	$(PYTEST)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

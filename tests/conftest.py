@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from warm_python import WarmPython
+
 if TYPE_CHECKING:
     from atypia.models.backbones.registry import BackboneSpec
 
+# Begun first, so that at the end no process waits long for the other.
+LONGEST = (
+    "docs/test_docs_commands.py",
+    "test_offline.py",
+    "workflows/test_slides.py",
+    "workflows/test_ablate.py",
+    "contracts/test_backbones.py",
+    "cli/test_ablate_verb.py",
+    "training/test_resume.py",
+    "workflows/test_processes.py",
+    "workflows/test_walkthrough.py",
+    "training/test_components_learn.py",
+)
 AMI_BR = Path(__file__).resolve().parents[2] / "shared" / "data" / "ami-br"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others stay in their order."""
+    longest = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: longest.get(item.path, len(longest)))
 
 
 @pytest.fixture(scope="session")
@@ -122,3 +145,12 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, no_hub: Path) -> BackboneSpec:
     registry.backbone_keys()
     monkeypatch.setitem(registry._SPECS, spec.key, spec)
     return spec
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """Starts processes of Python that have imported atypia and torch already."""
+    with tempfile.TemporaryDirectory(prefix="warm") as folder:  # a socket wants a short path
+        python = WarmPython(Path(folder))
+        yield python
+        python.close()

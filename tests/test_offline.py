@@ -29,6 +29,7 @@ from atypia.challenges.midog25.stack import STACK_SLUG
 from atypia.cli.main import app
 from atypia.data.phantom import make_phantom
 from atypia.inference.options import RuntimeKey
+from programs import require_program
 
 CHANGES = [
     *("folds.count=2", "backbone.input_px=32", "phase.weight=0", "schedule.batch_size=24"),
@@ -208,6 +209,8 @@ class Place:
         given |= {"OMP_NUM_THREADS": "1", "RAY_DISABLE_MEMORY_MONITOR": "1", **more}
         if home is not None:
             given["HOME"] = home or str(self.root / "home")
+        if os.environ.get("CI") == "true":
+            require_program("strace")  # elsewhere Python's events do
         tracer = [*STRACE, "-o", str(record)]
         if not HAS_STRACE:
             tracer = []

@@ -7,19 +7,32 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from warm_python import WarmPython
 
 CAMPAIGNS = Path(__file__).resolve().parents[2] / "campaigns"
 
 
-def _run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(CAMPAIGNS / program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(warm_python: WarmPython) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a program of the campaigns; what it starts are warm processes, too."""
+    start = f"import runpy, sys; sys.executable = {str(warm_python.folder / 'python')!r}; "
+    start += "sys.argv = sys.argv[1:]; sys.path[0] = sys.argv[0].rpartition('/')[0]; "
+    start += "runpy.run_path(sys.argv[0], run_name='__main__')"
+
+    def command(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return warm_python.run("-c", start, CAMPAIGNS / program, *arguments)
+
+    return command
 
 
-def test_fuzzing_tries_what_it_says_and_appends_a_line(tmp_path: Path) -> None:
+def test_fuzzing_tries_what_it_says_and_appends_a_line(run: Callable, tmp_path: Path) -> None:
     summary, out = tmp_path / "fuzz.jsonl", tmp_path / "found"
-    done = _run(
+    done = run(
         "fuzz.py", "--target", "recipe", "--count", "120", "--out", out, "--summary", summary
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -28,14 +41,16 @@ def test_fuzzing_tries_what_it_says_and_appends_a_line(tmp_path: Path) -> None:
     assert 0 < line["accepted"] < 120
 
 
-def test_predict_stopped_by_sigterm_goes_on_with_the_same_command(tmp_path: Path) -> None:
+def test_predict_stopped_by_sigterm_goes_on_with_the_same_command(
+    run: Callable, tmp_path: Path
+) -> None:
     results = tmp_path / "kill.jsonl"
     which = ("--verb", "predict", "--signal", "TERM", "--times", "1", "--workers", "1")
-    done = _run("kill.py", *which, "--results", results)
+    done = run("kill.py", *which, "--results", results)
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = map(json.loads, results.read_text().splitlines())
     assert (line["verb"], line["outcome"]) == ("predict", "held")
-    again = _run("kill.py", *which, "--results", results)  # that kill is done
+    again = run("kill.py", *which, "--results", results)  # that kill is done
     assert len(results.read_text().splitlines()) == 1, again.stdout
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 
 from atypia.cli.main import run
 from atypia.data.phantom import make_phantom
+from warm_python import Process, WarmPython
 
 PLAN = """
 name = "tiny"
@@ -122,23 +122,6 @@ def test_show_before_any_run_says_that_there_is_no_table(
     assert not out.exists()
 
 
-def _started(*arguments: str | Path) -> subprocess.Popen[str]:
-    """Start the command as a shell does, at the head of a group of its own."""
-    # Tests that were started in the background would hand down their deafness to Ctrl-C.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "atypia", "ablate", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _wait(true, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
@@ -155,29 +138,40 @@ def _group_is_gone(group: int) -> bool:
 
 
 def test_killed_or_interrupted_the_workers_end_too_and_the_same_command_goes_on(
-    cohort: Path, tmp_path: Path
+    warm_python: WarmPython, cohort: Path, tmp_path: Path
 ) -> None:
     out, many = tmp_path / "out", PLAN.replace("[0]", str(list(range(40))))
     words = (cohort, "--plan", _plan(tmp_path, many), "--out", out, "--workers", 2)
-    runs = out / "runs.jsonl"
+    runs, printed = out / "runs.jsonl", tmp_path / "stderr"
+
+    def started() -> Process:
+        """Start the command as a shell does, at the head of a group of its own."""
+        with printed.open("w") as file, Path(os.devnull).open("w") as nothing:
+            return warm_python.start(
+                *("-m", "atypia", "ablate", *words),
+                stdout=nothing.fileno(),
+                stderr=file.fileno(),
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
 
     def lines() -> int:
         return runs.read_text().count("\n") if runs.exists() else 0
 
-    killed = _started(*words)
+    killed = started()
     _wait(lambda: lines() >= 1)
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed.wait()
     _wait(lambda: _group_is_gone(killed.pid), 20)
 
     there = lines()
-    stopped = _started(*words)
+    stopped = started()
     _wait(lambda: lines() > there)
     asked = time.monotonic()
     os.killpg(stopped.pid, signal.SIGINT)
-    _, told = stopped.communicate(timeout=60)
+    assert stopped.wait(timeout=60) == 130
     assert time.monotonic() - asked < 30
-    assert stopped.returncode == 130
+    told = printed.read_text()
     assert "Traceback" not in told and "KeyboardInterrupt" not in told
     assert told.strip().splitlines()[-1] == "stopped; run the same command again to resume"
     _wait(lambda: _group_is_gone(stopped.pid), 20)

@@ -14,6 +14,7 @@ from typer.main import get_command
 
 from atypia.cli.main import app, run
 from atypia.files import written_output
+from warm_python import WarmPython
 
 VERBS = [
     (name,) if not hasattr(command, "commands") else (name, inner)
@@ -22,15 +23,10 @@ VERBS = [
 ]
 
 
-def _atypia(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "atypia", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_the_verbs_of_this_version() -> None:
     assert {verb[0] for verb in VERBS} == {
         "ablate", "bundle", "challenge", "data", "demo", "doctor",
-        "evaluate", "models", "predict", "recipes", "slides", "train",
+        "evaluate", "models", "predict", "recipes", "slide", "slides", "train",
     }  # fmt: skip
 
 
@@ -43,7 +39,7 @@ def test_every_verb_has_help_with_an_example(verb: tuple[str, ...]) -> None:
     assert f"Example: atypia {' '.join(verb)}" in " ".join(command.help.split())
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_exit_code_2(warm_python: WarmPython, tmp_path: Path) -> None:
     for arguments in (
         ("train", tmp_path / "nothing.csv", "--out", tmp_path / "run"),
         ("train", tmp_path, "--recipe", "lit", "--out", tmp_path / "run"),
@@ -51,17 +47,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         ("predict", tmp_path / "nothing.png", "--bundle", tmp_path, "--out", tmp_path / "p.csv"),
         ("models", "show", "light"),
     ):
-        done = _atypia(*arguments)
+        done = warm_python.run("-m", "atypia", *arguments)
         assert done.returncode == 2, arguments
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
         assert "Traceback" not in done.stderr
 
 
-def test_a_shown_recipe_can_be_given_back(tmp_path: Path) -> None:
-    shown = _atypia("recipes", "show", "lite", "--set", "schedule.epochs=3")
+def test_a_shown_recipe_can_be_given_back(warm_python: WarmPython, tmp_path: Path) -> None:
+    shown = warm_python.run("-m", "atypia", "recipes", "show", "lite", "--set", "schedule.epochs=3")
     assert shown.returncode == 0
     (tmp_path / "mine.toml").write_text(shown.stdout, encoding="utf-8")
-    again = _atypia("recipes", "show", tmp_path / "mine.toml")
+    again = warm_python.run("-m", "atypia", "recipes", "show", tmp_path / "mine.toml")
     assert again.stdout == shown.stdout
     assert "epochs = 3" in again.stdout
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from atypia.data.phantom import make_phantom
+from warm_python import WarmPython
 
 QUICK = (
     "adapter.kind=full",
@@ -42,28 +42,33 @@ def laboratory(cohort: Path, tmp_path: Path) -> Path:
     return tmp_path / "ours.csv"
 
 
-def _train(
-    cohort: Path, out: Path, *further: str | Path, largest_file: int | None = None
-) -> subprocess.CompletedProcess:
-    def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+Train = Callable[..., subprocess.CompletedProcess[str]]
 
-    changes = [word for change in QUICK for word in ("--set", change)]
-    return subprocess.run(
-        [sys.executable, "-m", "atypia", "train", cohort, "--out", out, *changes, *further],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=limit,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+
+@pytest.fixture
+def train(warm_python: WarmPython) -> Train:
+    """Run the command; `largest_file` in bytes stands for a disk that is full."""
+
+    def command(
+        cohort: Path, out: Path, *further: str | Path, largest_file: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        changes = [word for change in QUICK for word in ("--set", change)]
+        words: tuple[str | Path, ...] = ("-m", "atypia")
+        if largest_file is not None:
+            limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file}, {largest_file}))"
+            words = ("-c", f"import resource; {limit}; from atypia.cli.main import run; run()")
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        return warm_python.run(
+            *words, "train", cohort, "--out", out, *changes, *further, env=environment
+        )
+
+    return command
 
 
 def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_then_goes_on(
-    cohort: Path, tmp_path: Path
+    train: Train, cohort: Path, tmp_path: Path
 ) -> None:
-    stopped = _train(cohort, tmp_path / "run", largest_file=20_000_000)
+    stopped = train(cohort, tmp_path / "run", largest_file=20_000_000)
     assert stopped.returncode == 2
     told = stopped.stderr.strip().splitlines()[-1]
     assert "cannot be written" in told
@@ -71,9 +76,9 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_then_goes_on
     assert "Traceback" not in stopped.stderr
     assert not list(tmp_path.rglob(".*.partial-*"))
 
-    done = _train(cohort, tmp_path / "run")
+    done = train(cohort, tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    assert "What an epoch holds" in done.stdout
+    assert "Composition of an epoch" in done.stdout
     assert "all figures" in done.stdout
     for name in ("bundle", "out_of_fold.csv", "report.html"):
         assert str(tmp_path / "run" / name) in done.stdout.replace("\n", "")
@@ -84,11 +89,11 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_then_goes_on
 
 
 def test_a_laboratory_without_labels_is_adapted_to(
-    cohort: Path, laboratory: Path, tmp_path: Path
+    train: Train, cohort: Path, laboratory: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     changes = ("--set", "domain_adversarial.weight=0.1", "--set", "backbone.pretrained=false")
-    done = _train(cohort, out, "--adapt-to", laboratory, *changes)
+    done = train(cohort, out, "--adapt-to", laboratory, *changes)
     assert done.returncode == 0, done.stderr
     assert "reading crops to adapt to: 16 of 16" in done.stderr
     assert "16 figures, labels not looked at" in (out / "report.html").read_text(encoding="utf-8")
@@ -97,9 +102,9 @@ def test_a_laboratory_without_labels_is_adapted_to(
 
 
 def test_a_laboratory_that_nothing_would_be_learned_from_is_refused_in_a_line(
-    cohort: Path, laboratory: Path, tmp_path: Path
+    train: Train, cohort: Path, laboratory: Path, tmp_path: Path
 ) -> None:
-    refused = _train(cohort, tmp_path / "run", "--adapt-to", laboratory)
+    refused = train(cohort, tmp_path / "run", "--adapt-to", laboratory)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
     assert "domain_adversarial.weight is 0" in refused.stderr

@@ -11,13 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from atypia.bundle.default import DEFAULT_BUNDLE
 from atypia.challenges.midog25.program import BUNDLE_FOLDERS
 from atypia.cli.main import app
 from atypia.inference.exported import exported_path
+from programs import require_program
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "container" / "Dockerfile"
@@ -99,8 +99,9 @@ def test_the_archive_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(out.parent.iterdir()) == []
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_container_builds_with_the_bundle_that_is_named_or_that_comes_along() -> None:
+    require_program("make")
+
     def make(*settings: str) -> subprocess.CompletedProcess[str]:
         command = ["make", "--dry-run", "container", *settings]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

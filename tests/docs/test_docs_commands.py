@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,12 @@ from docs_inputs import write_inputs
 from typer.main import get_command
 
 from atypia.cli.main import app
+from warm_python import WarmPython, write_program
 
 USAGE_ERROR = typer.BadParameter.__base__  # typer brings click, or a copy of it
 COMMANDS = [command for page in PAGES for command in commands_of(page)]
 SETTINGS = (
+    "backbone.input_px=64",
     "schedule.epochs=1",
     "schedule.min_steps=2",
     "schedule.batch_size=8",
@@ -54,8 +55,9 @@ name = "lite"
 recipe = "lite"
 against = "plain"
 """
-# A training of the README takes an hour, an ablation a day. So this is added behind every
-# `atypia train` and `atypia ablate` (the last --plan counts), and to `read_recipe("lite")`.
+# A training of the README takes an hour, an ablation a day. So this is added before the settings of
+# every `atypia train`, behind every `atypia ablate` (the last --plan counts), and to
+# `read_recipe("lite")`.
 SHORTER = {
     "train": " ".join(f"--set {setting}" for setting in SETTINGS),
     "ablate": "--plan ../quick.toml",
@@ -132,20 +134,16 @@ def _examples() -> list[str]:
     return examples
 
 
-def _reader(folder: Path, home: Path) -> dict[str, str]:
+def _reader(folder: Path, home: Path, python: WarmPython) -> dict[str, str]:
     """Return the environment of a reader whose `atypia` and `python` are these, offline."""
-    programs = home / "programs"
-    programs.mkdir(parents=True)
-    cases = "".join(f'{verb}) set -- "$@" {more} ;;\n' for verb, more in SHORTER.items())
-    for name, text in (
-        ("python", f'exec {shlex.quote(sys.executable)} "$@"\n'),
-        ("atypia", f'case "$1" in\n{cases}esac\nexec python -m atypia "$@"\n'),
-    ):
-        (programs / name).write_text(f"#!/bin/sh\n{text}")
-        (programs / name).chmod(0o755)
+    home.mkdir()
+    cases = f'train) shift; set -- train {SHORTER["train"]} "$@" ;;\n'
+    cases += f'ablate) set -- "$@" {SHORTER["ablate"]} ;;\n'
+    text = f'case "$1" in\n{cases}esac\nexec python -m atypia "$@"'
+    write_program(python.folder / "atypia", text)
     (folder.parent / "quick.toml").write_text(PLAN)
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    path = f"{python.folder}{os.pathsep}{os.environ['PATH']}"
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     return os.environ | nowhere | {"PATH": path, "HOME": str(home), "OMP_NUM_THREADS": threads}
 
@@ -154,11 +152,17 @@ def _run(command: Command, folder: Path, environment: dict[str, str]) -> str:
     """Run a command as it stands; return what went wrong, empty if nothing did."""
     if command.language == "python":
         text = command.text.replace('read_recipe("lite")', f'read_recipe("lite", {SETTINGS})')
-        words = [sys.executable, "-c", text]
+        words = ["python", "-c", text]
     else:
         words = ["bash", "-euo", "pipefail", "-c", command.text]
     done = subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        ["env", *words],  # which looks for `python` in the reader's PATH
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     if done.returncode == 0:
         return ""
@@ -220,10 +224,10 @@ def test_extras_that_the_pages_name_exist() -> None:
     assert named <= extras
 
 
-def test_unmarked_commands_run_as_they_stand(tmp_path: Path) -> None:
+def test_unmarked_commands_run_as_they_stand(tmp_path: Path, warm_python: WarmPython) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
-    environment = _reader(folder, tmp_path / "home")
+    environment = _reader(folder, tmp_path / "home", warm_python)
     files = {name: text for page in PAGES for name, text in files_of(page).items()}
     write_inputs(folder, files)
     unmarked = [command for command in COMMANDS if not (command.mark or _is_name(command))]
@@ -233,10 +237,12 @@ def test_unmarked_commands_run_as_they_stand(tmp_path: Path) -> None:
         assert (folder / made).exists(), made
 
 
-def test_commands_on_the_public_figures_run_as_they_stand(tmp_path: Path, ami_br: Path) -> None:
+def test_commands_on_the_public_figures_run_as_they_stand(
+    tmp_path: Path, ami_br: Path, warm_python: WarmPython
+) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
-    environment = _reader(folder, tmp_path / "home")
+    environment = _reader(folder, tmp_path / "home", warm_python)
     (folder / "ami-br").symlink_to(ami_br)
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copytree(ROOT / "benchmarks", folder / "benchmarks")

@@ -1,20 +1,25 @@
-"""Components on phantoms whose truth is planted: they do what they are for. A minute in all."""
+"""Components on data whose truth is planted: they do what they are for."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.nn import functional as F
 
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
 from atypia.training.batches import read_windows
+from atypia.training.components.domain_adversarial import DomainAdversarialSection
 from atypia.training.components.hard_negatives import HardNegatives
 from atypia.training.devices import open_fabric
 from atypia.training.figures import TrainingFigures, training_figures
@@ -93,6 +98,42 @@ def test_planted_hard_negatives_are_mined_and_planted_label_noise_is_not(
     assert np.isin(noise, hardest).sum() >= 5
 
 
+def test_an_embedding_trained_against_the_domain_head_forgets_the_domain() -> None:
+    """One direction of the input tells the class, one the domain; a linear encoder keeps both."""
+    drawn = torch.Generator().manual_seed(0)
+    label, domain = torch.randint(2, (2, 400), generator=drawn)
+    crops = torch.randn(400, 6, generator=drawn)
+    crops[:, 0] += 4 * label
+    crops[:, 1] += 4 * domain
+    component = DomainAdversarialSection(weight=1.0)
+    domains = SimpleNamespace(domains=["a", "b"])
+    steps, found = 300, {}
+    for reversed_ in (False, True):
+        torch.manual_seed(0)
+        encoder, classifier = nn.Linear(6, 4), nn.Linear(4, 1)
+        head = component.head(4, domains)  # type: ignore[arg-type]
+        parameters = [*encoder.parameters(), *classifier.parameters(), *head.parameters()]
+        optimiser = torch.optim.Adam(parameters, 0.01)
+        for step in range(steps):
+            at = torch.randint(300, (32,), generator=drawn)
+            embedding = encoder(crops[at])
+            logit = classifier(embedding).squeeze(1)
+            loss = F.binary_cross_entropy_with_logits(logit, label[at].float())
+            told = component.look(head, embedding, logit, reversed_ * step / steps)
+            optimiser.zero_grad()
+            (loss + F.cross_entropy(told, domain[at])).backward()
+            optimiser.step()
+        embedding = encoder(crops).detach()
+        probe = LogisticRegression().fit(embedding[:300], domain[:300])
+        logit = classifier(embedding[300:]).detach()
+        accuracy = probe.score(embedding[300:], domain[300:])
+        found[reversed_] = (accuracy, roc_auc_score(label[300:], logit))
+    assert found[False][0] > 0.9
+    assert found[True][0] < 0.7
+    assert min(area for _, area in found.values()) > 0.95
+
+
+@pytest.mark.slow  # what it is made of: the test above, components/test_domain_adversarial.py
 def test_where_stain_alone_tells_the_domain_the_embedding_forgets_it(
     cohort: tuple[FigureTable, pd.DataFrame], tmp_path: Path
 ) -> None:

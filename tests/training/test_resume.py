@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from atypia.data.table import FigureTable, read_table
 from atypia.errors import AtypiaError
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
+from warm_python import Process, WarmPython
 
 CHANGES = [
     "adapter.kind=full",
@@ -54,10 +54,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _start(cohort: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT, str(cohort), str(out), *CHANGES]
+def _start(python: WarmPython, cohort: Path, out: Path, *more: str) -> Process:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    words = ("-c", SCRIPT, cohort, out, *CHANGES, *more)
+    return python.start(*words, stdout=subprocess.PIPE, env=environment)
 
 
 def _weights(out: Path) -> dict[str, str]:
@@ -65,11 +65,11 @@ def _weights(out: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
-def _lines_then_kill(process: subprocess.Popen[str], lines: int) -> list[str]:
-    """Kill after some lines of progress; return these."""
+def _lines_then_kill(process: Process, lines: int, after: float) -> list[str]:
+    """Kill some seconds after some lines of progress; return these."""
     assert process.stdout is not None
     read = [process.stdout.readline() for _ in range(lines)]
-    time.sleep(random.random() * 0.3)
+    time.sleep(after)
     process.send_signal(signal.SIGKILL)
     process.wait()
     return [line for line in read if line]
@@ -80,19 +80,23 @@ def _first_step(lines: list[str]) -> int:
 
 
 def test_killed_at_several_points_it_ends_with_the_same_weights(
-    cohort: Path, tmp_path: Path
+    warm_python: WarmPython, cohort: Path, tmp_path: Path
 ) -> None:
-    alone = _start(cohort, tmp_path / "alone")
+    alone = _start(warm_python, cohort, tmp_path / "alone")
     assert alone.wait() == 0
     expected = _weights(tmp_path / "alone")
     assert len(expected) == 2
 
     killed = tmp_path / "killed"
-    starts = [_lines_then_kill(_start(cohort, killed), lines) for lines in (1, 3, 6, 9, 9)]
+    after = random.Random(0)
+    starts = [
+        _lines_then_kill(_start(warm_python, cohort, killed), lines, after.uniform(0, 0.3))
+        for lines in (1, 3, 6, 9, 9)
+    ]
     assert sum(map(bool, starts)) >= 3
     # It goes on; to begin anew each time would end with the same weights, too.
     assert max(map(_first_step, starts)) > 1
-    last = _start(cohort, killed)
+    last = _start(warm_python, cohort, killed)
     assert last.wait() == 0
     assert _weights(killed) == expected
     for fold in (0, 1):
@@ -130,15 +134,23 @@ def test_a_run_on_other_figures_is_not_continued(cohort: Path, tmp_path: Path) -
         train(fewer, recipe, tmp_path, threads=1)
 
 
-def test_a_damaged_checkpoint_is_named(cohort: Path, tmp_path: Path) -> None:
-    process = _start(cohort, tmp_path)
-    assert _lines_then_kill(process, 5)
-    (checkpoint,) = tmp_path.glob("folds/*/checkpoint.pt")
+def test_a_damaged_checkpoint_is_named(
+    warm_python: WarmPython, cohort: Path, tmp_path: Path
+) -> None:
+    long = "schedule.epochs=100"
+    process = _start(warm_python, cohort, tmp_path, long)
+    until = time.monotonic() + 120
+    while not (found := list(tmp_path.glob("folds/*/checkpoint.pt"))):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (checkpoint,) = found
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(AtypiaError, match=r"checkpoint\.pt: cannot be read"):
         train(
             read_table(cohort / "figures.csv"),
-            read_recipe("lite", CHANGES),
+            read_recipe("lite", [*CHANGES, long]),
             tmp_path,
             on_progress=lambda *_: None,
         )

@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from atypia.data.phantom import make_phantom
+from warm_python import WarmPython
 
 # Frozen batch statistics, no dropout: what is left to differ is the order of summation. The
 # contrastive loss is off, because its pairs are those of a process's own share; so is the adaptive
@@ -41,19 +42,29 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _command(cohort: Path, out: Path, processes: int, *more: str) -> list[str]:
-    launcher = [sys.executable, "-m"]
-    if processes > 1:
-        launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+def _command(
+    python: WarmPython, cohort: Path, out: Path, processes: int, *more: str
+) -> list[str | Path]:
+    launcher: list[str | Path] = ["-m"]
+    if processes > 1:  # as torchrun does, which would start this interpreter anew
+        launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        launcher += ["--no-python", python.folder / "python", "-m"]
     sets = [word for change in [*CHANGES, *more] for word in ("--set", change)]
     arguments = ["train", str(cohort), "--recipe", "seed", "--out", str(out), "--device", "cpu"]
     return [*launcher, "atypia", *arguments, *sets]
 
 
-def _train(cohort: Path, out: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = _command(cohort, out, processes, *more)
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+Train = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def train(warm_python: WarmPython) -> Train:
+    def command(cohort: Path, out: Path, processes: int, *more: str):
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        words = _command(warm_python, cohort, out, processes, *more)
+        return warm_python.run(*words, env=environment)
+
+    return command
 
 
 def _losses(out: Path) -> list[float]:
@@ -66,33 +77,33 @@ def _logits(out: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def alone(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def alone(train: Train, cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("alone")
-    done = _train(cohort, out, 1)
+    done = train(cohort, out, 1)
     assert done.returncode == 0, done.stderr
     return out
 
 
 def test_two_processes_train_to_the_losses_of_one_and_resume_as_one(
-    cohort: Path, alone: Path, tmp_path: Path
+    train: Train, cohort: Path, alone: Path, tmp_path: Path
 ) -> None:
-    both = _train(cohort, tmp_path, 2)
+    both = train(cohort, tmp_path, 2)
     assert both.returncode == 0, both.stderr
     assert _losses(tmp_path) == pytest.approx(_losses(alone), rel=LOSS_TOLERANCE)
     assert np.corrcoef(_logits(tmp_path), _logits(alone))[0, 1] > 0.99
     # One of them prints and writes.
     assert both.stdout.count("bundle: ") == 1
     assert len(_losses(tmp_path)) == len(_losses(alone))
-    again = _train(cohort, tmp_path, 1)  # reads the finished members back
+    again = train(cohort, tmp_path, 1)  # reads the finished members back
     assert again.returncode == 0, again.stderr
 
 
 def test_a_training_of_two_that_was_killed_goes_on_with_one(
-    cohort: Path, alone: Path, tmp_path: Path
+    warm_python: WarmPython, train: Train, cohort: Path, alone: Path, tmp_path: Path
 ) -> None:
-    command = _command(cohort, tmp_path, 2)
+    command = _command(warm_python, cohort, tmp_path, 2)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    process = warm_python.start(*command, env=environment, start_new_session=True)
     record = tmp_path / "folds" / "0" / "metrics.jsonl"
     while not (record.is_file() and '"epoch": 2' in record.read_text()):
         assert process.poll() is None
@@ -100,25 +111,29 @@ def test_a_training_of_two_that_was_killed_goes_on_with_one(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "bundle").exists()
-    done = _train(cohort, tmp_path, 1)
+    done = train(cohort, tmp_path, 1)
     assert done.returncode == 0, done.stderr
     assert _losses(tmp_path) == pytest.approx(_losses(alone), rel=LOSS_TOLERANCE)
 
 
-def test_two_processes_train_with_every_component(cohort: Path, tmp_path: Path) -> None:
+def test_two_processes_train_with_every_component(
+    train: Train, cohort: Path, tmp_path: Path
+) -> None:
     changes = (
         "focal.adaptive=true",
         "contrastive.weight=0.2",
         "head.dropout=0.2",
         "schedule.epochs=2",
     )
-    both = _train(cohort, tmp_path, 2, *changes)
+    both = train(cohort, tmp_path, 2, *changes)
     assert both.returncode == 0, both.stderr
     assert np.isfinite(_losses(tmp_path)).all()
     assert _logits(tmp_path).std() > 0
 
 
-def test_a_batch_that_cannot_be_divided_is_refused(cohort: Path, tmp_path: Path) -> None:
-    refused = _train(cohort, tmp_path, 2, "schedule.batch_size=15")
+def test_a_batch_that_cannot_be_divided_is_refused(
+    train: Train, cohort: Path, tmp_path: Path
+) -> None:
+    refused = train(cohort, tmp_path, 2, "schedule.batch_size=15")
     assert refused.returncode != 0
     assert "schedule.batch_size 15 cannot be divided among 2 processes" in refused.stderr
