@@ -7,7 +7,7 @@ import pytest
 
 from atypia.training.components.hard_negatives import HardNegatives, HardNegativesSection
 
-SECTION = HardNegativesSection(times=3, share=0.25, momentum=0.5)
+SECTION = HardNegativesSection(oversampling=3, share=0.25, momentum=0.5)
 
 
 def test_the_top_share_of_the_unanimous_is_mined_hardest_first() -> None:

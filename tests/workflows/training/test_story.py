@@ -77,7 +77,7 @@ def test_figures_to_adapt_to_are_refused_before_any_work_where_nothing_is_learne
 ) -> None:
     bare = cohort.frame[["figure_id", "image", "mpp"]].assign(laboratory="ours")
     out, told = tmp_path / "run", []
-    with pytest.raises(RecipeError, match=r"domain\.weight is 0"):
+    with pytest.raises(RecipeError, match=r"domain_adversarial\.weight is 0"):
         train(
             cohort,
             read_recipe("lite", QUICK),
