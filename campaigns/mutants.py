@@ -35,7 +35,7 @@ class Mutant:
         path: the file, below src/atypia.
         old: text that stands there once.
         new: what takes its place.
-        tests: that should fail, below tests.
+        tests: that should fail, below tests: files, or tests by `file::name`.
     """
 
     name: str
@@ -182,6 +182,112 @@ MUTANTS = (
         "            weights = np.random.default_rng(abs(hash(key))).permutation(weights)\n"
         "            # Not defined",
         COMPARISON,
+    ),
+    Mutant(
+        "the learning rate is constant",
+        "training/stepper.py",
+        'group["lr"] = group["peak"] * factor',
+        'group["lr"] = group["peak"]',
+        ("training/test_every_key.py::test_the_learning_rate_rises_and_falls_to_nothing",),
+    ),
+    Mutant(
+        "gradients are not clipped",
+        "training/stepper.py",
+        "max_norm=recipe.schedule.clip",
+        "max_norm=1e9",
+        ("training/test_every_key.py::test_a_key_changes_the_weights[schedule.clip]",),
+    ),
+    Mutant(
+        "weights of every kind decay",
+        "training/stepper.py",
+        "schedule.weight_decay if parameter.ndim > 1 else 0.0",
+        "schedule.weight_decay",
+        (
+            "training/test_every_key.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",
+        ),
+    ),
+    Mutant(
+        "heads learn at the backbone's rate",
+        "training/stepper.py",
+        "rate = schedule.head_learning_rate if head else schedule.learning_rate",
+        "rate = schedule.learning_rate",
+        (
+            "training/test_every_key.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",
+        ),
+    ),
+    Mutant(
+        "the domain head learns at the usual rate",
+        "training/stepper.py",
+        "rate *= factors.get(name, 1.0)",
+        "rate *= 1.0",
+        (
+            "training/test_every_key.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",
+        ),
+    ),
+    Mutant(
+        "labels are not smoothed",
+        "training/figures.py",
+        "(target * (1 - 2 * labels.smoothing) + labels.smoothing)",
+        "target",
+        ("training/test_every_key.py::test_a_key_changes_the_weights[soft_labels.smoothing]",),
+    ),
+    Mutant(
+        "the head has no dropout",
+        "training/network.py",
+        "dropout = recipe.head.dropout",
+        "dropout = 0.0",
+        ("training/test_every_key.py::test_a_key_changes_the_weights[head.dropout]",),
+    ),
+    Mutant(
+        "losses are not weighted",
+        "training/stepper.py",
+        "{name: loss.weight for name, loss in self._recipe.losses()}",
+        "{name: 1.0 for name, loss in self._recipe.losses()}",
+        ("contracts/test_every_component.py::test_a_loss_counts_by_its_weight",),
+    ),
+    Mutant(
+        "the reversal has no ramp",
+        "training/components/domain_adversarial.py",
+        "reverse_gradient(embedding, reversal_strength(done))",
+        "reverse_gradient(embedding, 0.0)",
+        ("training/components/test_domain_adversarial.py",),
+    ),
+    Mutant(
+        "class and domain balance are swapped",
+        "training/loop.py",
+        "class_balance=recipe.sampling.class_balance,\n"
+        "            domain_balance=recipe.sampling.domain_balance,",
+        "class_balance=recipe.sampling.domain_balance,\n"
+        "            domain_balance=recipe.sampling.class_balance,",
+        ("training/test_every_key.py::test_class_and_domain_balance_act_on_what_they_name",),
+    ),
+    Mutant(
+        "gradient checkpointing is never on",
+        "training/stepper.py",
+        "if recipe.schedule.gradient_checkpointing:",
+        "if False:",
+        ("training/test_every_key.py::test_gradient_checkpointing_is_switched_on",),
+    ),
+    Mutant(
+        "a member's identity forgets the backbone's weights",
+        "workflows/training/fit.py",
+        "weights=weights.sha256,",
+        "weights=None,",
+        ("workflows/training/test_fit.py",),
+    ),
+    Mutant(
+        "a member's identity forgets the figures to adapt to",
+        "workflows/training/fit.py",
+        "adapt_to=adapt_to,\n        )",
+        "adapt_to=None,\n        )",
+        ("workflows/training/test_fit.py",),
+    ),
+    Mutant(
+        "hard negatives are forgotten after every epoch",
+        "training/components/hard_negatives.py",
+        "momentum * self.score + (1 - momentum) * p",
+        "p",
+        ("training/components/test_hard_negatives.py",),
     ),
 )
 
