@@ -126,7 +126,8 @@ def test_its_record_tells_of_every_component(table: FigureTable, tmp_path: Path)
     recipe = _recipe("seed", *EVERYTHING)
     member = _train(table, recipe, tmp_path, on_progress=seen.append)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    for name in ("loss_class", "loss_metric", "loss_domain", "loss_phase", "mined", "gamma_bin_5"):
+    losses = ("loss_class", "loss_contrastive", "loss_domain_adversarial", "loss_phase")
+    for name in (*losses, "mined", "gamma_bin_5"):
         assert all(np.isfinite(line[name]) for line in lines[:-1]), name
     assert lines[0]["gamma_bin_1"] != 1.0
     assert lines[-1]["domain_probe_chance"] == pytest.approx(1 / 3)

@@ -77,7 +77,7 @@ def test_a_wrong_change_is_refused_with_what_would_be_right(change: str, said: s
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["adapter.kind=linear", "backbone.tta_views=4"], "embedded once, as it lies"),
+        (["adapter.kind=linear", "backbone.tta_views=4"], "embedded once, in one orientation"),
         (["folds.scheme=domains", "folds.left_out_domains=true"], "left out already"),
     ],
 )
