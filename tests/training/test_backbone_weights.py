@@ -68,7 +68,7 @@ def test_a_bundle_of_an_adapter_says_which_weights_it_needs(
 @pytest.mark.parametrize(
     ("change", "given", "told"),
     [
-        ("backbone.input_px=32", False, "its weights are not on this machine"),
+        ("backbone.input_px=32", False, "the weights are not on this machine"),
         ("backbone.input_px=40", True, "multiples of 16 px, such as 32, 48 or 64"),
         ("backbone.pretrained=false", True, "leave out --weights"),
     ],
