@@ -246,7 +246,7 @@ MUTANTS = (
         ("contracts/test_every_component.py::test_a_loss_counts_by_its_weight",),
     ),
     Mutant(
-        "the reversal has no ramp",
+        "the gradient of the domain head is not reversed",
         "training/components/domain_adversarial.py",
         "reverse_gradient(embedding, reversal_strength(done))",
         "reverse_gradient(embedding, 0.0)",
