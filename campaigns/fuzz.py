@@ -227,6 +227,9 @@ def _watch(
         if why:
             _write_finding(out, why, file, data, why)
             inputs += 1
+        elif child.returncode > 0 and inputs:  # not the reader's fault, but the campaign's own
+            log.flush()
+            shutil.copy(out / "log", out / f"{engine}-stopped.txt")
     return inputs, accepted, peak, bool(why)
 
 
@@ -379,7 +382,13 @@ def _by_atheris(tried: _Trying, asked: argparse.Namespace) -> None:
         tried(data)
 
     options = (f"-seed={asked.seed % 2**31 + 1}", "-max_len=160", "-rss_limit_mb=0", "-timeout=0")
-    atheris.Setup([sys.argv[0], *options, "-len_control=0", "-verbosity=0"], test)
+    # What fails in the making of an input, libFuzzer keeps: not where the campaign was started.
+    options += (
+        "-len_control=0",
+        "-verbosity=0",
+        f"-artifact_prefix={asked.out / asked.target[0]}/",
+    )
+    atheris.Setup([sys.argv[0], *options], test)
     atheris.Fuzz()
 
 

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 CAMPAIGNS = Path(__file__).resolve().parents[2] / "campaigns"
 
@@ -15,6 +16,15 @@ CAMPAIGNS = Path(__file__).resolve().parents[2] / "campaigns"
 def _run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(CAMPAIGNS / program), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _module(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, CAMPAIGNS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_fuzzing_tries_what_it_says_and_appends_a_line(tmp_path: Path) -> None:
@@ -40,13 +50,26 @@ def test_predict_stopped_by_sigterm_goes_on_with_the_same_command(tmp_path: Path
 
 
 def test_every_mutant_fits_the_package_of_today() -> None:
-    spec = importlib.util.spec_from_file_location("mutants", CAMPAIGNS / "mutants.py")
-    assert spec is not None and spec.loader is not None
-    mutants = importlib.util.module_from_spec(spec)
-    sys.modules["mutants"] = mutants  # dataclasses look their module up
-    spec.loader.exec_module(mutants)
+    mutants = _module("mutants")
     root = CAMPAIGNS.parent
     for mutant in mutants.MUTANTS:
         text = (root / "src" / "atypia" / mutant.path).read_text(encoding="utf-8")
         ast.parse(mutants.mutated(mutant, text))
         assert all((root / "tests" / test).exists() for test in mutant.tests), mutant.name
+
+
+def test_a_file_without_points_keeps_the_promise_of_its_class(tmp_path: Path) -> None:
+    empty = tmp_path / "points.geojson"
+    empty.write_text("[]")
+    done = _run("fuzz.py", "--target", "geojson", "--replay", empty)
+    assert (done.returncode, done.stdout) == (0, "accepted\n"), done.stderr
+
+
+def test_a_document_can_be_changed_any_number_of_times() -> None:
+    mutate = _module("mutate")
+    for number in range(500):
+        document: object = {"points": [[1, 2]], "names": ["a"]}
+        choices = mutate.Choices.of(str(number).encode())
+        for _ in range(4):
+            document = mutate.tree(choices, document)
+        mutate.json_text(choices, document)
