@@ -227,6 +227,9 @@ def _watch(
         if why:
             _write_finding(out, why, file, data, why)
             inputs += 1
+        elif child.returncode > 0 and inputs:  # not the reader's fault, but the campaign's own
+            log.flush()
+            shutil.copy(out / "log", out / f"{engine}-stopped.txt")
     return inputs, accepted, peak, bool(why)
 
 
@@ -378,8 +381,15 @@ def _by_atheris(tried: _Trying, asked: argparse.Namespace) -> None:
             os._exit(0)  # libFuzzer would report that as a crash of the reader
         tried(data)
 
-    options = (f"-seed={asked.seed % 2**31 + 1}", "-max_len=160", "-rss_limit_mb=0", "-timeout=0")
-    atheris.Setup([sys.argv[0], *options, "-len_control=0", "-verbosity=0"], test)
+    options = (
+        f"-seed={asked.seed % 2**31 + 1}",
+        *("-max_len=160", "-rss_limit_mb=0", "-len_control=0", "-verbosity=0"),
+        # The parent ends what takes too long; at 0, atheris would after a second.
+        "-timeout=3600",
+        # What fails outside of the reader libFuzzer keeps: there, not in the working directory.
+        f"-artifact_prefix={asked.out / asked.target[0]}/",
+    )
+    atheris.Setup([sys.argv[0], *options], test)
     atheris.Fuzz()
 
 

@@ -172,7 +172,8 @@ def _as_another_type(choices: Choices, there: Any) -> Any:
     if isinstance(there, str):
         return choices.choice((list(there)[:50], {"name": there}, len(there), there.upper(), None))
     if isinstance(there, list):
-        return choices.choice((dict(enumerate(map(str, there))), str(there)[:50], len(there)))
+        numbered = {str(number): str(inner) for number, inner in enumerate(there)}
+        return choices.choice((numbered, str(there)[:50], len(there)))
     return choices.choice((list(there), "{}", [there])) if isinstance(there, dict) else None
 
 

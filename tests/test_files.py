@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from atypia.errors import AtypiaError
-from atypia.files import inside, resolve_inside, shipped_folder, write_text, written_whole
+from atypia.files import (
+    inside,
+    parse_json,
+    resolve_inside,
+    shipped_folder,
+    writable_document,
+    write_text,
+    written_whole,
+)
 
 
 def test_a_failure_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
@@ -90,3 +98,21 @@ def test_what_comes_with_atypia_is_found_and_nothing_else() -> None:
     recipes = shipped_folder("recipes")
     assert recipes is not None and (recipes / "lite.toml").is_file()
     assert shipped_folder("no such folder") is None
+
+
+def test_halves_of_characters_are_written_as_numbers_and_all_else_stays() -> None:
+    document = {"a\ud800": ["ü\udcff", ("b", 1.5)], "c": None}
+    assert writable_document(document) == {"a\\ud800": ["ü\\udcff", ["b", 1.5]], "c": None}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "", "{", "\ufeff{}"])
+def test_what_is_no_json_is_one_kind_of_fault(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_json(text)
+
+
+def test_json_of_anybody_is_read_in_one_place() -> None:
+    # json.loads raises RecursionError as well, which is forgotten wherever it is called.
+    sources = (Path(__file__).parents[1] / "src").rglob("*.py")
+    calls = [path.name for path in sources if "json.load" in path.read_text(encoding="utf-8")]
+    assert calls == ["files.py"]

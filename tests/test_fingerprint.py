@@ -88,3 +88,16 @@ def test_a_memory_that_cannot_be_read_is_made_anew(tmp_path: Path, text: str) ->
         sha256(tmp_path / "a.png")
     ]
     assert ImageHashes(tmp_path / "known.json").of([tmp_path / "missing.png"]) == ["absent"]
+
+
+@pytest.mark.parametrize("there", ["[" * 100_000, "9" * 5000, "[]", "3", "{"])
+def test_what_is_no_fingerprint_was_made_by_another_version(tmp_path: Path, there: str) -> None:
+    with pytest.raises(AtypiaError, match="another version"):
+        require_same(tmp_path, there, fingerprint(images="aa"))
+
+
+def test_remembered_hashes_that_are_nested_too_deeply_are_forgotten(tmp_path: Path) -> None:
+    image = tmp_path / "a.png"
+    image.write_bytes(b"one")
+    (tmp_path / "known.json").write_text("[" * 100_000)
+    assert ImageHashes(tmp_path / "known.json").of([image]) == [sha256(image)]

@@ -7,6 +7,7 @@ that a later run replaces only what atypia wrote and nobody has changed since.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from atypia.errors import AtypiaError
 
@@ -252,6 +254,41 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all; names that are no UTF-8 are escaped."""
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def writable(text: str) -> str:
+    """Return a text that UTF-8 can hold; what it cannot hold is written as its number.
+
+    JSON may have halves of a character, and Python gives the bytes of a file's name that are no
+    UTF-8 as such halves.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def writable_document(document: Any) -> Any:
+    """Return lists and dictionaries of plain values with all their texts `writable`."""
+    if isinstance(document, str):
+        return writable(document)
+    if isinstance(document, dict):
+        return {writable_document(key): writable_document(of) for key, of in document.items()}
+    if isinstance(document, list | tuple):
+        return [writable_document(of) for of in document]
+    return document
+
+
+def parse_json(text: str) -> Any:
+    """Return what a text of JSON holds, whoever wrote it.
+
+    Its texts may have halves of a character: `writable` makes them fit to be kept.
+
+    Raises:
+        ValueError: it is no JSON, is nested too deeply, or holds a whole number of more digits than
+            Python reads (4,300).
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as fault:
+        raise ValueError("nested too deeply") from fault
 
 
 def sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atypia.errors import AtypiaError
-from atypia.files import sha256, write_text
+from atypia.files import parse_json, sha256, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,9 +120,9 @@ def require_same(path: Path, kept: str, present: str) -> None:
     if kept == present:
         return
     try:
-        old, new = json.loads(kept), json.loads(present)
+        old, new = parse_json(kept), parse_json(present)
         parts = [_OTHERS[name] for name in _OTHERS if old.get(name) != new.get(name)]
-    except (json.JSONDecodeError, AttributeError):
+    except (ValueError, AttributeError):
         parts = []
     raise AtypiaError(
         f"{path}: was made from {' and '.join(parts) or 'something else, or by another version'}; "
@@ -149,7 +149,7 @@ class ImageHashes:
         self._path = path
         self.changed: list[Path] = []
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept = parse_json(path.read_text(encoding="utf-8"))
             self._known = {
                 str(file): (str(stamp), sure is True, str(digest))
                 for file, (stamp, sure, digest) in kept.items()

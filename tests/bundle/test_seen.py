@@ -52,7 +52,7 @@ def test_a_bundle_that_does_not_know_has_seen_none_and_a_damaged_list_is_refused
     bundle: Path, crop_folder: Path, tmp_path: Path
 ) -> None:
     assert count_seen(tmp_path, [crop_folder / "1.png"]) == 0
-    for text in ("", "[]", "{}", '{"salt": 1, "images": 2}'):
+    for text in ("", "[]", "{}", '{"salt": 1, "images": 2}', "[" * 100_000):
         (bundle / SEEN_NAME).write_text(text)
         with pytest.raises(BundleError, match=r"seen\.json: cannot be read"):
             count_seen(bundle, [crop_folder / "1.png"])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,15 @@ def run(warm_python: WarmPython) -> Callable[..., subprocess.CompletedProcess[st
         return warm_python.run("-c", start, CAMPAIGNS / program, *arguments)
 
     return command
+
+
+def _module(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, CAMPAIGNS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_fuzzing_tries_what_it_says_and_appends_a_line(run: Callable, tmp_path: Path) -> None:
@@ -55,14 +65,29 @@ def test_predict_stopped_by_sigterm_goes_on_with_the_same_command(
 
 
 def test_every_mutant_fits_the_package_of_today() -> None:
-    spec = importlib.util.spec_from_file_location("mutants", CAMPAIGNS / "mutants.py")
-    assert spec is not None and spec.loader is not None
-    mutants = importlib.util.module_from_spec(spec)
-    sys.modules["mutants"] = mutants  # dataclasses look their module up
-    spec.loader.exec_module(mutants)
+    mutants = _module("mutants")
     root = CAMPAIGNS.parent
     for mutant in mutants.MUTANTS:
         text = (root / "src" / "atypia" / mutant.path).read_text(encoding="utf-8")
         ast.parse(mutants.mutated(mutant, text))
         files = [test.partition("::")[0] for test in mutant.tests]
         assert all((root / "tests" / file).exists() for file in files), mutant.name
+
+
+def test_a_file_without_points_keeps_the_promise_of_its_class(
+    run: Callable, tmp_path: Path
+) -> None:
+    empty = tmp_path / "points.geojson"
+    empty.write_text("[]")
+    done = run("fuzz.py", "--target", "geojson", "--replay", empty)
+    assert (done.returncode, done.stdout) == (0, "accepted\n"), done.stderr
+
+
+def test_a_document_can_be_changed_any_number_of_times() -> None:
+    mutate = _module("mutate")
+    for number in range(500):
+        document: object = {"points": [[1, 2]], "names": ["a"]}
+        choices = mutate.Choices.of(str(number).encode())
+        for _ in range(4):
+            document = mutate.tree(choices, document)
+        mutate.json_text(choices, document)

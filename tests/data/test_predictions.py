@@ -185,3 +185,23 @@ def test_json_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="not a JSON file") as refused:
         read_predictions(path)
     assert "\n" not in str(refused.value)
+
+
+def test_half_a_character_in_json_is_written_as_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    row = {"figure_id": "a\udcff", "p_atypical": 0.5, "call": "1", "\ud800": "\ud800"}
+    path.write_text(json.dumps([row]))
+    read = read_predictions(path)
+    assert read["figure_id"].tolist() == ["a\\udcff"]
+    assert read["\\ud800"].tolist() == ["\\ud800"]
+
+
+@pytest.mark.parametrize("depth", range(100, 1000, 20))
+def test_a_value_of_json_that_is_nested_is_text_or_one_line(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "p.json"
+    deep = "[" * depth + "]" * depth
+    path.write_text(f'[{{"figure_id": "a", "p_atypical": 0, "call": "1", "own": {deep}}}]')
+    try:
+        assert read_predictions(path)["own"].tolist() == [deep]
+    except TableError as refused:
+        assert "nested too deeply" in str(refused)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from atypia.data.raw import read_raw, take_known
@@ -142,3 +145,15 @@ def test_known_columns_are_taken_in_other_letters_and_two_for_one_are_refused() 
     frame = pd.DataFrame([list("ab")], columns=["IMAGE", "Image"])
     with pytest.raises(TableError, match=r"t\.csv: columns 'IMAGE', 'Image': each may be image"):
         take_known(frame, ("image",), "t.csv")
+
+
+@pytest.mark.parametrize("name", ["image", ""])
+def test_text_in_parquet_that_is_no_utf8_is_refused_with_its_column(
+    tmp_path: Path, name: str
+) -> None:
+    offsets = pa.py_buffer(np.array([0, 1, 3], dtype=np.int32))
+    damaged = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"a\xc0.")])
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"figure_id": ["a", "b"], name: damaged}), path)
+    with pytest.raises(TableError, match=rf"t\.parquet: column '{name}': holds damaged values"):
+        read_raw(path)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from atypia.data.slide_list import read_slide_list
@@ -114,3 +117,12 @@ def test_a_misspelt_column_is_guessed(tmp_path: Path) -> None:
         read_slide_list(path)
     with pytest.raises(TableError, match="names no slide"):
         read_slide_list(_write(tmp_path, "slide,points"))
+
+
+def test_a_damaged_number_in_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
+    offsets = pa.py_buffer(np.array([0, 4], dtype=np.int32))
+    damaged = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xb0.25")])
+    path = tmp_path / "slides.parquet"
+    pq.write_table(pa.table({"slide": ["a.tif"], "points": ["a.csv"], "mpp": damaged}), path)
+    with pytest.raises(TableError, match=r"slides\.parquet: column 'mpp': holds damaged values"):
+        read_slide_list(path)

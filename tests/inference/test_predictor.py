@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,17 @@ def test_arrays_and_files_are_one_thing(predictor: Predictor, paths: list[Path])
     frame = predictor.predict(arrays, mpp=0.25)
     assert list(frame["figure_id"]) == [str(position) for position in range(len(paths))]
     np.testing.assert_array_equal(frame["p_atypical"], files["p_atypical"])
+
+
+def test_an_image_whose_name_is_no_utf8_is_a_row_like_others(
+    predictor: Predictor, paths: list[Path], tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"\xff.png")
+    try:
+        shutil.copy(paths[0], odd)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert predictor.predict([odd])["image"].tolist() == [str(tmp_path / "\\udcff.png")]
 
 
 def test_one_image_is_one_figure_and_any_row_of_them_will_do(

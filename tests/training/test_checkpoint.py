@@ -17,3 +17,13 @@ def test_a_checkpoint_of_nobody_is_named(tmp_path: Path, state: object) -> None:
     save_checkpoint(path, state)  # type: ignore[arg-type]
     with pytest.raises(AtypiaError, match=r"checkpoint\.pt: cannot be read as a checkpoint"):
         load_checkpoint(path, "0" * 64)
+
+
+@pytest.mark.parametrize("identity", ["[" * 100_000, "9" * 5000])
+def test_a_checkpoint_of_an_identity_that_is_no_json_is_another_versions(
+    tmp_path: Path, identity: str
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"identity": identity})
+    with pytest.raises(AtypiaError, match=r"checkpoint\.pt: was made from .*another version"):
+        load_checkpoint(path, "0" * 64)

@@ -380,3 +380,22 @@ def _command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
         return ""
+
+
+def test_slides_in_a_folder_whose_name_is_no_utf8_are_done_once(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    for name in ("s0.tif", "s0.geojson", "s4.tif", "s4.geojson"):
+        shutil.copy(few.parent / name, folder)
+    path = folder / "slides.csv"
+    path.write_text("slide,points\ns0.tif,s0.geojson\ns4.tif,s4.geojson\n")
+    first = _do(path, tmp_path / "out", small_bundle)
+    assert [bool(state.fault) for state in first.states] == [False, True], first.states[0].trace
+    slides = pd.read_csv(tmp_path / "out" / "slides.csv")
+    assert slides["slide"][0].endswith("\\udcff/s0.tif")
+    assert _do(path, tmp_path / "out", small_bundle).before == 1

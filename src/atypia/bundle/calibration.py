@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from atypia.bundle.manifest import CALIBRATION_NAME
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
+from atypia.files import parse_json
 
 
 def read_calibration(folder: Path) -> Calibration:
@@ -18,8 +18,8 @@ def read_calibration(folder: Path) -> Calibration:
     """
     path = folder / CALIBRATION_NAME
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as fault:
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
         raise BundleError(
             f"{path}: cannot be read as JSON; fetch or train the bundle again"
         ) from fault

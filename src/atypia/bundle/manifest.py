@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from atypia.errors import BundleError, OptionError, abbreviate
+from atypia.files import parse_json
 from atypia.models.adapter_config import AdapterConfig
 
 FORMAT_VERSION: Literal[1] = 1
@@ -130,12 +130,12 @@ def read_manifest(folder: Path) -> BundleManifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as fault:
         raise BundleError(
             f"{path}: not found; give the folder of a bundle, as `atypia train` writes it"
         ) from fault
-    except (OSError, ValueError, RecursionError) as fault:
+    except (OSError, ValueError) as fault:
         raise BundleError(
             f"{path}: cannot be read as JSON; fetch or train the bundle again"
         ) from fault

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from atypia.data.images import read_image
 from atypia.errors import BundleError, ImageError
-from atypia.files import sha256
+from atypia.files import parse_json, sha256
 
 SEEN_NAME = "seen.json"
 _HASH_BYTES = 8
@@ -51,7 +51,7 @@ def count_seen(folder: Path, images: Sequence[Path]) -> int:
     if not path.is_file():
         return 0
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         salt, seen = str(content["salt"]), set(map(str, content["images"]))
     except (ValueError, KeyError, TypeError) as fault:
         raise BundleError(f"{path}: cannot be read; fetch or train the bundle again") from fault

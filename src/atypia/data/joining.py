@@ -20,6 +20,7 @@ from atypia.data.domains import unite_spellings
 from atypia.data.splits import TRAINED_ON, split_words
 from atypia.data.table import SOURCE_MARK, FigureTable
 from atypia.errors import TableError
+from atypia.files import writable
 
 #: Columns whose names are a source's own.
 _NAMED_BY_SOURCE = ("figure_id", "slide", "case")
@@ -34,7 +35,7 @@ def name_sources(places: Sequence[Path]) -> list[str]:
     Returns:
         Names that differ, none of them with a slash.
     """
-    words = [[_writable(part) for part in reversed(_resolved(place).parts)] for place in places]
+    words = [[_name(part) for part in reversed(_resolved(place).parts)] for place in places]
     depths = [1] * len(words)
     while True:
         names = ["-".join(reversed(own[:depth])) for own, depth in zip(words, depths, strict=True)]
@@ -59,8 +60,8 @@ def _resolved(place: Path) -> Path:
     return place.parent.resolve() / place.name if place.name not in ("", "..") else place.resolve()
 
 
-def _writable(part: str) -> str:
-    text = part.encode("utf-8", "backslashreplace").decode("utf-8").replace("\\", "-")
+def _name(part: str) -> str:
+    text = writable(part).replace("\\", "-")
     return text.strip("/").strip() or "source"
 
 

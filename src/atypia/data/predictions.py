@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from atypia.data.faults import rows
 from atypia.data.raw import FIRST_ROW, read_raw, take_known, told
 from atypia.data.table import FigureTable
 from atypia.errors import TableError
+from atypia.files import parse_json, writable
 
 PREDICTION_COLUMNS: tuple[str, ...] = (
     "figure_id",
@@ -95,16 +95,27 @@ def check_predictions(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _read_json(path: Path) -> pd.DataFrame:
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TableError(f"{path}: there is no such file; give a predictions table") from None
-    except (OSError, ValueError, RecursionError) as fault:
+    except (OSError, ValueError) as fault:
         raise TableError(
             f"{path}: not a JSON file ({fault}); write it anew with `atypia predict`"
         ) from fault
     if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
         raise TableError(f"{path}: expected a list of records, one a figure")
-    return _numbered(pd.DataFrame(records))
+    try:
+        plain = [{writable(name): _plain(of) for name, of in row.items()} for row in records]
+    except RecursionError:
+        raise TableError(f"{path}: nested too deeply; expected one value a column") from None
+    return _numbered(pd.DataFrame(plain))
+
+
+def _plain(value: object) -> object:
+    """Return a value of JSON as a column can hold it: lists and objects as they are written."""
+    if isinstance(value, list | dict):
+        value = str(value)
+    return writable(value) if isinstance(value, str) else value
 
 
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from atypia.data.columns import (
     nearest,
 )
 from atypia.data.faults import rows
-from atypia.errors import TableError
+from atypia.errors import TableError, abbreviate
 
 _TEXT_SUFFIXES = (".csv", ".tsv")
 TABLE_SUFFIXES = (*_TEXT_SUFFIXES, ".parquet")
@@ -194,7 +194,9 @@ def _ragged(lengths: dict[int, list[int]], expected: int) -> list[str]:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         # An index of pandas is a column like others: it may be the one of the ids.
-        frame = pq.read_table(path).to_pandas(ignore_metadata=True)
+        table = pq.read_table(path)
+        _require_whole(table, path)
+        frame = table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError) as fault:
         reason = (str(fault) or type(fault).__name__).splitlines()[0]
         raise TableError(f"{path}: not a Parquet file ({reason}); write it anew") from fault
@@ -202,6 +204,23 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     frame = frame.drop(columns=[name for name in frame if re.match(r"__index_level_\d+__", name)])
     frame.index = pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame))
     return pd.DataFrame(frame)
+
+
+def _require_whole(table: pa.Table, path: Path) -> None:
+    """Refuse values that cannot be read, which Arrow tells only to those who use them.
+
+    Raises:
+        TableError: a column holds such a value, as text that is no UTF-8.
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as fault:
+            reason = str(fault).splitlines()[0].rpartition("Invalid: ")[2]
+            raise TableError(
+                f"{path}: column {abbreviate(name)}: holds damaged values ({reason}); write the "
+                "table anew"
+            ) from fault
 
 
 def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from atypia.files import writable
+
 # What Markdown takes for something else than text, inside a line. An underscore inside a word is
 # one; a bracket is a link only together with others, and stays.
 _MARKS = re.compile(r"[\\`*<|~]|\](?=[(\[:])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
@@ -15,7 +17,7 @@ def plain_markdown(text: str) -> str:
 
     What cannot be written as UTF-8 is escaped.
     """
-    one_line = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
+    one_line = " ".join(writable(text).split())
     return _MARKS.sub(lambda match: f"\\{match[0]}", one_line)
 
 

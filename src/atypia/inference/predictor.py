@@ -28,6 +28,7 @@ from atypia.data.images import image_pixels, read_image
 from atypia.data.predictions import CALLS, PREDICTION_COLUMNS, empty_predictions
 from atypia.errors import AtypiaError, ImageError, OptionError
 from atypia.evaluation.calibration import Calibration
+from atypia.files import writable
 from atypia.inference.options import PredictOptions
 from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
 from atypia.inference.runtimes.base import Outputs, Runtime
@@ -268,8 +269,8 @@ def _figures_of(images: OneImage | Iterable[OneImage], mpp: float | None) -> Ite
             pixels = partial(image_pixels, image, f"image {position}")
             yield Figure(str(position), "", mpp, said, pixels)
         elif isinstance(image, str | os.PathLike):
-            name = os.fspath(image)
-            yield Figure(name, name, mpp, said, partial(read_image, Path(name)))
+            name = writable(os.fspath(image))
+            yield Figure(name, name, mpp, said, partial(read_image, Path(image)))
         else:
             raise AtypiaError(f"image {position}: is of type {type(image).__name__}, {_EXPECTED}")
 

@@ -32,6 +32,7 @@ from atypia.data.points.table import Points
 from atypia.data.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
+from atypia.files import writable
 from atypia.inference.reading import CropSpec, window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
@@ -204,7 +205,7 @@ def class_name(call: str, refer: bool) -> str:
 
 
 def _image(slide: Path, x: float, y: float) -> str:
-    return f"{slide}@{x:.10g},{y:.10g}"
+    return f"{writable(str(slide))}@{x:.10g},{y:.10g}"
 
 
 def _result_of(row: dict[Hashable, Any]) -> PointResult:

@@ -25,6 +25,7 @@ from atypia.data.readers.opening import OWN_TABLES, open_figures
 from atypia.data.readers.registry import LAYOUTS
 from atypia.data.table import FigureTable, with_mpp
 from atypia.errors import AtypiaError, ImageError
+from atypia.files import writable
 
 RGBImage = npt.NDArray[np.uint8]
 MppSource = Literal["table", "layout", "slide", "given", "assumed"]
@@ -183,11 +184,6 @@ def _open(
     return source if len(source) == 1 else replace(source, kind="stack of pages")
 
 
-def _writable(name: str) -> str:
-    """Return a file's name without the bytes that are no UTF-8: tables must be written with it."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _is_layout(folder: Path) -> bool:
     has_table = any((folder / name).is_file() for name in OWN_TABLES)
     return has_table or any(one.recognises(folder) for one in LAYOUTS.values())
@@ -226,8 +222,8 @@ def _files(
                 yield from _page_readers(folder / name, numbers)
 
     said: MppSource = "assumed" if mpp is None else "given"
-    ids = [_writable(name) for name in ids]
-    images = [_writable(str(folder)) + "/" + name for name in ids]
+    ids = [writable(name) for name in ids]
+    images = [writable(str(folder)) + "/" + name for name in ids]
     return Source(path, kind, ids, images, [mpp] * len(ids), [said] * len(ids), readers)
 
 

@@ -21,7 +21,7 @@ from safetensors.torch import save as serialized
 
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
-from atypia.files import written_whole
+from atypia.files import parse_json, written_whole
 from atypia.fingerprint import joined_hash, text_hash
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
@@ -129,7 +129,7 @@ def _read(folder: Path) -> Table:
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="np") as file:
-                keys = json.loads(file.metadata()["figures"])
+                keys = parse_json(file.metadata()["figures"])
                 found |= zip(keys, file.get_tensor("embedding"), strict=True)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             continue

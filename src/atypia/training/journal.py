@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from atypia.files import write_text
+from atypia.files import parse_json, write_text
 
 
 class Journal:
@@ -50,9 +50,9 @@ class Journal:
 def _is_until(line: str, step: int) -> bool:
     """Tell whether a line is whole, which a kill can prevent, and of no later step."""
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         return all(isinstance(value, int | float) for value in values.values()) and (
             values["step"] <= step
         )
-    except (ValueError, LookupError, AttributeError, RecursionError):
+    except (ValueError, LookupError, AttributeError):
         return False

@@ -19,7 +19,7 @@ from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.report import write_report
-from atypia.files import remove_partials, require_outputs, sha256, write_output
+from atypia.files import parse_json, remove_partials, require_outputs, sha256, write_output
 from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord, record_path
 from atypia.workflows.classify import OnProgress, Say, to_stderr
@@ -146,7 +146,7 @@ def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureT
     Which bundle made the predictions stands in the record beside them.
     """
     try:
-        record = json.loads(record_path(predictions).read_text(encoding="utf-8"))
+        record = parse_json(record_path(predictions).read_text(encoding="utf-8"))
         folder, digest = Path(record["bundle"]), record["bundle_sha256"]
         if Path(record["out"]).name != predictions.name or bundle_hash(folder) != digest:
             return ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atypia.data.case_summary import Counts
-from atypia.files import write_output
+from atypia.files import writable_document, write_output
 
 
 class SlideState(BaseModel):
@@ -52,5 +53,7 @@ def read_state(path: Path) -> SlideState | None:
 
 
 def write_state(path: Path, state: SlideState) -> None:
-    """Write a state, whole or not at all."""
-    write_output(path, state.model_dump_json(indent=1) + "\n")
+    """Write a state, whole or not at all; `writable`, as files may be called anything."""
+    # pydantic would write null for what is not finite, and read another state back.
+    text = json.dumps(writable_document(state.model_dump()), indent=1, ensure_ascii=False)
+    write_output(path, text + "\n")

@@ -21,7 +21,14 @@ from atypia.bundle.load import Bundle, load_bundle
 from atypia.data.case_summary import Counts, added
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
-from atypia.files import remove_ours, remove_partials, require_outputs, sha256, written_output
+from atypia.files import (
+    remove_ours,
+    remove_partials,
+    require_outputs,
+    sha256,
+    writable_document,
+    written_output,
+)
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.version import __version__
@@ -80,7 +87,7 @@ class SlidesJob:
             slide, points = [str(listed.slide)], [str(listed.points)]
         options = self.options
         choice = asdict(self.choice) | {"names": list(self.choice.names)}
-        return {
+        decide = {
             "atypia": __version__,
             "bundle": self.bundle.sha256,
             "members": options.members,
@@ -97,6 +104,7 @@ class SlidesJob:
             "formats": list(self.formats),
             "pictures": self.pictures,
         }
+        return dict(writable_document(decide))
 
     def done(self, listed: ListedSlide) -> SlideState | None:
         """Return the state of a slide that nothing is left to do of, if it is one."""
@@ -318,7 +326,9 @@ def _write_tables(
         for name, table in zip(_TABLES, (rows, cases), strict=True):
             remove_partials(out / name)
             with written_output(out / name) as partial:
-                pd.DataFrame(table).to_csv(partial, index=False, lineterminator="\n")
+                pd.DataFrame(writable_document(table)).to_csv(
+                    partial, index=False, lineterminator="\n"
+                )
             files.append(out / name)
     return tuple(files)
 

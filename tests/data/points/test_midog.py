@@ -117,3 +117,14 @@ def test_millimetres_become_px() -> None:
 def test_other_json_is_refused() -> None:
     with pytest.raises(TableError, match="is no MIDOG JSON"):
         read_midog(PATH, [1], SLIDE, mpp=0.25)
+
+
+def test_half_a_character_in_a_class_is_written_as_its_number() -> None:
+    detected = {"points": [{"name": "\ud800", "point": [0.25, 0.5]}]}
+    points = read_midog(PATH, detected, SLIDE, mpp=0.25)
+    assert points.frame["name"].tolist() == ["\\ud800"]
+    box = {"bbox": [0, 0, 50, 50], "category_id": 1}
+    trained = {"categories": [{"id": 1, "name": "\ud800"}], "annotations": [box]}
+    points = read_midog(PATH, trained, SLIDE, mpp=None)
+    assert points.frame["name"].tolist() == ["\\ud800"]
+    assert points.classes == {"\\ud800": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zipfile
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from qupath_parser import qupath_reads
 
 from atypia.data.points import qupath
 from atypia.data.points.classes import ClassFilter
-from atypia.data.points.document import read_document
+from atypia.data.points.document import Features, read_document
 from atypia.data.points.qupath import QuPathFile
+from atypia.data.points.qupath_object import stable_id
 from atypia.data.points.qupath_results import (
     ObjectType,
     PointResult,
@@ -299,3 +301,33 @@ def test_a_file_without_objects_is_a_slide_without_figures(tmp_path: Path) -> No
     assert len(objects.points) == 0
     (tumour,) = with_findings(objects, [])
     assert tumour == feature_of(SQUARE, classification="T")
+
+
+@pytest.mark.parametrize(
+    "classification",
+    ["\udffe", {"name": "\udffe"}, {"name": ["\udffe"]}, {"names": ["\udffe"]}, '["\\udffe"]'],
+)
+def test_half_a_character_in_a_class_is_written_as_its_number(
+    tmp_path: Path, classification: object
+) -> None:
+    feature = point_at(1, 2, classification=classification)
+    objects = read_objects(saved(tmp_path / "a.geojson", [feature]))
+    assert objects.points.frame["name"].tolist() == ["\\udffe"]
+    assert objects.points.classes == {"\\udffe": 1}
+
+
+def test_half_a_character_in_a_failure_can_be_written(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.geojson", [point_at(1, 2), feature_of("\ud800"), "\ud800"])
+    lines = read_objects(path).points.failures
+    assert len(lines) == 2
+    for line in lines:
+        assert "\\ud800" in line
+        line.encode("utf-8")
+
+
+def test_a_file_whose_name_is_no_utf8_gives_its_points_ids() -> None:
+    # What Python makes of the byte ff in a name; not every file system has such names.
+    document = Features(json.dumps(point_at(1, 2)), array("q", [0]))
+    points = qupath.read_objects(Path("\udcff.geojson"), document).points
+    (point_id,) = points.frame["point_id"]
+    assert point_id == stable_id("\\udcff.geojson", 1, 2)

@@ -258,3 +258,11 @@ def test_what_is_read_without_a_fault_can_be_written(tmp_path: Path) -> None:
 def test_another_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"\.geojson"):
         write_features(tmp_path / "out.csv", [])
+
+
+def test_measurements_under_a_name_that_is_no_text_stay(tmp_path: Path) -> None:
+    theirs = [{"name": [], "value": 5}, {"name": {}, "value": 6}]
+    ours = {"name": "P(atypical)", "value": 0.5}
+    path = saved(tmp_path / "a.geojson", [point_at(1, 2, measurements=[*theirs, ours])])
+    (feature,) = with_findings(read_objects(path), [ATYPICAL])
+    assert feature["properties"]["measurements"] == [*theirs, {**ours, "value": 0.93}]

@@ -17,7 +17,7 @@ from atypia.data.columns import as_numbers, as_text
 from atypia.data.predictions import CALLS, check_predictions
 from atypia.data.table import FigureTable
 from atypia.errors import TableError, abbreviate
-from atypia.files import write_output
+from atypia.files import parse_json, write_output
 
 ANSWERS_NAME = "multiple-mitotic-figure-classification.json"
 
@@ -46,8 +46,8 @@ def read_answers(path: Path) -> list[tuple[str, float]]:
         TableError: not such a file; the first entry that is wrong is named, counted from 1.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as fault:
+        entries = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
         raise TableError(f"{path}: cannot be read ({fault}); write it anew") from fault
     if not isinstance(entries, list):
         raise TableError(f"{path}: expected a list of entries, one a page")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from atypia.challenges.midog25.mha import read_mha
 from atypia.data.images import RGBImage, read_pages
 from atypia.errors import AtypiaError, ImageError
-from atypia.files import resolve_inside
+from atypia.files import parse_json, resolve_inside, writable
 from atypia.inference.sources import Figure
 
 STACK_SLUG = "stacked-histopathology-roi-cropouts"
@@ -65,7 +64,7 @@ def stack_figures(stack: Path, mpp: float) -> Iterator[Figure]:
     """
     pages = read_pages(stack) if stack.suffix.lower() in _TIFF_SUFFIXES else iter(read_mha(stack))
     for number, page in enumerate(pages, start=1):
-        name = f"{stack}, page {number}"
+        name = f"{writable(str(stack))}, page {number}"
         yield Figure(str(number), name, mpp, "given", partial(_of_size, page, name))
 
 
@@ -83,13 +82,13 @@ def _of_size(page: RGBImage | ImageError, name: str) -> RGBImage:
 
 def _require_interface(path: Path) -> None:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AtypiaError(
             f"{path}: there is no such file; give the folder that the challenge hands over "
             "(--input)"
         ) from None
-    except (OSError, ValueError, RecursionError) as fault:
+    except (OSError, ValueError) as fault:
         raise AtypiaError(f"{path}: not a JSON file ({fault}); write it anew") from fault
     slugs = [_slug(entry) for entry in entries] if isinstance(entries, list) else []
     if slugs != [STACK_SLUG]:

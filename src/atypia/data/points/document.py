@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atypia.errors import TableError
+from atypia.files import writable
 
 GEOJSON_SUFFIXES = (".geojson", ".json")
 _MOST_BYTES = 2**32  # of an archive's content: a small file can hold a very large one
@@ -88,17 +89,12 @@ def read_document(path: Path) -> Any:
 
 
 def short(of: object) -> str:
-    """Return something as one line of at most 60 characters."""
+    """Return something as one line of at most 60 characters, which UTF-8 can hold."""
     try:
-        text = " ".join(str(of).split())
+        text = writable(" ".join(str(of).split()))
     except RecursionError:
         text = "something nested too deeply"
     return f"{text[:60]}..." if len(text) > 60 else text
-
-
-def writable(text: str) -> str:
-    """Return a text that UTF-8 can hold: JSON may have halves of a character."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _bytes(path: Path) -> bytes:

@@ -11,11 +11,11 @@ from typing import Any
 
 from atypia.data.points.boxes import read_centres
 from atypia.data.points.classes import ClassFilter
-from atypia.data.points.document import short, writable
+from atypia.data.points.document import short
 from atypia.data.points.slide_names import names_of_slide
 from atypia.data.points.table import PointFailure, Points, points_of
 from atypia.errors import TableError
-from atypia.files import write_output
+from atypia.files import writable, write_output
 
 # What the training sets' category_id means in a file that does not say it itself.
 _CATEGORIES = {"1": "mitotic figure", "2": "hard negative"}
@@ -78,7 +78,8 @@ def _read_annotations(
     images = {str(one.get("id")): one for one in _dicts(document.get("images"))}
     own = _own_images(path, images, slide)
     categories = {
-        str(one.get("id")): str(one.get("name") or "") for one in _dicts(document.get("categories"))
+        str(one.get("id")): writable(str(one.get("name") or ""))
+        for one in _dicts(document.get("categories"))
     } or _CATEGORIES
     counts: Counter[str] = Counter(dict.fromkeys(categories.values(), 0))
     failures: list[PointFailure] = []
@@ -157,7 +158,7 @@ def _read_detections(
     counts: Counter[str] = Counter()
     for number, one in enumerate(given, start=1):
         place = f"point {number}"
-        name = str(one.get("name") or "") if isinstance(one, dict) else ""
+        name = writable(str(one.get("name") or "")) if isinstance(one, dict) else ""
         counts[name] += 1
         if not classes.takes(name):
             continue

@@ -6,7 +6,6 @@ and other programs write.
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from typing import Any
@@ -16,6 +15,7 @@ import shapely.errors
 import shapely.geometry
 
 from atypia.data.points.document import short
+from atypia.files import parse_json, writable
 
 Json = dict[str, Any]
 
@@ -87,16 +87,16 @@ def class_of(properties: Json) -> str:
         names = given.get("names")
         given = names if isinstance(names, list) else given.get("name")
     if isinstance(given, list):
-        return ": ".join(map(str, given))
-    return "" if given is None else str(given)
+        return writable(": ".join(map(str, given)))
+    return "" if given is None else writable(str(given))
 
 
 def decode_text(value: Any) -> Any:
     """Return what a value is that a GIS library may have written as JSON text."""
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return parse_json(value)
+        except ValueError:
             return value
     return value
 
@@ -119,7 +119,7 @@ def uuid_of(given: Any) -> str | None:
 
 def stable_id(of: str, x: float, y: float) -> str:
     """Return a UUID (version 5) that depends on a name and a place alone."""
-    return str(uuid.uuid5(_NAMESPACE, f"{of} {x:.3f} {y:.3f}"))
+    return str(uuid.uuid5(_NAMESPACE, f"{writable(of)} {x:.3f} {y:.3f}"))
 
 
 def points_of_geometry(geometry: Json) -> list[Json] | None:

@@ -273,7 +273,8 @@ def _set(properties: Json, result: PointResult) -> None:
     ours = {key: float(of) for key, of in result.measurements.items() if math.isfinite(of)}
     there = properties.get("measurements")
     if isinstance(there, list):
-        kept = [one for one in there if not (isinstance(one, dict) and one.get("name") in ours)]
+        names = list(ours)  # a name of somebody else's may be of any type, and have no hash
+        kept = [one for one in there if not (isinstance(one, dict) and one.get("name") in names)]
         properties["measurements"] = kept + [{"name": k, "value": v} for k, v in ours.items()]
     else:
         properties["measurements"] = {**(there if isinstance(there, dict) else {}), **ours}
