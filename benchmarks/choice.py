@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.evaluation.comparison import JudgedFigures, Scores, compare
 from atypia.training.ablation import read_plan
 from atypia.workflows.ablation_bench import Bench

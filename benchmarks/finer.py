@@ -19,9 +19,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from atypia.data.images import read_image
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.windows import cut_window, stack_windows
-from atypia.inference.reading import CropSpec, crop_of, stacked
+from atypia.inference.crops import CropSpec, crop_of, stacked
 from atypia.models.classifier import build_classifier
 from atypia.training.components.augment import window_um
 from atypia.training.devices import open_fabric

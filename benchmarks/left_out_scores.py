@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import short_domain_names
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.splits import domain_folds
 from atypia.data.table import FigureTable
 from atypia.data.votes import votes_of

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.training.ablation import read_plan
 from atypia.workflows.ablation_bench import Bench
 

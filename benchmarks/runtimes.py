@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from atypia.data.images import read_image
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.evaluation.calibration import cross_fitted
 from atypia.evaluation.metrics import binary_metrics
+from atypia.inference.crops import CropSpec, crop_of, stacked
 from atypia.inference.options import runtime_keys
 from atypia.inference.predictor import CPU_BATCH, Predictor
-from atypia.inference.reading import CropSpec, crop_of, stacked
 from atypia.inference.runtimes.choice import REFERENCE, runtime_class
 
 

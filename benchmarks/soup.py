@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.evaluation.comparison import JudgedFigures, Scores, compare
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier

@@ -38,9 +38,9 @@ from atypia.bundle.manifest import read_manifest
 from atypia.challenges.midog25.stack import PAGE_PX, STACK_SLUG
 from atypia.cli.progress import progress_bars
 from atypia.data.images import IMAGE_SUFFIXES, read_image
+from atypia.inference.crops import CropSpec, crop_of
 from atypia.inference.options import Precision, PredictOptions, RuntimeKey, runtime_keys
 from atypia.inference.predictor import CPU_BATCH, Predictor
-from atypia.inference.reading import CropSpec, crop_of
 from atypia.inference.runtimes.choice import runtime_class
 from atypia.inference.sinks import open_sink
 from atypia.inference.sources import Source

@@ -243,7 +243,7 @@ MUTANTS = (
         "training/stepper.py",
         "{name: loss.weight for name, loss in self._recipe.losses()}",
         "{name: 1.0 for name, loss in self._recipe.losses()}",
-        ("contracts/test_every_component.py::test_a_loss_counts_by_its_weight",),
+        ("contracts/test_components.py::test_a_loss_counts_by_its_weight",),
     ),
     Mutant(
         "the gradient of the domain head is not reversed",

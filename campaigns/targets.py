@@ -236,7 +236,7 @@ def _slide_list(folder: Path) -> tuple[Make, Check]:
 
 
 def _points_table(folder: Path) -> tuple[Make, Check]:
-    from atypia.data.points.opening import open_points
+    from atypia.data.points.open_points import open_points
 
     seed: mutate.Rows = [
         ["point_id", "x", "y", "name", "slide"],
@@ -304,7 +304,7 @@ FEATURES = {
 
 
 def _geojson(folder: Path) -> tuple[Make, Check]:
-    from atypia.data.points.opening import open_points
+    from atypia.data.points.open_points import open_points
     from atypia.data.points.qupath import QuPathFile
     from atypia.data.points.qupath_results import PointResult, write_features
 
@@ -368,7 +368,7 @@ def _foreign(feature: Any) -> str:
 
 def _areas(folder: Path) -> tuple[Make, Check]:
     from atypia.data.points.areas import outlined
-    from atypia.data.points.opening import open_points
+    from atypia.data.points.open_points import open_points
 
     hole = [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]], [[1, 1], [2, 1], [2, 2], [1, 1]]]
     seed = json.loads(json.dumps(FEATURES))
@@ -410,7 +410,7 @@ DETECTED = {
 
 def _midog(folder: Path) -> tuple[Make, Check]:
     from atypia.data.points.midog import write_midog
-    from atypia.data.points.opening import open_points
+    from atypia.data.points.open_points import open_points
     from atypia.data.points.qupath import QuPathFile
 
     def make(choices: Choices) -> tuple[str, bytes]:
@@ -828,7 +828,7 @@ def _member(folder: Path) -> tuple[Make, Check]:
 
 
 def _metrics(folder: Path) -> tuple[Make, Check]:
-    from atypia.training.journal import Journal
+    from atypia.training.metrics_log import MetricsLog
 
     seed = {"step": 3, "epoch": 1, "loss": 0.5, "gamma_bin_0": 1.0, "gamma_bin_1": 2.0}
 
@@ -837,9 +837,9 @@ def _metrics(folder: Path) -> tuple[Make, Check]:
         return "metrics.jsonl", first + mutate.json_text(choices, mutate.tree(choices, seed))
 
     def check(path: Path) -> None:
-        journal = Journal(path.parent, 5)
-        journal.write(6, {"loss": 0.5})
-        journal.close()
+        metrics_log = MetricsLog(path.parent, 5)
+        metrics_log.write(6, {"loss": 0.5})
+        metrics_log.close()
 
     return make, check
 

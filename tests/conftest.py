@@ -22,7 +22,7 @@ LONGEST = (
     "workflows/test_slides.py",
     "workflows/test_ablate.py",
     "contracts/test_backbones.py",
-    "cli/test_ablate_verb.py",
+    "cli/test_ablate.py",
     "training/test_resume.py",
     "workflows/test_processes.py",
     "workflows/test_walkthrough.py",

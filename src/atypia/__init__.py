@@ -17,7 +17,7 @@ from atypia.offline import switch_off_reports
 from atypia.version import __version__
 
 if TYPE_CHECKING:
-    from atypia.data.readers.opening import open_figures
+    from atypia.data.readers.open_figures import open_figures
     from atypia.data.table import FigureTable
     from atypia.errors import AtypiaError
     from atypia.evaluation.calibration import Calibration
@@ -62,7 +62,7 @@ _HOMES = {
     "TrainingRun": "atypia.workflows.training.publish",
     "evaluate": "atypia.workflows.evaluate",
     "load": "atypia.inference.predictor",
-    "open_figures": "atypia.data.readers.opening",
+    "open_figures": "atypia.data.readers.open_figures",
     "predict": "atypia.workflows.predict",
     "read_recipe": "atypia.training.recipe_file",
     "train": "atypia.workflows.train",

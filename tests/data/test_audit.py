@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from atypia.data.audit import Finding, audit
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.table import FigureTable, from_frame
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from atypia.data.describe import describe
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.table import from_frame
 
 

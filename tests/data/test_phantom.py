@@ -13,6 +13,7 @@ import pytest
 from atypia.data.images import read_image
 from atypia.data.phantom import make_phantom
 from atypia.data.phantom.cohort import describe_cohort, plan_cohort, render_cohort, render_figure
+from atypia.data.phantom.domains import DOMAIN_LOOKS
 from atypia.data.phantom.experts import EXPERTS, Expert, draw_votes
 from atypia.data.phantom.figure import (
     ATYPICAL_KINDS,
@@ -22,7 +23,6 @@ from atypia.data.phantom.figure import (
     PROMETAPHASE,
     build_figure,
 )
-from atypia.data.phantom.looks import DOMAIN_LOOKS
 from atypia.data.phantom.scanner import scan
 from atypia.data.phantom.stain import Stains, transmitted
 from atypia.data.phantom.texture import draw_textures

@@ -13,7 +13,7 @@ from atypia.data.describe import describe
 from atypia.data.domains import domain_names
 from atypia.data.readers.layout import image_names
 from atypia.data.readers.midog import SLIDE_RANGES, origin_of, scanner_mpp
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.readers.registry import LAYOUTS
 from atypia.data.splits import training_part
 from atypia.errors import TableError

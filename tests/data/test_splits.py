@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.splits import crossed_folds, domain_folds, slide_folds, training_part
 from atypia.data.table import FigureTable, from_frame
 from atypia.errors import TableError

@@ -18,9 +18,9 @@ from atypia.bundle.load import load_bundle
 from atypia.bundle.verify import write_sums
 from atypia.data.predictions import PREDICTION_COLUMNS, check_predictions
 from atypia.errors import AtypiaError, ImageError
+from atypia.inference.crops import CropSpec, crop_of, stacked
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.inference.reading import CropSpec, crop_of, stacked
 from atypia.inference.sources import Figure
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from atypia.bundle.manifest import read_manifest
 from atypia.data.phantom import make_phantom
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
 from atypia.files import sha256

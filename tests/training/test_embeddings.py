@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from atypia.data.phantom import make_phantom
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.table import FigureTable
 from atypia.files import sha256
 from atypia.inference.predictor import Predictor

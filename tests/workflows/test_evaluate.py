@@ -10,7 +10,7 @@ import pytest
 
 from atypia.bundle.seen import write_seen
 from atypia.bundle.verify import write_sums
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions

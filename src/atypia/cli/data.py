@@ -103,7 +103,7 @@ def import_(
     """
     from rich.console import Console
 
-    from atypia.data.gathering import gather
+    from atypia.data.gather import gather
 
     table = opened(source, layout, mpp, column)
     with progress_bars() as report:

@@ -65,7 +65,7 @@ def opened(
     columns: list[str] | None,
 ) -> FigureTable:
     """Open figure tables and folders in known layouts, and print their notes to stderr."""
-    from atypia.data.readers.opening import open_figures
+    from atypia.data.readers.open_figures import open_figures
 
     several = [sources] if isinstance(sources, Path) else sources
     table = open_figures(several, layout=layout, mapping=column_mapping(columns), mpp=mpp)

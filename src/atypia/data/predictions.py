@@ -18,9 +18,9 @@ from atypia.data.columns import (
     list_names,
     nearest,
 )
-from atypia.data.faults import rows
-from atypia.data.raw import FIRST_ROW, read_raw, take_known, told
 from atypia.data.table import FigureTable
+from atypia.data.table_checks import rows
+from atypia.data.table_io import FIRST_ROW, read_raw, take_known, told
 from atypia.errors import TableError
 from atypia.files import parse_json, writable
 

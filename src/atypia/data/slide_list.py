@@ -9,8 +9,8 @@ from pathlib import Path, PureWindowsPath
 import pandas as pd
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text, nearest
-from atypia.data.faults import rows
-from atypia.data.raw import read_raw, take_known, told
+from atypia.data.table_checks import rows
+from atypia.data.table_io import read_raw, take_known, told
 from atypia.errors import TableError
 
 LIST_COLUMNS = ("slide", "points", "name", "case", "mpp", "area_mm2")

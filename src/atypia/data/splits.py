@@ -13,8 +13,8 @@ from scipy.sparse.csgraph import connected_components
 
 from atypia.data.columns import as_text
 from atypia.data.domains import domain_names
-from atypia.data.faults import counted
 from atypia.data.table import FigureTable
+from atypia.data.table_checks import counted
 from atypia.data.votes import hard_labels
 from atypia.errors import TableError
 

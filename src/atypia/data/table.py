@@ -28,8 +28,8 @@ from atypia.data.columns import (
     vote_names,
 )
 from atypia.data.domains import unite_spellings
-from atypia.data.faults import counted, find_faults
-from atypia.data.raw import FIRST_ROW, read_raw, renamed, take_known, told
+from atypia.data.table_checks import counted, find_faults
+from atypia.data.table_io import FIRST_ROW, read_raw, renamed, take_known, told
 from atypia.errors import TableError
 from atypia.files import inside, written_output
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from atypia.data.domains import short_domain_names
-from atypia.data.faults import counted
+from atypia.data.table_checks import counted
 from atypia.evaluation.comparison import (
     HELD_OUT_AUROC,
     HELD_OUT_BA,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names
-from atypia.data.joining import named_as_in
+from atypia.data.join import named_as_in
 from atypia.data.predictions import join
 from atypia.data.table import FigureTable, missing_slides
 from atypia.data.votes import (

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
+from atypia.inference.crops import in_order
 from atypia.inference.drawing import (
     CLASSES,
     FAINT,
@@ -38,7 +39,6 @@ from atypia.inference.drawing import (
     stacked,
     wrapped,
 )
-from atypia.inference.reading import in_order
 from atypia.inference.slides import COLOURS
 
 THUMBNAIL_PX = 128

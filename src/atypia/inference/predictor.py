@@ -29,8 +29,8 @@ from atypia.data.predictions import CALLS, PREDICTION_COLUMNS, empty_predictions
 from atypia.errors import AtypiaError, ImageError, OptionError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import writable
+from atypia.inference.crops import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
 from atypia.inference.options import PredictOptions
-from atypia.inference.reading import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
 from atypia.inference.runtimes.base import Outputs, Runtime
 from atypia.inference.runtimes.choice import start_runtime
 from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from atypia.files import write_output
-from atypia.inference.reading import Failure
+from atypia.inference.crops import Failure
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from atypia.data.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
 from atypia.files import writable
-from atypia.inference.reading import CropSpec, window_um
+from atypia.inference.crops import CropSpec, window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
 

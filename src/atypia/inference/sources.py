@@ -20,10 +20,10 @@ import numpy.typing as npt
 from atypia.data.columns import MPP_HIGH, MPP_LOW
 from atypia.data.folders import list_images
 from atypia.data.images import IMAGE_SUFFIXES, figure_pages, read_image, read_pages
-from atypia.data.raw import TABLE_SUFFIXES, refuse_spreadsheet
-from atypia.data.readers.opening import OWN_TABLES, open_figures
+from atypia.data.readers.open_figures import OWN_TABLES, open_figures
 from atypia.data.readers.registry import LAYOUTS
 from atypia.data.table import FigureTable, with_mpp
+from atypia.data.table_io import TABLE_SUFFIXES, refuse_spreadsheet
 from atypia.errors import AtypiaError, ImageError
 from atypia.files import writable
 

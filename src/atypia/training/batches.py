@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atypia.data.crops import crop_windows
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows, decode_windows
 from atypia.training.components.augment import blur, draw_moves, jitter_stain, recompress, window_um
+from atypia.training.crop_windows import crop_windows
 from atypia.training.recipe import Recipe
 
 

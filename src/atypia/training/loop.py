@@ -29,8 +29,8 @@ from atypia.training.components.base import Material
 from atypia.training.components.hard_negatives import HardNegatives
 from atypia.training.components.sampling import draw_epoch, figure_weights, in_mixture
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
-from atypia.training.journal import Journal
 from atypia.training.member import CHECKPOINT, Member, keep_member, read_member
+from atypia.training.metrics_log import MetricsLog
 from atypia.training.recipe import Recipe, ScheduleSection
 from atypia.training.requirements import require_components_work
 from atypia.training.scoring import look_at
@@ -130,7 +130,7 @@ def train_member(
     checkpoint = folder / CHECKPOINT
     first, seconds, losses = _resumed(work, checkpoint, identity)
     folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder, first, silent=not fabric.is_global_zero)
+    metrics_log = MetricsLog(folder, first, silent=not fabric.is_global_zero)
     clock = time.monotonic()
     saved_at = clock
     for step in range(first, steps):
@@ -144,7 +144,7 @@ def train_member(
         loss = losses[-1]["loss"]
         if last:
             renewed = work.end_epoch(curve=curve and (epoch + 1) % held_out_every == 0)
-            journal.write(step + 1, {"epoch": epoch + 1, **_means(losses), **renewed})
+            metrics_log.write(step + 1, {"epoch": epoch + 1, **_means(losses), **renewed})
             losses = []
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             took = seconds + time.monotonic() - clock
@@ -155,8 +155,8 @@ def train_member(
         on_progress(Progress(step + 1, steps, loss, work.gamma))
     probe = work.domain_probe()
     if probe is not None:
-        journal.write(steps, {f"domain_probe_{name}": of for name, of in asdict(probe).items()})
-    journal.close()
+        metrics_log.write(steps, {f"domain_probe_{name}": of for name, of in asdict(probe).items()})
+    metrics_log.close()
     logit, phase = work.look_at_held_out()
     result = Member(
         state=work.stepper.kept_state(),

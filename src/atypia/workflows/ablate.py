@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from atypia.data.domains import short_domain_names
-from atypia.data.faults import counted
 from atypia.data.splits import training_part
 from atypia.data.table import FigureTable, missing_slides
+from atypia.data.table_checks import counted
 from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
 from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown

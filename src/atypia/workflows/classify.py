@@ -12,9 +12,9 @@ from pathlib import Path
 
 from atypia.bundle.load import Bundle
 from atypia.data.predictions import CALLS
+from atypia.inference.crops import Failure
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.inference.reading import Failure
 from atypia.inference.record import RunRecord, SourceRecord
 from atypia.inference.sinks import Write
 from atypia.inference.sources import Source

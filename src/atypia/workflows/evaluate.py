@@ -13,7 +13,7 @@ import pandas as pd
 from atypia.bundle.seen import count_seen
 from atypia.bundle.verify import bundle_hash
 from atypia.data.predictions import check_predictions, read_predictions
-from atypia.data.readers.opening import Source, list_sources, open_figures, source_label
+from atypia.data.readers.open_figures import Source, list_sources, open_figures, source_label
 from atypia.data.table import FigureTable
 from atypia.data.votes import contradictions_in_words
 from atypia.errors import AtypiaError

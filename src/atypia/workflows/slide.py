@@ -12,9 +12,9 @@ import pandas as pd
 from atypia.data.case_summary import Counts
 from atypia.errors import AtypiaError
 from atypia.files import remove_ours, remove_partials, require_outputs
+from atypia.inference.crops import CropSpec, Failure
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.inference.reading import CropSpec, Failure
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.workflows.classify import (
     OnProgress,
@@ -28,7 +28,7 @@ try:
     from atypia.data.points.areas import outlined
     from atypia.data.points.classes import ClassFilter
     from atypia.data.points.on_slide import require_on_slide
-    from atypia.data.points.opening import open_points
+    from atypia.data.points.open_points import open_points
     from atypia.data.points.qupath_results import ObjectType
     from atypia.data.slides import Origin, Slide, open_slide
     from atypia.inference.contact_sheet import MOST_PAGES, write_contact_sheet

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from atypia.data.crops import crop_windows
 from atypia.training.components.augment import (
     AugmentSection,
     blur,
@@ -16,6 +15,7 @@ from atypia.training.components.augment import (
     window_um,
 )
 from atypia.training.components.mixup import mixup
+from atypia.training.crop_windows import crop_windows
 
 PLAIN = AugmentSection(rotate=False, scale=0, shift_um=0, stain=0, brightness=0, blur=0, jpeg=0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.table import FigureTable
 from atypia.errors import RecipeError
 from atypia.training.recipe import Recipe

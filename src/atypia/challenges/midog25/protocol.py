@@ -8,7 +8,7 @@ from pathlib import Path
 
 from atypia.challenges.midog25.answers import predictions_of_answers
 from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.evaluation.judge import Judgement, judge
 from atypia.workflows.evaluate import require_report, write_judgement
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from atypia.data.phantom.domains import DOMAIN_LOOKS, DomainLook
 from atypia.data.phantom.experts import EXPERTS, Expert, ambiguity, draw_phase, draw_votes
 from atypia.data.phantom.figure import (
     ANAPHASE_TELOPHASE,
@@ -21,7 +22,6 @@ from atypia.data.phantom.figure import (
     build_figure,
     placed,
 )
-from atypia.data.phantom.looks import DOMAIN_LOOKS, DomainLook
 from atypia.data.phantom.scanner import scan
 from atypia.data.phantom.stain import Stains, transmitted
 from atypia.data.phantom.texture import TextureBank, draw_textures

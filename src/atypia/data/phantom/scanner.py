@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
-from atypia.data.phantom.looks import DomainLook
+from atypia.data.phantom.domains import DomainLook
 
 Floats = npt.NDArray[np.float32]
 

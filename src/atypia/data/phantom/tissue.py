@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from atypia.data.phantom.domains import DomainLook
 from atypia.data.phantom.figure import Chromosomes
-from atypia.data.phantom.looks import DomainLook
 from atypia.data.phantom.texture import TextureBank
 
 Floats = npt.NDArray[np.float32]

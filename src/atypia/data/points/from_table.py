@@ -15,7 +15,7 @@ from atypia.data.columns import as_numbers, as_text, nearest
 from atypia.data.points.classes import ClassFilter
 from atypia.data.points.slide_names import names_of_slide
 from atypia.data.points.table import PointFailure, Points, points_of
-from atypia.data.raw import read_raw
+from atypia.data.table_io import read_raw
 from atypia.errors import TableError
 
 # What a column is called, spelt as `_spell` does; the first of them that a table has is taken.

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS
-from atypia.data.raw import read_raw
 from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
 from atypia.data.readers.midog import BREAST, HUMAN, Origin, origin_of, scanner_mpp
 from atypia.data.table import FigureTable, from_rows
+from atypia.data.table_io import read_raw
 
 TABLE = "AMI-BR.csv"
 _EXPERTS = (1, 2, 3)

@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from atypia.data.raw import read_raw
 from atypia.data.readers.ami_br import ami_br_rows, patches
 from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
 from atypia.data.readers.midog import BREAST, HUMAN
 from atypia.data.table import FigureTable, from_frame, from_rows
+from atypia.data.table_io import read_raw
 from atypia.errors import TableError
 
 SPLIT_TABLE = "amibr_train_split.csv"

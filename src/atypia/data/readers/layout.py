@@ -11,8 +11,8 @@ import pandas as pd
 from atypia.data.columns import list_names, nearest
 from atypia.data.folders import log_left_out
 from atypia.data.images import IMAGE_SUFFIXES
-from atypia.data.raw import told
 from atypia.data.table import FigureTable
+from atypia.data.table_io import told
 from atypia.errors import TableError
 
 

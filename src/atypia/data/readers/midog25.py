@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS
-from atypia.data.raw import read_raw
 from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
 from atypia.data.readers.midog import origin_of, scanner_mpp, spell_as_known
 from atypia.data.table import FigureTable, from_rows
+from atypia.data.table_io import read_raw
 
 TABLE = "MIDOG25_Atypical_Classification_Train_Set.csv"
 IMAGES = "MIDOG25_Binary_Classification_Train_Set"

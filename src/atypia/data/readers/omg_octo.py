@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from atypia.data.raw import read_header, read_raw
 from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
 from atypia.data.table import FigureTable, from_rows
+from atypia.data.table_io import read_header, read_raw
 from atypia.errors import TableError
 
 _COLUMNS = ("image_id", "filename", "majority")

@@ -14,8 +14,8 @@ from lightning_fabric import Fabric
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
-from atypia.data.faults import counted
 from atypia.data.table import missing_slides, name_cases
+from atypia.data.table_checks import counted
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.markdown import plain_markdown
 from atypia.evaluation.report import write_report

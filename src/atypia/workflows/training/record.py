@@ -12,8 +12,8 @@ import torch
 from lightning_fabric import Fabric
 
 from atypia.data.domains import domain_names
-from atypia.data.faults import counted
 from atypia.data.table import name_cases
+from atypia.data.table_checks import counted
 from atypia.training.devices import precision_of
 from atypia.training.member import Member
 from atypia.version import __version__

@@ -9,11 +9,11 @@ from typing import TypeAlias
 import pandas as pd
 
 from atypia.data.columns import nearest
-from atypia.data.joining import join_sources, name_sources
-from atypia.data.raw import renamed
+from atypia.data.join import join_sources, name_sources
 from atypia.data.readers.layout import Layout
 from atypia.data.readers.registry import LAYOUTS
 from atypia.data.table import FigureTable, from_frame, read_table, with_mpp
+from atypia.data.table_io import renamed
 from atypia.errors import TableError
 
 #: A folder with one of these is a figure table and its images.

@@ -11,10 +11,10 @@ from PIL import Image
 
 from atypia.data.audit import audit
 from atypia.data.describe import describe
-from atypia.data.gathering import gather
-from atypia.data.joining import name_sources, named_as_in
+from atypia.data.gather import gather
+from atypia.data.join import name_sources, named_as_in
 from atypia.data.predictions import check_predictions
-from atypia.data.readers.opening import open_figures
+from atypia.data.readers.open_figures import open_figures
 from atypia.data.splits import training_part
 from atypia.data.table import FigureTable, read_table, write_table
 from atypia.errors import TableError

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from atypia.data.raw import read_raw, take_known
+from atypia.data.table_io import read_raw, take_known
 from atypia.errors import TableError
 
 PLAIN = "figure_id,image,slide\n01,a.png,Ü 1\n02,b.png,\n"

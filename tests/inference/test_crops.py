@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from atypia.data.crops import crop_windows
 from atypia.data.windows import cut_window, stack_windows
-from atypia.inference.reading import CropSpec, crop_of, read_ahead
+from atypia.inference.crops import CropSpec, crop_of, read_ahead
 from atypia.inference.sources import Figure
+from atypia.training.crop_windows import crop_windows
 
 
 @pytest.fixture(scope="module")

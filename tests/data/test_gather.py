@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from atypia.data.gathering import gather
+from atypia.data.gather import gather
 from atypia.data.table import from_frame, read_table
 from atypia.errors import AtypiaError, TableError
 

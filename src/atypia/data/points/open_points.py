@@ -11,7 +11,7 @@ from atypia.data.points.file import PointFile
 from atypia.data.points.from_table import read_table
 from atypia.data.points.midog import read_midog
 from atypia.data.points.qupath import read_objects
-from atypia.data.raw import TABLE_SUFFIXES
+from atypia.data.table_io import TABLE_SUFFIXES
 from atypia.errors import TableError
 
 _JSON = (".geojson", ".json", ".gz", ".zip")

@@ -10,7 +10,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from atypia.files import parse_json, write_text
 
 
-class Journal:
+class MetricsLog:
     """Metrics over steps, in `metrics.jsonl` and as TensorBoard events, of one member."""
 
     def __init__(self, folder: Path, from_step: int, *, silent: bool = False) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atypia.training.journal import Journal
+from atypia.training.metrics_log import MetricsLog
 
 WHOLE = '{"step": 1, "loss": 0.5}\n'
 
@@ -18,7 +18,7 @@ WHOLE = '{"step": 1, "loss": 0.5}\n'
 def test_what_is_no_line_of_an_earlier_step_is_forgotten(tmp_path: Path, left: bytes) -> None:
     record = tmp_path / "metrics.jsonl"
     record.write_bytes(WHOLE.encode() + left)
-    journal = Journal(tmp_path, 5)
-    journal.write(6, {"loss": 0.25})
-    journal.close()
+    metrics_log = MetricsLog(tmp_path, 5)
+    metrics_log.write(6, {"loss": 0.25})
+    metrics_log.close()
     assert record.read_text() == WHOLE + '{"step": 6, "loss": 0.25}\n'

@@ -22,7 +22,7 @@ from atypia.data.columns import (
     list_names,
     nearest,
 )
-from atypia.data.faults import rows
+from atypia.data.table_checks import rows
 from atypia.errors import TableError, abbreviate
 
 _TEXT_SUFFIXES = (".csv", ".tsv")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from atypia.cli.main import app
 from atypia.data.case_summary import Counts
 from atypia.data.images import read_image
-from atypia.data.points.opening import open_points
+from atypia.data.points.open_points import open_points
 from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord

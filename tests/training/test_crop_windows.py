@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from atypia.data.crops import crop_windows
 from atypia.data.windows import cut_window, decode_windows, stack_windows
 from atypia.errors import ImageError, TableError
 from atypia.files import sha256
+from atypia.training.crop_windows import crop_windows
 
 
 def _crop(image: np.ndarray, mpp: float, crop_um: float, input_px: int) -> torch.Tensor:
