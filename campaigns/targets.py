@@ -189,7 +189,7 @@ def _parquet(choices: Choices, seed: mutate.Rows) -> bytes:
             7: lambda: pa.array([{"a": 1}] * height),
             8: lambda v=values: pa.array([str(x).encode() for x in v], pa.binary()),
             9: lambda: pa.nulls(height),
-            10: lambda v=values: pa.array(v).dictionary_encode(),
+            10: lambda v=values: pa.array(v, pa.string()).dictionary_encode(),
             11: lambda n=numbers: pa.array(n, pa.float32()),
             12: lambda: pa.array([2**63 - 1] * height, pa.int64()),
             13: lambda: pa.array([2**64 - 1] * height, pa.uint64()),
