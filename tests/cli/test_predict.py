@@ -41,7 +41,7 @@ def test_predict_says_where_the_table_lies(
     assert call(monkeypatch, "predict", crop_folder, *arguments) == 0
     said = capsys.readouterr().out
     assert "12 of 12 figures classified: " in said
-    assert "s in reading, " in said
+    assert "s reading, " in said
     assert f"wrote {out}" in said
     assert f"wrote {tmp_path / 'p.run.json'}" in said
     assert len(read_predictions(out)) == 12

@@ -12,8 +12,8 @@ import tifffile
 from atypia.cli.main import run
 
 WARNING = (
-    "warning: slides have a verb of their own; write `atypia slide SLIDE --points FILE` instead of "
-    "`atypia predict`\n"
+    "warning: use `atypia slide SLIDE --points FILE` for points on a slide; `atypia predict` is for "
+    "images\n"
 )
 
 
