@@ -51,11 +51,11 @@ def test_a_column_that_is_named_and_absent_is_told_with_the_nearest(folder: Path
 def test_names_of_several_sources_are_shown_and_each_note_names_its_own(tmp_path: Path) -> None:
     for name in ("own", "public"):
         (tmp_path / f"{name}.csv").write_text(
-            f"figure_id,image,slide\na,{name}-a.png,s1\nb,{name}-b.png,s2\n"
+            f"figure_id,image,slide,mpp\na,{name}-a.png,s1,0.5\nb,{name}-b.png,s2,\n"
         )
     sources = [str(tmp_path / "own.csv"), str(tmp_path / "public.csv")]
     result = run(app, ["describe", *sources, "--mpp", "0.25"])
     assert result.exit_code == 0, result.output
     assert f"{sources[0]} and {sources[1]}: 4 figures, 4 slides" in result.stdout
-    assert "note: own: mpp 0.25 fills 2 figures" in result.stderr
-    assert "note: public: mpp 0.25 fills 2 figures" in result.stderr
+    assert "note: own: mpp 0.25 fills 1 figure" in result.stderr
+    assert "note: public: mpp 0.25 fills 1 figure" in result.stderr

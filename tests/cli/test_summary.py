@@ -11,11 +11,10 @@ import pytest
 from rich.console import Console
 
 from atypia.cli.summary import describe_run, print_probe, print_summary
-from atypia.data.readers.open_figures import open_figures
-from atypia.evaluation.judge import judge
 from atypia.evaluation.probe import DomainProbe
 from atypia.evaluation.training_story import TrainingStory
 from atypia.inference.record import RunRecord
+from atypia.workflows.evaluate import evaluate
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def test_a_domain_of_one_class_has_a_dash_and_not_a_number(tmp_path: Path) -> No
         }
     )
     console = Console(file=io.StringIO(), width=120)
-    print_summary(judge(predictions, open_figures(table)), console)
+    print_summary(evaluate(predictions, table), console)
     rows = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     by_name = {row[0]: row[1:] for row in rows if row}
     assert by_name["A"] == ["2", "1", "1.000", "1.000", "1.000", "1.000"]
