@@ -1,4 +1,4 @@
-"""`atypia bundle export`, and what `atypia predict` then makes of it."""
+"""`atypia bundle`: export, and its use by `atypia predict`; show and verify."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from atypia.bundle.verify import write_sums
-from atypia.cli.main import run
+from atypia.cli.main import app, run
 from atypia.files import NOTES_FOLDER
 from atypia.inference.exported import exported_path
 from atypia.inference.runtimes import base
@@ -102,3 +103,23 @@ def test_what_is_not_installed_is_named_with_its_extra(
         2,
         "--runtime onnx: is not installed; pip install 'atypia[onnx]', or use --runtime torch\n",
     )
+
+
+def test_bundle_show_tells_operating_point_and_card(small_bundle: Path) -> None:
+    shown = CliRunner().invoke(app, ["bundle", "show", str(small_bundle)])
+    assert shown.exit_code == 0
+    for text in ("small", "8 um in 32 px", "0.2 to 0.3 um/px", "0.4 to 0.6", "No medical device"):
+        assert text in shown.output
+
+
+def test_bundle_verify_names_every_fault(small_bundle: Path, tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["bundle", "verify", str(small_bundle)]).exit_code == 0
+    folder = tmp_path / "changed"
+    shutil.copytree(small_bundle, folder)
+    with (folder / "card.md").open("a") as card:
+        card.write("better than any other\n")
+    (folder / "extra.txt").write_text("x")
+    found = CliRunner().invoke(app, ["bundle", "verify", str(folder)])
+    assert found.exit_code == 1
+    assert "card.md: has changed" in found.output
+    assert "extra.txt: is not listed" in found.output

@@ -10,7 +10,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from atypia.cli.data import app
-from atypia.errors import AtypiaError
 
 run = CliRunner().invoke
 
@@ -47,31 +46,6 @@ def test_import_of_a_table_with_a_missing_image_exits_1(folder: Path, tmp_path: 
     columns = ["--column", "figure_id=id", "--column", "image=file", "--column", "label=class"]
     made = run(app, ["import", str(folder / "t.csv"), "--out", str(tmp_path / "o"), *columns])
     assert made.exit_code == 1 and "none.png" in made.output and "1 figure written" in made.output
-
-
-@pytest.mark.parametrize("column", ["label", "label=", "=x", "label=a --column label=b"])
-def test_a_mapping_out_of_shape_is_wrong_usage(folder: Path, column: str) -> None:
-    arguments = ["check", str(folder), "--column", *column.split()]
-    result = run(app, arguments)
-    assert isinstance(result.exception, AtypiaError) and result.exception.exit_code == 2
-    assert "--column label" in str(result.exception) or "=x" in str(result.exception)
-
-
-def test_notes_of_a_table_go_to_stderr(folder: Path) -> None:
-    (folder / "t.csv").write_text(
-        "figure_id,image,mpp\na,normal/1.png,0.5\nb,atypical/3.png,\nc,normal/2.png,0.5\n"
-    )
-    told = run(app, ["describe", str(folder / "t.csv"), "--mpp", "0.25"])
-    assert told.exit_code == 0 and "mpp 0.25 fills 1 figure" in told.stderr
-    assert "fills" not in told.stdout
-
-
-def test_a_column_that_is_named_and_absent_is_told_with_the_nearest(folder: Path) -> None:
-    (folder / "t.csv").write_text("figure_id,picture\na,normal/1.png\n")
-    result = run(app, ["check", str(folder / "t.csv"), "--column", "image=pictures"])
-    assert "'pictures' (for image) is missing (did you mean picture?)" in str(result.exception)
-    assert "the columns are figure_id, picture" in str(result.exception)
-    assert run(app, ["describe", str(folder / "t.csv"), "--column", "image=picture"]).exit_code == 0
 
 
 @pytest.mark.parametrize("verb", ["check", "describe", "import"])

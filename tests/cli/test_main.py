@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from warm_python import WarmPython
 
 from atypia.cli.main import app, run
 from atypia.files import written_output
-from warm_python import WarmPython
 
 VERBS = [
     (name,) if not hasattr(command, "commands") else (name, inner)
@@ -51,15 +51,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(warm_python: WarmPython, tmp_path
         assert done.returncode == 2, arguments
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
         assert "Traceback" not in done.stderr
-
-
-def test_a_shown_recipe_can_be_given_back(warm_python: WarmPython, tmp_path: Path) -> None:
-    shown = warm_python.run("-m", "atypia", "recipes", "show", "lite", "--set", "schedule.epochs=3")
-    assert shown.returncode == 0
-    (tmp_path / "mine.toml").write_text(shown.stdout, encoding="utf-8")
-    again = warm_python.run("-m", "atypia", "recipes", "show", tmp_path / "mine.toml")
-    assert again.stdout == shown.stdout
-    assert "epochs = 3" in again.stdout
 
 
 @pytest.mark.parametrize(

@@ -28,3 +28,13 @@ def test_all_that_is_not_verified_is_shown_so(key: str, no_hub: Path) -> None:
     assert shown.count("(not verified)") == len(spec.unverified)
     for fact in (spec.architecture, spec.licence, spec.citation, spec.page, *spec.files):
         assert fact in shown
+
+
+def test_models_are_listed_with_their_licence() -> None:
+    shown = RUNNER.invoke(app, ["models", "list"])
+    assert shown.exit_code == 0
+    assert "lite" in shown.output
+    assert "Apache-2.0" in shown.output
+    one = RUNNER.invoke(app, ["models", "show", "lite"])
+    assert "EfficientNet" in one.output
+    assert r"conv_pwl?|conv_head" in one.output

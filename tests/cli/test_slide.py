@@ -12,8 +12,8 @@ import tifffile
 from atypia.cli.main import run
 
 WARNING = (
-    "warning: slides have a verb of their own; write `atypia slide SLIDE --points FILE` instead of "
-    "`atypia predict`\n"
+    "warning: use `atypia slide SLIDE --points FILE` for points on a slide; `atypia predict` is "
+    "for images\n"
 )
 
 
@@ -86,19 +86,3 @@ def test_an_option_that_would_do_nothing_cannot_be_given(
 ) -> None:
     assert call(monkeypatch, *arguments) == 2
     assert message in capsys.readouterr().err
-
-
-def test_a_value_out_of_range_is_named_as_it_was_typed(
-    small_bundle: Path,
-    crop_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for typed, message in (
-        (("--members", "9"), "--members 9: small holds 1 to 2\n"),
-        (("--threads", "0"), "--threads"),
-        (("--prevalence", "0.2"), "--prevalence 0.2: the bundle does not say what share"),
-        (("--runtime", "onnx", "--device", "cuda"), "--runtime onnx: runs on the CPU only"),
-    ):
-        assert call(monkeypatch, "predict", crop_folder, "--bundle", small_bundle, *typed) == 2
-        assert message in capsys.readouterr().err

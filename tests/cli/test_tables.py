@@ -6,12 +6,10 @@ import io
 import re
 import sys
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
 from atypia.cli.progress import _bars
-from atypia.cli.shares import print_shares
 from atypia.cli.tables import print_table
 
 NAMES = ["[/lab] A", "[red] B", ":smile: C", "ends with \\", "病理科"]
@@ -43,22 +41,6 @@ def test_numbers_are_whole_however_narrow_the_console(width: int) -> None:
     assert "…" not in printed
     if width < 80:
         assert long in " ".join(printed.split())
-
-
-def test_the_shares_of_an_epoch_name_domains_as_they_are() -> None:
-    shares = pd.DataFrame(
-        {
-            "domain": ["[/lab] A", "[/lab] A", "[red] B", "[red] B"],
-            "call": ["normal", "atypical"] * 2,
-            "figures": [3, 1, 3, 1],
-            "share": [0.25] * 4,
-        }
-    )
-    console = Console(file=io.StringIO(), width=100)
-    print_shares(console, shares)
-    printed = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "[/lab] A" in printed and "[red] B" in printed
-    assert printed.count("37.5%") == 2 and printed.count("12.5%") == 2
 
 
 def test_a_bar_names_a_task_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

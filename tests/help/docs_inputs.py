@@ -44,6 +44,7 @@ def write_inputs(folder: Path, files: dict[str, str]) -> None:
     rows = _figure_rows(files["figures.csv"], folder, every)
     _write_table(folder / "figures.csv", rows[:FIGURES])
     _write_table(folder / "test_figures.csv", rows[FIGURES:])
+    make_phantom(folder / "public", figures=8, domains=1, slides_per_domain=4, size_px=64, seed=1)
     new = ["figure_id,image,mpp,laboratory"]
     new += [f"n{row},other_crops/{image.name},{MPP},New" for row, image in enumerate(images[:6])]
     (folder / "new_laboratory.csv").write_text("\n".join(new) + "\n")

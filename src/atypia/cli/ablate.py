@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from atypia.cli.figures import Columns, LayoutName, Mpp, Sources, opened
+from atypia.cli.figures import Columns, LayoutName, Mpp, Sources, open_sources
 from atypia.cli.outputs import Overwrite
 from atypia.cli.tables import print_table
 
@@ -22,31 +22,42 @@ def ablate(
     sources: Sources,
     plan: Annotated[
         str,
-        typer.Option(help="A TOML file of arms and seeds, or one that comes with atypia."),
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="Plan: a TOML file of arms and seeds, or the name of one that comes with atypia.",
+        ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder of runs and table; started again, it goes on there.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Output folder for runs and table. Run again with the same folder to resume.",
+        ),
     ],
     layout: LayoutName = None,
     mpp: Mpp = None,
     column: Columns = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Device that runs the networks.")
     ] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads per worker.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Number of parallel runs.")] = 1,
     weights: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE_OR_DIR",
-            help="The backbone's published weights, as `atypia models fetch` gets them; without "
-            "it, from the Hugging Face cache.",
+            help="Published weights of the backbone, as downloaded by `atypia models fetch`. "
+            "Default: the Hugging Face cache.",
         ),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Only the table; train nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the table of finished runs; train nothing.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run recipe changes over seeds and folds, and compare them in one table.
+    """Compare recipe changes over seeds and folds in one table.
 
     Example: atypia ablate my_crops --plan components --out docs/ablation --workers 2
     """
@@ -58,7 +69,7 @@ def ablate(
     from atypia.workflows.ablate import show_ablation
 
     settings = read_plan(plan)
-    table = opened(sources, layout, mpp, column)
+    table = open_sources(sources, layout, mpp, column)
     command = _command(sources, layout, mpp, column, plan, out)
     with progress_bars() as on_progress:
         if show:
@@ -86,11 +97,11 @@ def ablate(
     if result.comparison is not None:
         _print_tables(result.comparison, Console())
     else:
-        print("no table yet: no arm has all folds of a seed")
+        print("no table yet: no arm has finished all folds of a seed")
     if result.other:
         print(
-            f"note: {result.other} lines of {out / 'runs.jsonl'} are of other arms, recipes or "
-            "figures and left out"
+            f"note: ignored {result.other} lines of {out / 'runs.jsonl'}: they belong to other "
+            "arms, recipes or figures"
         )
     print(f"runs: {result.done} of {result.of}")
     for path in result.files:
@@ -111,11 +122,11 @@ def _command(
     plan: str,
     out: Path,
 ) -> str:
-    """Return the command to be shown in the table's caption, without this machine's folders."""
+    """Return the command for the table's caption, without folders of this machine."""
     import shlex
 
-    words = ["atypia", "ablate", *map(_shown, sources), "--plan", _shown(Path(plan))]
-    words += ["--out", _shown(out)]
+    words = ["atypia", "ablate", *map(_portable, sources), "--plan", _portable(Path(plan))]
+    words += ["--out", _portable(out)]
     words += ["--layout", layout] if layout else []
     words += ["--mpp", f"{mpp:g}"] if mpp is not None else []
     for pair in columns or ():
@@ -123,12 +134,12 @@ def _command(
     return shlex.join(words)
 
 
-def _shown(path: Path) -> str:
+def _portable(path: Path) -> str:
     return path.name if path.is_absolute() else str(path)
 
 
 def _print_tables(comparison: Comparison, console: Console) -> None:
-    """Print both tables, two lines an arm: what it reaches, and the difference below."""
+    """Print both tables, two lines per arm: its result, and the difference below."""
     from rich.text import Text
 
     from atypia.evaluation.comparison_tables import comparison_notes, shown_tables
@@ -141,9 +152,9 @@ def _print_tables(comparison: Comparison, console: Console) -> None:
             against = f"\n(against {row.against})" if row.against else ""
             where = f"\nworst: {row.worst_domain}" if row.worst else ""
             cells = [f"{row.name}{against}{where}", str(row.seeds)]
-            for one in row.measures:
-                word = one.verdict if one.verdict in ("better", "worse") else ""
-                cells.append(f"{one.value} {word}\n{one.difference}".rstrip())
+            for measure in row.measures:
+                word = measure.verdict if measure.verdict in ("better", "worse") else ""
+                cells.append(f"{measure.value} {word}\n{measure.difference}".rstrip())
             rows.append([*cells, row.worst] if worst else cells)
         print_table(console, heads, rows, title=table.title)
     for note in comparison_notes(comparison):

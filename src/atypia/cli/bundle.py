@@ -9,12 +9,12 @@ import typer
 
 from atypia.cli.outputs import Overwrite
 
-app = typer.Typer(no_args_is_help=True, help="Show, verify and export a bundle.")
+app = typer.Typer(no_args_is_help=True, help="Show, verify or export a bundle.")
 
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[DIR]",
+        metavar="DIR",
         help="Folder of the bundle. Default: the one that comes with atypia.",
         show_default=False,
     ),
@@ -23,9 +23,9 @@ Folder = Annotated[
 
 @app.command()
 def show(folder: Folder = None) -> None:
-    """Show what a bundle holds, its operating point and its model card.
+    """Show the contents of a bundle, its operating point and its model card.
 
-    Example: atypia bundle show runs/lite/bundle
+    Example: atypia bundle show runs/first/bundle
     """
     from rich.console import Console
     from rich.table import Table
@@ -39,9 +39,9 @@ def show(folder: Folder = None) -> None:
     folder = folder or default_bundle()
     require_intact(folder)
     manifest, calibration = read_manifest(folder), read_calibration(folder)
-    shown = Table(show_header=False, box=None)
-    shown.add_column()
-    shown.add_column(overflow="fold")  # a hash is longer than most screens are wide
+    facts = Table(show_header=False, box=None)
+    facts.add_column()
+    facts.add_column(overflow="fold")  # a hash is longer than most screens are wide
     for name, value in (
         ("name", manifest.name),
         ("sha256", bundle_hash(folder)),
@@ -62,18 +62,18 @@ def show(folder: Folder = None) -> None:
         ),
         ("fitted on", calibration.fitted_on),
     ):
-        shown.add_row(name, Text(str(value)))
+        facts.add_row(name, Text(str(value)))
     console = Console()
-    console.print(shown)
+    console.print(facts)
     # As it is written: on a narrow console rich would cut the numbers of its tables.
     typer.echo("\n" + (folder / CARD_NAME).read_text(encoding="utf-8"))
 
 
 @app.command()
 def verify(folder: Folder = None) -> None:
-    """Check every file of a bundle against its hash; exits with 1 if one differs.
+    """Check every file of a bundle against its hash; the exit code is 1 if one differs.
 
-    Example: atypia bundle verify runs/lite/bundle
+    Example: atypia bundle verify runs/first/bundle
     """
     from atypia.bundle.default import default_bundle
     from atypia.bundle.manifest import read_manifest
@@ -98,7 +98,8 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Default: DIR.onnx beside the bundle, where `atypia predict` finds it.",
+            help="Output file. Default: DIR.onnx beside the bundle, where `atypia predict` finds "
+            "it.",
         ),
     ] = None,
     weights: Annotated[
@@ -106,7 +107,7 @@ def export(
         typer.Option(
             "--weights",
             metavar="FILE_OR_DIR",
-            help="The backbone's weights, as for `atypia predict`.",
+            help="Published weights of the backbone, as for `atypia predict`.",
         ),
     ] = None,
     members: Annotated[
@@ -114,6 +115,7 @@ def export(
         typer.Option(
             "--members",
             min=1,
+            metavar="N",
             help="Export only the first N ensemble members, for `predict --members N`.",
         ),
     ] = None,
@@ -123,7 +125,7 @@ def export(
 
     The export is checked against torch before it is kept. Export again after the bundle changes.
 
-    Example: atypia bundle export runs/lite/bundle --to onnx
+    Example: atypia bundle export runs/first/bundle --to onnx
     """
     from importlib.util import find_spec
 

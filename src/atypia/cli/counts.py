@@ -1,4 +1,4 @@
-"""The counts of a case in words, as `slide` prints them."""
+"""The counts of a case in words, for `slide`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from atypia.data.case_summary import Counts
 
 
-def counts_in_words(counts: Counts) -> list[str]:
+def describe_counts(counts: Counts) -> list[str]:
     """Return a line on the share of atypical figures, and one on their density if it is known."""
     lines = []
     share = counts.share_interval()

@@ -1,4 +1,4 @@
-"""`atypia data`: check, describe, import."""
+"""`atypia data`: check, describe and import figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atypia.cli.figures import Columns, LayoutName, Mpp, Source, Sources, opened, shown_sources
+from atypia.cli.figures import Columns, LayoutName, Mpp, Source, Sources, join_names, open_sources
 from atypia.cli.outputs import Overwrite
 from atypia.cli.progress import progress_bars
 from atypia.cli.tables import print_table
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from atypia.data.describe import Description
 
-app = typer.Typer(no_args_is_help=True, help="Look at figures: check, describe, import.")
+app = typer.Typer(
+    no_args_is_help=True, help="Check, describe and import figures; create synthetic ones."
+)
 
 
 @app.command()
@@ -28,12 +30,12 @@ def check(
     mpp: Mpp = None,
     column: Columns = None,
     images: Annotated[
-        bool, typer.Option("--images/--no-images", help="Also decode and compare every image.")
+        bool, typer.Option("--images/--no-images", help="Decode and compare every image too.")
     ] = True,
 ) -> None:
-    """Find what is wrong with figures: missing or odd images, duplicates, contradictions, leaks.
+    """Find problems in figures: missing or odd images, duplicates, contradictions, leaks.
 
-    Exits with 1 if errors were found, with 0 if there are only warnings or nothing.
+    The exit code is 1 if there are errors, 0 if there are only warnings or none.
 
     Example: atypia data check my-figures.csv --column label=majority --mpp 0.25
     """
@@ -42,7 +44,7 @@ def check(
     from atypia.data.audit import audit
     from atypia.data.describe import describe as described
 
-    table = opened(sources, layout, mpp, column)
+    table = open_sources(sources, layout, mpp, column)
     with progress_bars() as report:
         findings = audit(table, images, lambda done, of: report("images", done, of, ""))
     console = Console(emoji=False)
@@ -54,9 +56,9 @@ def check(
     errors = sum(finding.level == "error" for finding in findings)
     warnings = len(findings) - errors
     if not findings:
-        console.print("[green]nothing found[/]")
+        console.print("[green]no problems found[/]")
     else:
-        console.print(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+        console.print(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}")
     if errors:
         raise typer.Exit(1)
 
@@ -65,7 +67,7 @@ def check(
 def describe(
     sources: Sources, layout: LayoutName = None, mpp: Mpp = None, column: Columns = None
 ) -> None:
-    """Count figures, slides, classes and domains, and tell how well the experts agree.
+    """Count figures, slides, classes and domains, and measure the experts' agreement.
 
     Example: atypia data describe data/ami-br
     """
@@ -73,7 +75,7 @@ def describe(
 
     from atypia.data.describe import describe as described
 
-    description = described(opened(sources, layout, mpp, column))
+    description = described(open_sources(sources, layout, mpp, column))
     console = Console(emoji=False)
     console.print(_summary(description, sources), soft_wrap=True, highlight=False)
     _print_domains(console, description)
@@ -88,16 +90,16 @@ def import_(
     source: Source,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Folder for figures.csv and images/."),
+        typer.Option("--out", metavar="DIR", help="Output folder for figures.csv and images/."),
     ],
     layout: LayoutName = None,
     mpp: Mpp = None,
     column: Columns = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Copy figures of any layout into one folder: figures.csv, and their crops in images/.
+    """Copy figures from any layout into one folder: figures.csv, and their crops in images/.
 
-    Exits with 1 if images could not be read; each is named, and the others are imported.
+    Images that cannot be read are named; the others are still copied, and the exit code is 1.
 
     Example: atypia data import downloads/AMi-Br --out data/ami-br
     """
@@ -105,7 +107,7 @@ def import_(
 
     from atypia.data.gather import gather
 
-    table = opened(source, layout, mpp, column)
+    table = open_sources(source, layout, mpp, column)
     with progress_bars() as report:
         gathered, faults = gather(
             table,
@@ -117,7 +119,7 @@ def import_(
     for fault in faults:
         console.print(f"[red]error[/] {_plain(str(fault))}", soft_wrap=True)
     console.print(
-        f"{_counted(len(gathered), 'figure')} written to {_plain(str(out / 'figures.csv'))}"
+        f"{_count(len(gathered), 'figure')} written to {_plain(str(out / 'figures.csv'))}"
     )
     if faults:
         raise typer.Exit(1)
@@ -125,13 +127,13 @@ def import_(
 
 def _summary(counts: Description, sources: list[Path]) -> str:
     line = (
-        f"{_counted(counts.figures, 'figure')}, {_counted(counts.slides, 'slide')}, "
-        f"{_counted(counts.cases, 'case')}, {counts.atypical:,} atypical, "
-        f"{_counted(counts.domains, 'domain')}"
+        f"{_count(counts.figures, 'figure')}, {_count(counts.slides, 'slide')}, "
+        f"{_count(counts.cases, 'case')}, {counts.atypical:,} atypical, "
+        f"{_count(counts.domains, 'domain')}"
     )
     if counts.unlabelled:
-        line += f", {counts.unlabelled:,} without a class"
-    return f"{_plain(shown_sources(sources))}: {line}"
+        line += f", {counts.unlabelled:,} without a label"
+    return f"{_plain(join_names(sources))}: {line}"
 
 
 def _print_domains(console: Console, description: Description) -> None:
@@ -159,7 +161,7 @@ def _print_agreement(console: Console, description: Description) -> None:
         for name, row in description.agreement.iterrows()
     ]
     heads = ("domain", "voted", "unanimous", "Fleiss' kappa")
-    title = f"Agreement of {_counted(description.experts, 'expert')}"
+    title = f"Agreement of {_count(description.experts, 'expert')}"
     print_table(console, heads, rows, title=title)
 
 
@@ -167,7 +169,7 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if not isnan(share) else "-"
 
 
-def _counted(number: int, noun: str) -> str:
+def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

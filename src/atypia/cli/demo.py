@@ -11,15 +11,15 @@ from atypia.cli.outputs import Overwrite
 
 
 def demo(
-    out: Annotated[Path, typer.Argument(help="Output folder.")] = Path("demo"),
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")] = Path("demo"),
     overwrite: Overwrite = False,
 ) -> None:
     """Run the full pipeline on synthetic data: create, classify, train, evaluate, report.
 
-    First the bundle that comes with atypia, trained on real figures only, classifies synthetic
-    ones. Then a classifier is trained on them, leaving out each of three synthetic laboratories in
-    turn; the report evaluates every figure with the member that has not seen its laboratory. Takes
-    a few minutes on 2 cores.
+    First, the bundle that comes with atypia, trained on real figures only, classifies synthetic
+    ones. Then a classifier is trained on synthetic figures, leaving out each of three synthetic
+    laboratories in turn; the report evaluates every figure with the member that has not seen its
+    laboratory. Takes a few minutes on 2 cores.
 
     Example: atypia demo
     """

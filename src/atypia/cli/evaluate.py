@@ -1,4 +1,4 @@
-"""`atypia evaluate`: judge predictions against labels and votes."""
+"""`atypia evaluate`: compare predictions with labels and votes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from atypia.cli.figures import Columns, LayoutName, Mpp, column_mapping
-from atypia.cli.options import typed, with_predict_options
+from atypia.cli.options import changed_flags, with_predict_options
 from atypia.cli.outputs import Overwrite
 from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
@@ -20,8 +20,9 @@ def evaluate(
     predictions: Annotated[
         Path | None,
         typer.Argument(
-            help="Predictions table: CSV, Parquet or JSON; with --protocol a challenge's answers, "
-            "one file or a folder of them. Without it, the bundle classifies the figures first.",
+            metavar="PREDICTIONS",
+            help="Predictions table (CSV, Parquet, JSON); with --protocol, a challenge's answers "
+            "(one file or a folder). If omitted, the bundle classifies the figures first.",
             show_default=False,
         ),
     ] = None,
@@ -30,14 +31,18 @@ def evaluate(
         typer.Option(
             "--table",
             metavar="SOURCE",
-            help="The figures, with labels or votes: a figure table or a folder in a known layout. "
-            "May be repeated.",
+            help="Figures with labels or votes: a figure table, or a folder in a known layout. May "
+            "be repeated.",
             show_default=False,
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", help="The report; report.metrics.json is written beside it."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Report to write; its metrics go into report.metrics.json beside it.",
+        ),
     ] = Path("report.html"),
     layout: LayoutName = None,
     column: Columns = None,
@@ -45,7 +50,7 @@ def evaluate(
         Literal["midog25-t2"] | None,
         typer.Option(
             "--protocol",
-            help="Judge answers as the challenge does: domains are tumours; SOURCE has the columns "
+            help="Score answers as the challenge does, by tumour. The table needs the columns "
             "stack and page.",
         ),
     ] = None,
@@ -53,7 +58,7 @@ def evaluate(
     options: PredictOptions,
     overwrite: Overwrite = False,
 ) -> None:
-    """Judge predictions, or a bundle: balanced accuracy, AUROC, domains, calibration, and a report.
+    """Evaluate predictions or a bundle, by domain: balanced accuracy, AUROC, calibration, report.
 
     Example: atypia evaluate predictions.csv --table figures.csv --out report.html
 
@@ -69,15 +74,15 @@ def evaluate(
     from atypia.cli.summary import print_summary
     from atypia.workflows import evaluate as judging
 
-    for_bundle = typed(options) | ({} if mpp is None else {"--mpp": mpp})
+    for_bundle = changed_flags(options) | ({} if mpp is None else {"--mpp": mpp})
     mapping = column_mapping(column)
     written = [out, judging.metrics_path(out)]
     failed = 0
     if predictions is None:
         if protocol is not None:
             raise AtypiaError(
-                f"--protocol {protocol}: judges answers; give the file or folder of them, as "
-                "`atypia challenge` writes it"
+                f"--protocol {protocol}: needs a challenge's answers; give the file or folder that "
+                "`atypia challenge` wrote"
             )
         written.append(judging.predictions_path(out))
         with progress_bars() as on_progress:
@@ -95,8 +100,8 @@ def evaluate(
     else:
         for option, value in for_bundle.items():
             raise AtypiaError(
-                f"{option} {value}: is for a bundle that classifies, but the figures of "
-                f"{predictions} are classified already; leave out one of the two"
+                f"{option} {value}: applies only if a bundle classifies the figures; leave out "
+                f"{option} or {predictions}"
             )
         if protocol is None:
             judgement = judging.evaluate(
@@ -106,7 +111,7 @@ def evaluate(
             from atypia.challenges.midog25.protocol import evaluate_answers
 
             if len(table) > 1:
-                raise AtypiaError(f"--protocol {protocol}: judges one --table, not {len(table)}")
+                raise AtypiaError(f"--protocol {protocol}: expected one --table, not {len(table)}")
             judgement = evaluate_answers(
                 predictions, table[0], out, layout=layout, mapping=mapping, overwrite=overwrite
             )

@@ -1,4 +1,4 @@
-"""The options with which every verb is given figures, and how it opens them."""
+"""The options that name figures, the same for every verb, and how they are opened."""
 
 from __future__ import annotations
 
@@ -14,39 +14,46 @@ if TYPE_CHECKING:
     from atypia.data.table import FigureTable
 
 _KINDS = (
-    "figure table (.csv, .parquet), or a folder in a known layout: ami-br, ami-br-benchmark, "
-    "midog25, omg-octo, class-folders, or one with a figures.csv."
+    "Figure table (.csv, .parquet), or folder in a known layout: ami-br, ami-br-benchmark, "
+    "midog25, omg-octo, class-folders, or any folder with a figures.csv."
 )
-Source = Annotated[Path, typer.Argument(metavar="SOURCE", help=f"A {_KINDS}", show_default=False)]
+Source = Annotated[Path, typer.Argument(metavar="SOURCE", help=_KINDS, show_default=False)]
 Sources = Annotated[
     list[Path],
     typer.Argument(
-        metavar="SOURCE...",
-        help=f"A {_KINDS} Several, such as your own figures and a public set, are put together; "
-        "names are then SOURCE/NAME.",
+        metavar="SOURCE",
+        help=f"{_KINDS} Give several to combine them, such as your own figures and a public set; "
+        "names then become SOURCE/NAME.",
         show_default=False,
     ),
 ]
 LayoutName = Annotated[
     str | None,
-    typer.Option("--layout", help="Layout of the folder; detected automatically if omitted."),
+    typer.Option(
+        "--layout", metavar="NAME", help="Folder layout; detected automatically if omitted."
+    ),
 ]
 Mpp = Annotated[
     float | None,
-    typer.Option("--mpp", help="um/px, 0.05 to 5, of the figures for which SOURCE states none."),
+    typer.Option(
+        "--mpp",
+        metavar="NUMBER",
+        help="Pixel size in um/px, 0.05 to 5, of figures for which the source states none.",
+    ),
 ]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
         metavar="OURS=THEIRS",
-        help="Name a column of the table, e.g. label=majority. Once for each column.",
+        help="Read a column by another name: label=majority reads the column majority as label. "
+        "May be repeated.",
     ),
 ]
 
 
 def column_mapping(columns: list[str] | None) -> dict[str, str] | None:
-    """Return our column name -> theirs, as `--column` gives them; None without any."""
+    """Return our column name -> theirs, from `--column`; None if it is not given."""
     mapping: dict[str, str] = {}
     for pair in columns or ():
         ours, equals, theirs = pair.partition("=")
@@ -58,7 +65,7 @@ def column_mapping(columns: list[str] | None) -> dict[str, str] | None:
     return mapping or None
 
 
-def opened(
+def open_sources(
     sources: Path | Sequence[Path],
     layout: str | None,
     mpp: float | None,
@@ -67,14 +74,14 @@ def opened(
     """Open figure tables and folders in known layouts, and print their notes to stderr."""
     from atypia.data.readers.open_figures import open_figures
 
-    several = [sources] if isinstance(sources, Path) else sources
-    table = open_figures(several, layout=layout, mapping=column_mapping(columns), mpp=mpp)
-    of = f"{several[0]}: " if len(several) == 1 else ""  # of several, each note names its own
+    paths = [sources] if isinstance(sources, Path) else sources
+    table = open_figures(paths, layout=layout, mapping=column_mapping(columns), mpp=mpp)
+    prefix = f"{paths[0]}: " if len(paths) == 1 else ""  # of several, each note names its own
     for note in table.notes:
-        typer.echo(f"note: {of}{note}", err=True)
+        typer.echo(f"note: {prefix}{note}", err=True)
     return table
 
 
-def shown_sources(sources: Sequence[Path]) -> str:
-    """Return sources as they were given, for a line of output."""
+def join_names(sources: Sequence[Path]) -> str:
+    """Return the names of sources as the user typed them, for a line of output."""
     return " and ".join(map(str, sources))

@@ -1,4 +1,4 @@
-"""The command `atypia`: every verb is registered here; each lives in a file of its own."""
+"""The command `atypia`: registers every verb; each has a file of its own."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ app = typer.Typer(
     help="Classify mitotic figures in H&E as atypical or normal. For research use only.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -64,21 +65,21 @@ def _main(
         raise typer.Exit()
 
 
-#: Verbs that keep what is done and resume there.
+#: Verbs that resume.
 _RESUMES = ("train", "ablate", "slides", "demo")
 
 
 def run() -> None:
-    """Run the command: a user's mistake is printed without a traceback; exit code 1 or 2.
+    """Run the command. A user's mistake is printed without a traceback; the exit code is 1 or 2.
 
-    Stopped by Ctrl-C it exits with 130, by SIGTERM with 143, and leaves no unfinished file.
+    Ctrl-C exits with 130, SIGTERM with 143; neither leaves an unfinished file.
     """
     stop = None
     try:
         stop = Stop()
         open_streams()
         use_temporary_caches()
-        # Without a home it says on the screen where its cache lies.
+        # Without a home it prints where its cache lies.
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         app()
     except AtypiaError as mistake:
@@ -97,7 +98,7 @@ def run() -> None:
         sys.stderr.write("the disk is full; free some space and run the same command again\n")
         sys.exit(2)
     except BaseException as end:
-        # A library that is interrupted while it starts may say so in its own words.
+        # A library that is interrupted while it starts may raise an exception of its own.
         interrupted = isinstance(end, KeyboardInterrupt) or (
             isinstance(end, SystemExit) and end.code == _INTERRUPTED
         )

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="List, inspect and fetch backbones.")
+app = typer.Typer(no_args_is_help=True, help="List, show and download backbones.")
 
-Key = Annotated[str, typer.Argument(help="Key of a backbone, from `atypia models list`.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Key from `atypia models list`.")]
 
 
 @app.command(name="list")
@@ -33,7 +33,7 @@ def list_() -> None:
 
 @app.command()
 def show(key: Key) -> None:
-    """Show everything known about a backbone; what was not verified is marked.
+    """Show everything known about a backbone; facts that are not verified are marked.
 
     Example: atypia models show lite
     """
@@ -46,26 +46,26 @@ def show(key: Key) -> None:
     from atypia.models.weights import cached_weights
 
     spec = backbone_spec(key)
-    asks = {
+    access = {
         "packaged": "comes with atypia; nothing to fetch",
         "open": "open; nothing to accept",
         "accept": "accept the conditions on its page first",
-        "gated": "request access on its page; granted by hand",
+        "gated": "request access on its page; approval is manual",
     }
-    mpp = " or ".join(f"{one:g}" for one in spec.mpp)
+    mpp = " or ".join(f"{value:g}" for value in spec.mpp)
     if spec.packaged is not None:
         here = "in an installed package"
     else:
         here = str(cached_weights(spec) or f"not here; atypia models fetch {key}")
     unverified = spec.unverified
-    shown = Table(show_header=False, box=None)
+    facts = Table(show_header=False, box=None)
     for field, name, value in (
         ("key", "key", spec.key),
         ("architecture", "architecture", f"timm {spec.architecture}"),
         ("parameters", "parameters", f"{spec.parameters / 1e6:,.1f} M, as published"),
         ("embedding", "embedding", f"{spec.embedding} values: {POOLING_WORDS[spec.pooling]}"),
         ("input_px", "input", f"{spec.input_px} px, or another multiple of {spec.patch_px}"),
-        ("mpp", "trained at", f"{mpp} um/px" if mpp else "not known"),
+        ("mpp", "trained at", f"{mpp} um/px" if mpp else "unknown"),
         ("mean", "mean", ", ".join(f"{value:g}" for value in spec.mean)),
         ("std", "std", ", ".join(f"{value:g}" for value in spec.std)),
         ("lora_pattern", "LoRA adapts", spec.lora_pattern),
@@ -73,11 +73,11 @@ def show(key: Key) -> None:
         ("files", "files", ", ".join(spec.files) or "none"),
         ("weights", "weights", here),
         ("licence", "licence", spec.licence),
-        ("access", "access", asks[spec.access]),
+        ("access", "access", access[spec.access]),
         ("citation", "cite", spec.citation),
     ):
-        shown.add_row(name, Text(value + (" (not verified)" if field in unverified else "")))
-    Console().print(shown)
+        facts.add_row(name, Text(value + (" (not verified)" if field in unverified else "")))
+    Console().print(facts)
 
 
 @app.command()
@@ -87,14 +87,14 @@ def fetch(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for the file, to be copied to a machine that is offline. "
+            help="Folder for the file, to copy to an offline machine. "
             "Default: the Hugging Face cache.",
         ),
     ] = None,
 ) -> None:
-    """Fetch a backbone's weights from the Hugging Face Hub: the only verb that goes online.
+    """Download a backbone's weights from the Hugging Face Hub; the only verb that goes online.
 
-    An interrupted download resumes. Backbones with conditions to accept need HF_TOKEN.
+    An interrupted download resumes. Backbones whose conditions you must accept need HF_TOKEN.
 
     Example: atypia models fetch h-optimus-0 --out weights
     """

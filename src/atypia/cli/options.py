@@ -1,4 +1,4 @@
-"""The options of the verbs that classify: made from `PredictOptions`, and which points."""
+"""The options of the verbs that classify: those of `PredictOptions`, and those for points."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ ClassNames = Annotated[
     list[str] | None,
     typer.Option(
         "--class",
-        help="Classify points of this class only. May be repeated. Without it, all but those that "
-        "the file calls no mitosis.",
+        metavar="NAME",
+        help="Classify only points of this class. May be repeated. Default: all except classes "
+        "that are no mitoses by name.",
     ),
 ]
 ObjectType = Annotated[
     Literal["annotation", "detection"] | None,
     typer.Option(
         "--object-type",
-        help="Type of the objects for QuPath; without it QuPath's own keep theirs, and new ones "
-        "are annotations, which can be edited.",
+        metavar="TYPE",
+        help="Type of the objects for QuPath: annotation or detection. Default: QuPath's own keep "
+        "theirs; new ones are annotations, which can be edited.",
     ),
 ]
 Origin = Annotated[
     Literal["bounds", "slide"],
     typer.Option(
         "--origin",
-        help="Where points count from: the bounds of the scanned tissue, as QuPath does, or "
-        "the corner of the slide.",
+        help="Origin of the coordinates: the bounds of the scanned tissue, as in QuPath, or the "
+        "corner of the slide.",
     ),
 ]
 AreaClass = Annotated[
     str | None,
     typer.Option(
         "--area-class",
+        metavar="NAME",
         help="Class of the QuPath annotations that outline the searched tissue, to report mitoses "
         "per mm2.",
     ),
@@ -46,17 +49,17 @@ AreaClass = Annotated[
 
 
 def with_predict_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a verb that takes `options: PredictOptions`: an option for each field."""
+    """Turn a verb that takes `options: PredictOptions` into a command with one option per field."""
     signature = inspect.signature(verb, eval_str=True)
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        made = _parameters() if parameter.annotation is PredictOptions else [parameter]
-        parameters.extend(made)
+        is_options = parameter.annotation is PredictOptions
+        parameters.extend(_option_parameters() if is_options else [parameter])
 
     @functools.wraps(verb)
-    def command(**given: Any) -> None:
-        values = {name: given.pop(name) for name in PredictOptions.model_fields}
-        verb(**given, options=PredictOptions(**values))
+    def command(**values: Any) -> None:
+        options = {name: values.pop(name) for name in PredictOptions.model_fields}
+        verb(**values, options=PredictOptions(**options))
 
     del command.__wrapped__  # typer would read the verb's parameters in place of these
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -64,23 +67,23 @@ def with_predict_options(verb: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def typed(options: PredictOptions) -> dict[str, Any]:
-    """Return the options that are not left as they are, as they are typed: `--threads`."""
+def changed_flags(options: PredictOptions) -> dict[str, Any]:
+    """Return the options that differ from their defaults, by flag: `--threads`."""
     return {_flag(name): value for name, value in options.changed.items()}
 
 
-def _parameters() -> list[inspect.Parameter]:
+def _option_parameters() -> list[inspect.Parameter]:
     """Return a parameter of a command for each option of a prediction."""
-    made = []
+    parameters = []
     for name, field in PredictOptions.model_fields.items():
         option = typer.Option(
             _flag(name),
             help=field.description,
             metavar=words_of(field)["metavar"] or None,
-            min=next((one.ge for one in field.metadata if hasattr(one, "ge")), None),
+            min=next((bound.ge for bound in field.metadata if hasattr(bound, "ge")), None),
             show_default=field.default is not None,
         )
-        made.append(
+        parameters.append(
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
@@ -88,7 +91,7 @@ def _parameters() -> list[inspect.Parameter]:
                 annotation=Annotated[field.annotation, option],
             )
         )
-    return made
+    return parameters
 
 
 def _flag(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The option of every verb that writes files."""
+"""The option that every verb which writes files has."""
 
 from __future__ import annotations
 

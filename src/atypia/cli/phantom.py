@@ -12,7 +12,8 @@ from atypia.cli.outputs import Overwrite
 
 def phantom(
     out: Annotated[
-        Path, typer.Argument(help="Output folder; an earlier phantom in it is replaced.")
+        Path,
+        typer.Argument(metavar="DIR", help="Output folder; an earlier cohort in it is replaced."),
     ],
     figures: Annotated[int, typer.Option(help="Number of figures.")] = 240,
     domains: Annotated[int, typer.Option(help="Number of domains, 1 to 6.")] = 3,
@@ -24,7 +25,7 @@ def phantom(
     ] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Create a synthetic cohort: crops, a table with experts' votes, and the truth.
+    """Create a synthetic cohort: crops, a table with experts' votes, and the ground truth.
 
     Example: atypia data phantom cohort --figures 240 --seed 0
     """
@@ -40,4 +41,4 @@ def phantom(
         seed=seed,
         overwrite=overwrite,
     )
-    typer.echo(f"{len(table)} figures: {out / 'figures.csv'}; the truth: {out / 'truth.csv'}")
+    typer.echo(f"{len(table)} figures: {out / 'figures.csv'}; ground truth: {out / 'truth.csv'}")

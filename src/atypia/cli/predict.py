@@ -1,4 +1,4 @@
-"""`atypia predict`: images in, P(atypical) out."""
+"""`atypia predict`: from images to P(atypical)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from atypia.cli.figures import Columns, column_mapping
+from atypia.cli.figures import Columns, LayoutName, column_mapping
 from atypia.cli.options import with_predict_options
 from atypia.cli.outputs import Overwrite
 from atypia.errors import AtypiaError
@@ -22,33 +22,35 @@ def predict(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...",
-            help="Images, folders of images, TIFFs of many pages, figure tables (.csv, .parquet), "
+            metavar="SOURCE",
+            help="Images, folders of images, multi-page TIFFs, figure tables (.csv, .parquet) or "
             "folders in a known layout.",
             show_default=False,
         ),
     ],
     *,
     out: Annotated[
-        Path, typer.Option("--out", help="Predictions table: .csv, .parquet or .json.")
+        Path,
+        typer.Option("--out", metavar="FILE", help="Predictions table: .csv, .parquet or .json."),
     ] = Path("predictions.csv"),
     options: PredictOptions,
     mpp: Annotated[
         float | None,
-        typer.Option("--mpp", help="um/px, 0.05 to 5, of images for which no table states it."),
+        typer.Option(
+            "--mpp",
+            metavar="NUMBER",
+            help="Pixel size in um/px, 0.05 to 5, of images for which no table states it.",
+        ),
     ] = None,
-    layout: Annotated[
-        str | None,
-        typer.Option("--layout", help="Folder layout; detected automatically if omitted."),
-    ] = None,
+    layout: LayoutName = None,
     column: Columns = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Classify images of figures: P(atypical), the call, and whether a person should look.
+    """Classify images of mitotic figures: P(atypical), call, and whether to refer to a person.
 
-    An image has its figure at the centre. Writes one row per figure, in the order given, and a
-    record of the run beside it. Images that cannot be used are named and the others are still
-    classified; the exit code is then 1. For points on a slide: atypia slide.
+    Each image has its figure at the centre. Writes one row per figure, in input order, and a record
+    of the run beside the table. Images that cannot be used are named; the others are still
+    classified, and the exit code is 1. For points on a slide: atypia slide.
 
     Example: atypia predict crops/ --mpp 0.25 --out predictions.csv
     """
@@ -75,12 +77,12 @@ def predict(
 
 
 class PredictCommand(TyperCommand):
-    """`predict`, which hands a slide with points, as it once took them, to the verb for these."""
+    """`predict`, which passes slides with points to the verb for them, as it once took both."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> Any:
-        """Return what is run: this command, or `slide` where there are points."""
+        """Return the context of this command, or of `slide` if `--points` is given."""
         slide = None if parent is None else parent.command.get_command(parent, SLIDE_VERB)
         if slide is None:
             return super().make_context(info_name, args, parent, **extra)
@@ -88,8 +90,8 @@ class PredictCommand(TyperCommand):
         typed = {word.partition("=")[0] for word in words if word.startswith("--")}
         if "--points" in typed:
             typer.echo(
-                f"warning: slides have a verb of their own; write `atypia {SLIDE_VERB} SLIDE "
-                "--points FILE` instead of `atypia predict`",
+                f"warning: use `atypia {SLIDE_VERB} SLIDE --points FILE` for points on a slide; "
+                "`atypia predict` is for images",
                 err=True,
             )
             return slide.make_context(SLIDE_VERB, args, parent, **extra)
@@ -101,4 +103,4 @@ class PredictCommand(TyperCommand):
 
 
 def _flags(command: Any) -> set[str]:
-    return {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}
+    return {flag for each in command.params for flag in (*each.opts, *each.secondary_opts)}

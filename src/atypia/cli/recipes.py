@@ -19,9 +19,9 @@ def list_recipes() -> None:
 
     for name, path in recipe_files().items():
         recipe = read_recipe(path)
-        seen = f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px"
+        crop = f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px"
         print(
-            f"{name:<16} {recipe.backbone.key}, {recipe.adapter.kind}, {seen}, "
+            f"{name:<16} {recipe.backbone.key}, {recipe.adapter.kind}, {crop}, "
             f"{recipe.schedule.epochs} epochs, {recipe.folds.count} folds"
         )
 
@@ -29,11 +29,18 @@ def list_recipes() -> None:
 @app.command("show")
 def show(
     name: Annotated[
-        str, typer.Argument(help="Name of a recipe (see `atypia recipes list`), or a TOML file.")
+        str,
+        typer.Argument(
+            metavar="NAME_OR_FILE", help="Name from `atypia recipes list`, or a TOML file."
+        ),
     ],
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change one value: section.key=value. Repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one value: section.key=value. May be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Print a recipe in full: every key with its value and meaning.

@@ -1,4 +1,4 @@
-"""The composition of an epoch, as `train` prints it before it begins."""
+"""The composition of an epoch, printed before a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_shares(console: Console, shares: pd.DataFrame) -> None:
-    """Print one row a domain: for each class its figures, their share, and that of an epoch."""
+    """Print one row per domain: figures of each class, their share in the data and in an epoch."""
     from atypia.data.domains import short_domain_names
 
     short = short_domain_names(sorted(set(shares["domain"])))

@@ -1,4 +1,4 @@
-"""`atypia slide`: points on a slide in, the classified figures out, for QuPath or as a table."""
+"""`atypia slide`: from points on a slide to classified figures, for QuPath or as a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def slide(
         Path,
         typer.Argument(
             metavar="SLIDE",
-            help="The slide: whatever OpenSlide reads, OME-TIFF, plain TIFF.",
+            help="Slide file: any format that OpenSlide reads, OME-TIFF or plain TIFF.",
             show_default=False,
         ),
     ],
@@ -36,8 +36,9 @@ def slide(
         Path,
         typer.Option(
             "--out",
-            help=".geojson or .geojson.gz for QuPath; .csv, .parquet or .json for a predictions "
-            "table; .midog.json.",
+            metavar="FILE",
+            help="Output file: .geojson or .geojson.gz for QuPath; .csv, .parquet or .json for a "
+            "predictions table; or .midog.json.",
         ),
     ] = Path("predictions.csv"),
     names: ClassNames = None,
@@ -46,18 +47,22 @@ def slide(
     area_mm2: Annotated[
         float | None,
         typer.Option(
-            "--area-mm2", help="Area of the searched tissue in mm2, to report mitoses per mm2."
+            "--area-mm2",
+            metavar="NUMBER",
+            help="Area of the searched tissue in mm2, to report mitoses per mm2.",
         ),
     ] = None,
     area_class: AreaClass = None,
     pictures: Annotated[
         bool,
-        typer.Option(help="Draw a contact sheet of the figures, and an overview of the slide."),
+        typer.Option(help="Draw a contact sheet of the figures and an overview of the slide."),
     ] = True,
     mpp: Annotated[
         float | None,
         typer.Option(
-            "--mpp", help="um/px of the slide, 0.05 to 5, in place of what its file says."
+            "--mpp",
+            metavar="NUMBER",
+            help="Pixel size of the slide in um/px, 0.05 to 5, instead of the one in its file.",
         ),
     ] = None,
     options: PredictOptions,
@@ -65,13 +70,13 @@ def slide(
 ) -> None:
     """Classify the points on a slide.
 
-    QuPath gets its objects back with class and probability, and everything else that they had.
-    Points that cannot be used are named and the others are still classified; the exit code is
-    then 1. For a list of slides: atypia slides.
+    QuPath gets its objects back with class and probability, and everything they had before. Points
+    that cannot be used are named; the others are still classified, and the exit code is 1. For a
+    list of slides: atypia slides.
 
     Example: atypia slide case.svs --points mitoses.geojson --out classified.geojson
     """
-    from atypia.cli.counts import counts_in_words
+    from atypia.cli.counts import describe_counts
     from atypia.cli.progress import progress_bars
     from atypia.cli.summary import describe_run
     from atypia.workflows.slide import PointsChoice, SlideJob, predict_slide
@@ -87,7 +92,7 @@ def slide(
             on_progress=on_progress,
         )
     files = [f"wrote {file}" for file in result.files]
-    for line in [*describe_run(result.record), *counts_in_words(result.counts), *files]:
+    for line in [*describe_run(result.record), *describe_counts(result.counts), *files]:
         typer.echo(line)
     if result.record.failures:
         raise typer.Exit(1)

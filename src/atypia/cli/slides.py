@@ -1,4 +1,4 @@
-"""`atypia slides`: a list of slides with points in, classified figures and a table of cases out."""
+"""`atypia slides`: from a list of slides with points to classified figures and cases."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def slides(
         Path,
         typer.Argument(
             metavar="LIST",
-            help="Table (.csv, .parquet), one row a slide: slide, points, and if they are known "
-            "name, case, mpp, area_mm2. Files are relative to the list's folder.",
+            help="Table (.csv, .parquet) with one row per slide. Columns: slide, points, and "
+            "optionally name, case, mpp, area_mm2. Paths are relative to the table's folder.",
             show_default=False,
         ),
     ],
@@ -40,8 +40,9 @@ def slides(
         list[str] | None,
         typer.Option(
             "--format",
-            help="Format of the files written for each slide: geojson, geojson.gz, csv, parquet, "
-            "json, midog.json. May be repeated; without it, geojson and csv.",
+            metavar="FORMAT",
+            help="File format of each slide's results: geojson, geojson.gz, csv, parquet, json or "
+            "midog.json. May be repeated. Default: geojson and csv.",
         ),
     ] = None,
     names: ClassNames = None,
@@ -50,32 +51,33 @@ def slides(
     area_class: AreaClass = None,
     pictures: Annotated[
         bool,
-        typer.Option(help="Draw a contact sheet of the figures, and an overview, of each slide."),
+        typer.Option(help="Draw a contact sheet of the figures and an overview for each slide."),
     ] = True,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(
             "--engine",
-            help="local: one slide after the other, here (the command may be started on several "
-            "machines that see the folder); ray: a Ray cluster.",
+            help="local: one slide after another on this machine (start the same command on other "
+            "machines that see the folder to share the work); ray: a Ray cluster.",
         ),
     ] = "local",
     ray_address: Annotated[
         str | None,
         typer.Option(
             "--ray-address",
-            help="Address of a running cluster, e.g. auto; without it, this machine's cores.",
+            metavar="ADDRESS",
+            help="Address of a running Ray cluster, e.g. auto. Default: the cores of this machine.",
         ),
     ] = None,
     options: PredictOptions,
     overwrite: Overwrite = False,
 ) -> None:
-    """Classify the points of many slides.
+    """Classify the points on many slides.
 
-    Interrupted? Run the same command again and it resumes. A slide that cannot be used is named at
-    the end, the others are done; the exit code is then 1.
+    Interrupted? Run the same command again and it resumes. Slides that cannot be used are named at
+    the end; the others are still done, and the exit code is 1.
 
-    Example: atypia slides slides.csv --bundle runs/lite/bundle --out results
+    Example: atypia slides slides.csv --bundle runs/first/bundle --out results
     """
     from atypia.cli.progress import progress_bars
     from atypia.data.slide_list import read_slide_list
@@ -83,16 +85,16 @@ def slides(
     from atypia.workflows.slides import Engine, predict_slides
 
     if ray_address is not None and engine != "ray":
-        raise AtypiaError("--ray-address: says where a Ray cluster is; give --engine ray too")
+        raise AtypiaError("--ray-address: applies to a Ray cluster only; add --engine ray")
     work: Engine | None = None
     if engine == "ray":
         from atypia.workflows.slides_on_ray import on_ray
 
         work = on_ray(ray_address)
-    given = read_slide_list(listed)
+    jobs = read_slide_list(listed)
     with progress_bars() as on_progress:
         result = predict_slides(
-            given,
+            jobs,
             out,
             options=options,
             choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
@@ -102,39 +104,41 @@ def slides(
             engine=work,
             on_progress=on_progress,
         )
-    for line in _summary(result, [one.name for one in given]):
+    for line in _summary(result, [slide.name for slide in jobs]):
         typer.echo(line)
     if result.faulty:
         raise typer.Exit(1)
 
 
 def _summary(result: SlidesResult, names: list[str]) -> list[str]:
-    """Say what came of the slides, what failed, and where results lie."""
+    """Return lines on the results of the slides, on failures, and on the files written."""
     states = list(zip(names, result.states, strict=True))
     done = [state for _, state in states if not state.fault]
-    before = f" ({result.before} of them before)" if result.before else ""
+    before = f" ({result.before} in earlier runs)" if result.before else ""
     figures = sum(state.counts.figures for state in done)
     atypical = sum(state.counts.atypical for state in done)
     referred = sum(state.counts.referred for state in done)
-    seconds = (sum(getattr(state, one) for state in done) for one in _TIMES)
-    whole, reading, network = seconds
+    whole, reading, network = (sum(getattr(state, name) for state in done) for name in _TIMES)
     lines = [
         f"{len(done)} of {len(states)} slides done{before}; {figures} figures: {atypical} "
-        f"atypical, {figures - atypical} normal; {referred} to be looked at by a person",
-        f"{whole:.1f} s over all slides; {reading:.1f} s in reading, {network:.1f} s in the "
-        "network, summed over threads",
+        f"atypical, {figures - atypical} normal; {referred} referred to a person",
+        f"{whole:.1f} s over all slides: {reading:.1f} s reading, {network:.1f} s network, summed "
+        "over threads",
     ]
     failed = [f"  {name}: {state.fault}" for name, state in states if state.fault]
     if failed:
-        lines += [f"{len(failed)} failed; they are tried again by the same command:"]
+        lines += [f"{len(failed)} failed; run the same command again to retry them:"]
         lines += _first(failed)
     points = [
-        f"  {name}: {len(state.failures)} points, the first: {state.failures[0]}"
+        f"  {name}: {len(state.failures)} points, first: {state.failures[0]}"
         for name, state in states
         if state.failures
     ]
     if points:
-        lines += [f"points of {len(points)} slides could not be classified:", *_first(points)]
+        lines += [
+            f"slides with points that could not be classified: {len(points)}",
+            *_first(points),
+        ]
     warned = [f"  {name}: {line}" for name, state in states for line in state.warnings]
     return lines + _first(warned) + [f"wrote {file}" for file in result.files]
 

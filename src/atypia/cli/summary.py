@@ -1,4 +1,4 @@
-"""Results as verbs print them: of a prediction, of a judgement, of a training."""
+"""Printed results of a prediction, of an evaluation and of a training."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 def describe_run(record: RunRecord) -> list[str]:
-    """Return in words what a prediction came to, and where its time went."""
+    """Return the results of a prediction in words, and the time it took."""
     failed = f", {len(record.failures)} failed (named above)" if record.failures else ""
+    threads = f"{record.threads} thread{'' if record.threads == 1 else 's'}"
     return [
         f"{record.predicted} of {record.figures} figures classified{failed}: "
         f"{record.atypical} atypical, {record.predicted - record.atypical} normal; "
-        f"{record.referred} to be looked at by a person",
-        f"{record.seconds:.1f} s ({record.crops_per_s:.0f} crops/s): {record.reading_s:.1f} s in "
-        f"reading, {record.network_s:.1f} s in the network, over {record.threads} threads side by "
-        f"side ({record.runtime}, {record.device}, {record.precision})",
+        f"{record.referred} referred to a person",
+        f"{record.seconds:.1f} s ({record.crops_per_s:.0f} crops/s): {record.reading_s:.1f} s "
+        f"reading, {record.network_s:.1f} s network, summed over {threads} "
+        f"({record.runtime}, {record.device}, {record.precision})",
     ]
 
 
@@ -67,7 +68,7 @@ def print_summary(judgement: Judgement, console: Console) -> None:
 
 
 def print_probe(story: TrainingStory) -> None:
-    """Print how well a linear probe tells domains apart, or nothing where no fold measured it."""
+    """Print how well a linear probe predicts the domain, or nothing if no fold measured it."""
     mean, folds = story.mean_probe, len(story.probes)
     if mean is not None:
         of_folds = f", mean of {folds} folds" if folds > 1 else ""

@@ -7,21 +7,33 @@ from typing import Annotated, Literal
 
 import typer
 
-from atypia.cli.figures import Columns, LayoutName, Mpp, Sources, opened
+from atypia.cli.figures import Columns, LayoutName, Mpp, Sources, open_sources
 from atypia.cli.outputs import Overwrite
 
 
 def train(
     sources: Sources,
     out: Annotated[
-        Path, typer.Option(help="Folder of the run. Run the same command again to resume.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Output folder of the run. Run again with the same folder to resume.",
+        ),
     ],
     recipe: Annotated[
-        str, typer.Option(help="A TOML file, or a name from `atypia recipes list`.")
+        str,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="Recipe: a name from `atypia recipes list`, or a TOML file.",
+        ),
     ] = "lite",
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change one value: section.key=value. May be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one value of the recipe: section.key=value. May be repeated.",
+        ),
     ] = None,
     layout: LayoutName = None,
     mpp: Mpp = None,
@@ -30,33 +42,34 @@ def train(
         Path | None,
         typer.Option(
             metavar="FOLDER_OR_TABLE",
-            help="Figures of the laboratory to adapt to (needs domain.weight above 0); no labels "
-            "are needed or looked at, and --mpp holds for them too.",
+            help="Unlabelled figures of the laboratory to adapt to; needs "
+            "domain_adversarial.weight above 0. Labels are ignored; --mpp applies to these figures "
+            "too.",
         ),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE_OR_DIR",
-            help="The backbone's published weights, as `atypia models fetch` gets them; without "
-            "it, from the Hugging Face cache.",
+            help="Published weights of the backbone, as downloaded by `atypia models fetch`. "
+            "Default: the Hugging Face cache.",
         ),
     ] = None,
     embeddings: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="With adapter.kind=linear: where embeddings are kept, and found by the next "
-            "training. [default: a folder in --out]",
+            help="With adapter.kind=linear: folder that keeps embeddings for the next training. "
+            "Default: a folder in --out.",
         ),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Device that runs the network.")
     ] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train one member a fold, judge out of fold, and write a bundle and a report.
+    """Train one member per fold, evaluate it out of fold, and write a bundle and a report.
 
     Example: atypia train my_crops --mpp 0.25 --recipe lite --out runs/first
 
@@ -75,8 +88,8 @@ def train(
     main = is_main_process()
     console = Console(quiet=not main)
     settings = read_recipe(recipe, changes or ())
-    table = opened(sources, layout, mpp, column)
-    unlabelled = None if adapt_to is None else opened(adapt_to, None, mpp, None)
+    table = open_sources(sources, layout, mpp, column)
+    unlabelled = None if adapt_to is None else open_sources(adapt_to, None, mpp, None)
     print_shares(console, expected_shares(table, settings))
     with progress_bars() as on_progress:
         result = run(
@@ -96,7 +109,7 @@ def train(
     print_summary(result.judgement, console)
     print_probe(result.story)
     if result.left_out is not None:
-        print("each domain by a training that had not seen it:")
+        print("each domain, evaluated by a training without it:")
         print_summary(result.left_out, console)
     for name, path in (
         ("bundle", result.bundle),

@@ -65,39 +65,50 @@ class PredictOptions(BaseModel):
 
     bundle: Path | None = _option(
         None,
-        "The bundle, as `atypia train` writes it; without it, the one that comes with atypia.",
+        "Folder of a bundle, as written by `atypia train`. Default: the one that comes with "
+        "atypia.",
         metavar="DIR",
         expected="the folder of a bundle",
     )
     weights: Path | None = _option(
         None,
-        "The backbone's weights, as `atypia models fetch` gets them; without it, from the Hugging "
-        "Face cache.",
+        "Published weights of the backbone, as downloaded by `atypia models fetch`. Default: the "
+        "Hugging Face cache.",
         metavar="FILE_OR_DIR",
         expected="a file or folder of weights",
     )
-    device: Device = _option("auto", "Where the network runs.")
+    device: Device = _option("auto", "Device that runs the network.")
     precision: Literal["auto", "fp32", "bf16"] = _option(
-        "auto", "auto: bf16 where it is faster here than fp32."
+        "auto", "Number format. auto: bf16 if it is faster than fp32 on this machine."
     )
     runtime: RuntimeKey = _option(
         "auto",
-        "What computes the network. auto: the fastest that is installed, where the bundle was "
-        "exported (`atypia bundle export`), and torch on a GPU.",
+        f"Library that runs the network: {', '.join(runtime_keys())}. auto: torch on a GPU; on a "
+        "CPU, the fastest one installed if the bundle has been exported (`atypia bundle export`).",
+        metavar="RUNTIME",
     )
     threads: int | None = _option(
-        None, "CPU threads; without it, all cores.", ge=1, expected="1 or more"
+        None, "CPU threads. Default: all cores.", metavar="N", ge=1, expected="1 or more"
     )
     members: int | None = _option(
-        None, "Use only the first N ensemble members (faster).", ge=1, expected="1 or more"
+        None,
+        "Use only the first N ensemble members (faster).",
+        metavar="N",
+        ge=1,
+        expected="1 or more",
     )
     batch_size: int | None = _option(
-        None, "Figures at once; without it, 24 on a CPU, 256 on a GPU.", ge=1, expected="1 or more"
+        None,
+        "Figures per batch. Default: 24 on a CPU, 256 on a GPU.",
+        metavar="N",
+        ge=1,
+        expected="1 or more",
     )
     prevalence: float | None = _option(
         None,
-        "Share of atypical figures where you work, above 0 and below 1; corrects P(atypical) for "
-        "it. Calls and referrals stay the same.",
+        "Share of atypical figures where you work, above 0 and below 1. P(atypical) is corrected "
+        "for it; calls and referrals stay the same.",
+        metavar="SHARE",
         gt=0,
         lt=1,
         expected="the share of atypical figures, above 0 and below 1",
