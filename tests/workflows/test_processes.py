@@ -139,5 +139,6 @@ def test_a_batch_that_cannot_be_divided_is_refused(monkeypatch: pytest.MonkeyPat
     torchrun |= {"GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     for name, value in (torchrun | {"TORCHELASTIC_RUN_ID": "a test"}).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("atypia.training.devices.Fabric", None)  # it would wait for the other
     with pytest.raises(RecipeError, match="batch_size 15 cannot be divided among 2 processes"):
         open_fabric("cpu", ScheduleSection(batch_size=15))
