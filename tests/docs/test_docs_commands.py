@@ -30,14 +30,14 @@ from docs_commands import (
 )
 from docs_inputs import write_inputs
 from typer.main import get_command
+from warm_python import WarmPython, write_program
 
 from atypia.cli.main import app
-from warm_python import WarmPython, write_program
 
 USAGE_ERROR = typer.BadParameter.__base__  # typer brings click, or a copy of it
 COMMANDS = [command for page in PAGES for command in commands_of(page)]
 SETTINGS = (
-    "backbone.input_px=64",
+    "backbone.input_px=32",
     "schedule.epochs=1",
     "schedule.min_steps=2",
     "schedule.batch_size=8",
