@@ -26,15 +26,15 @@ demo: .venv/installed
 	$(BIN)/atypia demo demo
 
 # The tests of a file stay together, so that what they share is made once; the longest files go first
-# (tests/conftest.py).
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
-  --cov --cov-report=term --cov-fail-under=85
+# (tests/conftest.py). Coverage costs a third of the time: it is measured in CI and by test-all.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+COVERAGE := --cov --cov-report=term --cov-fail-under=85
 
 test: .venv/installed-dev lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" $(if $(CI),$(COVERAGE))
 
 test-all: .venv/installed-dev lint
-	$(PYTEST)
+	$(PYTEST) $(COVERAGE)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -134,6 +134,9 @@ def _fuzz(name: str, asked: argparse.Namespace, seconds: float | None) -> int:
     started, inputs, accepted, peak = time.monotonic(), 0, 0, 0
     out: Path = asked.out / name
     out.mkdir(parents=True, exist_ok=True)
+    for engine in engines:  # of an earlier campaign: this one's faults are its own
+        (out / f"{engine}-stopped.txt").unlink(missing_ok=True)
+        (out / f"{engine}-does-not-start.txt").unlink(missing_ok=True)
     before = {path.name for path in out.glob("*.txt")}
     for number, engine in enumerate(engines, start=1):
         goal = count if count == sys.maxsize else count * number // len(engines)
@@ -219,6 +222,7 @@ def _watch(
             if now - told > 30:
                 told = now
                 _tell(name, done + inputs, goal, started, until)
+        by_itself = child.poll() is not None
         child.kill()
         child.wait()
         inputs, accepted, peak, begun, file, data = progress.read()
@@ -227,7 +231,8 @@ def _watch(
         if why:
             _write_finding(out, why, file, data, why)
             inputs += 1
-        elif child.returncode > 0 and inputs:  # not the reader's fault, but the campaign's own
+        elif by_itself and inputs and (child.returncode or inputs < goal - done):
+            # Not the reader's fault, but the campaign's own.
             log.flush()
             shutil.copy(out / "log", out / f"{engine}-stopped.txt")
     return inputs, accepted, peak, bool(why)

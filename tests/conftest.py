@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 LONGEST = (
     "docs/test_docs_commands.py",
     "test_offline.py",
-    "workflows/test_slides.py",
+    "contracts/test_runtimes.py",
     "workflows/test_ablate.py",
-    "contracts/test_backbones.py",
-    "cli/test_ablate.py",
-    "training/test_resume.py",
     "workflows/test_processes.py",
-    "workflows/test_walkthrough.py",
-    "training/test_components_learn.py",
+    "contracts/test_backbones.py",
+    "challenges/midog25/test_program.py",
+    "workflows/test_train.py",
+    "training/test_resume.py",
+    "training/test_every_key.py",
+    "workflows/test_slides.py",
+    "cli/test_streams.py",
+    "cli/test_ablate.py",
+    "cli/test_bundle.py",
 )
 AMI_BR = Path(__file__).resolve().parents[2] / "shared" / "data" / "ami-br"
 

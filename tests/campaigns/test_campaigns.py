@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib.util
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from warm_python import WarmPython
+from warm_python import WarmPython, write_program
 
 CAMPAIGNS = Path(__file__).resolve().parents[2] / "campaigns"
 
@@ -49,6 +51,26 @@ def test_fuzzing_tries_what_it_says_and_appends_a_line(run: Callable, tmp_path: 
     (line,) = map(json.loads, summary.read_text().splitlines())
     assert (line["target"], line["inputs"], line["findings"]) == ("recipe", 120, 0)
     assert 0 < line["accepted"] < 120
+
+
+def test_an_engine_that_ends_early_between_two_inputs_is_a_finding(
+    warm_python: WarmPython, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(CAMPAIGNS)
+    fuzz = _module("fuzz")
+    one_input = (
+        f"import sys; sys.path.insert(0, {str(CAMPAIGNS)!r}); import fuzz, pathlib; "
+        "work = pathlib.Path(sys.argv[sys.argv.index('--work') + 1]); "
+        "now = fuzz.Progress(work / 'progress'); now.begin('a', b''); now.end(True)"
+    )
+    engine = tmp_path / "engine"
+    start = shlex.join([str(warm_python.folder / "python"), "-c", one_input])
+    write_program(engine, f'{start} "$@"; kill -9 $$')
+    monkeypatch.setattr(sys, "executable", str(engine))
+    asked = argparse.Namespace(out=tmp_path / "out", count=2, seed=0, summary=None)
+    for _ in range(2):  # the second campaign into one folder reports it, too
+        assert fuzz._fuzz("recipe", asked, None) >= 1
+    assert (asked.out / "recipe" / "hypothesis-stopped.txt").is_file()
 
 
 def test_predict_stopped_by_sigterm_goes_on_with_the_same_command(

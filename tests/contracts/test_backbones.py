@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 from pathlib import Path
@@ -64,7 +65,12 @@ def lively(network: nn.Module) -> nn.Module:
 
 
 def shrunk(key: str) -> nn.Module:
-    """A new network of two blocks, the same weights each time; a packaged one is whole."""
+    """A copy of a network of two blocks, the same weights each time; a packaged one is whole."""
+    return copy.deepcopy(_shrunk(key))
+
+
+@functools.lru_cache(maxsize=1)  # the tests of a key come together; drawing weights is slow
+def _shrunk(key: str) -> nn.Module:
     spec = backbone_spec(key)
     if spec.packaged is not None:
         return pretrained_backbone(spec, None).eval()
@@ -110,7 +116,7 @@ def _trained(network: Classifier) -> Classifier:
     return network
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", KEYS, scope="class")
 class TestBackbone:
     def test_has_as_many_parameters_as_published(self, key: str) -> None:
         count = sum(parameter.numel() for parameter in _whole(key).parameters())

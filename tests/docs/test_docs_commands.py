@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 import typer
+from typer.main import get_command
+
+from atypia.cli.main import app
 from docs_commands import (
     LANGUAGES,
     PAGES,
@@ -29,15 +32,12 @@ from docs_commands import (
     text_blocks_of,
 )
 from docs_inputs import write_inputs
-from typer.main import get_command
-
-from atypia.cli.main import app
 from warm_python import WarmPython, write_program
 
 USAGE_ERROR = typer.BadParameter.__base__  # typer brings click, or a copy of it
 COMMANDS = [command for page in PAGES for command in commands_of(page)]
 SETTINGS = (
-    "backbone.input_px=64",
+    "backbone.input_px=32",
     "schedule.epochs=1",
     "schedule.min_steps=2",
     "schedule.batch_size=8",

@@ -18,8 +18,8 @@ from PIL import Image
 
 from atypia.data.phantom import make_phantom
 
-FIGURES, TESTED, MPP = 40, 12, 0.25
-SIDE, ACROSS, DOWN = 128, 8, 5
+FIGURES, TESTED, MPP = 24, 12, 0.25
+SIDE, ACROSS, DOWN = 128, 8, 3
 LABORATORIES = (("Utrecht", "XR"), ("Graz", "S360"), ("Porto", "XR"))
 
 

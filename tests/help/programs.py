@@ -10,10 +10,10 @@ import pytest
 
 def require_program(name: str) -> str:
     """Return where a program lies; without it the test is skipped, and fails in CI."""
-    found = shutil.which(name)
-    if found is None:
-        told = f"{name} is not installed"
+    path = shutil.which(name)
+    if path is None:
+        advice = f"{name} is not installed; install it (`apt-get install {name}`, as .ci/run does)"
         if os.environ.get("CI") == "true":
-            pytest.fail(f"{told}; .ci/run installs it, where there is apt", pytrace=False)
-        pytest.skip(told)
-    return found
+            pytest.fail(advice, pytrace=False)
+        pytest.skip(advice)
+    return path

@@ -2,8 +2,9 @@
 
 A start of atypia takes seconds of imports, and a test of a process (what it prints, how it ends,
 what a kill leaves) seldom tests these. Here `python` is a process of its own all the same, with its
-own arguments, environment, folder, streams, signals and end. What it has not is a first import:
-tests of what happens there (a home that is missing, the network) start the interpreter itself.
+own arguments, environment, folder, streams, signals and end, and so are the workers that it starts
+by multiprocessing. What it has not is a first import: tests of what happens there (a home that is
+missing, the network) start the interpreter itself.
 
 Run as a program this is the server (`serve`), or the client that stands for `python` in a shell.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -38,6 +40,8 @@ IMPORTS = (
     "atypia.workflows.predict",
     "atypia.workflows.evaluate",
 )
+_MOST_FILES = 64
+_OUT_OF_THE_WAY = 200  # no number that a process gives a file
 
 
 class Process:
@@ -114,6 +118,7 @@ class WarmPython:
             "environment": dict(os.environ if env is None else env),
             "folder": str(cwd or Path.cwd()),
             "session": start_new_session,
+            "files": [0, 1, 2],
         }
         lines = None
         with contextlib.ExitStack() as files:
@@ -160,9 +165,11 @@ def serve(path: str, imports: Sequence[str]) -> Callable[[], None]:
     Returns only in these processes, with what each is to do.
     """
     import importlib
+    import multiprocessing
 
     for name in imports:
         importlib.import_module(name)
+    multiprocessing.set_executable(str(Path(path).parent / "bin" / "python"))
     gc.collect()
     gc.freeze()  # it would copy all that the processes share
     listener = socket.socket(socket.AF_UNIX)
@@ -187,7 +194,7 @@ def serve(path: str, imports: Sequence[str]) -> Callable[[], None]:
 
 def _forked(connection: socket.socket) -> Callable[[], None]:
     """Fork once more: this process reports the number and the end of the one that it returns in."""
-    header, files, _, _ = socket.recv_fds(connection, 8, 3)
+    header, files, _, _ = socket.recv_fds(connection, 8, _MOST_FILES)
     text = connection.recv(struct.unpack("<q", header)[0], socket.MSG_WAITALL)
     given = json.loads(text)
     pid = os.fork()
@@ -208,13 +215,16 @@ def _forked(connection: socket.socket) -> Callable[[], None]:
 
 
 def _become(given: dict[str, Any], files: list[int]) -> None:
-    """Take over the folder, the environment and the streams that were asked for."""
+    """Take over the folder, the environment and the open files that were asked for."""
     if given["session"]:
         os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for stream, file in enumerate(files):
-        os.dup2(file, stream)
+    copies = [fcntl.fcntl(file, fcntl.F_DUPFD, _OUT_OF_THE_WAY) for file in files]
+    for file in files:
         os.close(file)
+    for number, copy in zip(given["files"], copies, strict=True):
+        os.dup2(copy, number)
+        os.close(copy)
     os.chdir(given["folder"])
     os.environ.clear()
     os.environ.update(given["environment"])
@@ -227,6 +237,8 @@ def _become(given: dict[str, Any], files: list[int]) -> None:
 
 def _run(arguments: list[str]) -> None:
     """Do what `python ARGUMENTS` does: -c CODE, -m MODULE, or a script."""
+    while arguments[0][:1] == "-" and arguments[0] not in ("-c", "-m"):
+        arguments = arguments[1:]  # a flag of this interpreter, which multiprocessing hands on
     kind, *rest = arguments
     sys.modules["__main__"] = ModuleType("__main__")
     if kind == "-c":
@@ -264,14 +276,29 @@ def _end(work: Callable[[], None]) -> NoReturn:
 
 
 def _stand_in(path: str, arguments: list[str]) -> int:
-    """Ask for a process with the streams of this one; return its exit code."""
-    environment = dict(os.environ)
-    given = {"arguments": arguments, "environment": environment, "folder": str(Path.cwd())}
-    process = Process(_asked(path, given | {"session": False}, [0, 1, 2]))
+    """Ask for a process with the open files of this one; return its exit code."""
+    numbers = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+    files = [number for number in numbers if _is_open(number)]  # not the one that listed them
+    given = {
+        "arguments": arguments,
+        "environment": dict(os.environ),
+        "folder": str(Path.cwd()),
+        "session": False,
+        "files": files,
+    }
+    process = Process(_asked(path, given, files))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: os.kill(process.pid, number))
     code = process.wait()
     return code if code >= 0 else 128 - code
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

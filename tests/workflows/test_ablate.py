@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import multiprocessing
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from atypia.models.backbones.registry import BackboneSpec
 from atypia.training.ablation import Arm, Plan
 from atypia.workflows import ablation_bench
 from atypia.workflows.ablate import Ablation, ablate, show_ablation
+from warm_python import WarmPython
 
 QUICK = (
     "adapter.kind=full",
@@ -200,8 +202,17 @@ def test_stopped_within_a_run_it_goes_on_from_the_checkpoint_to_the_same_lines(
     assert _files(tmp_path)["table.csv"] == _files(undisturbed)["table.csv"]
 
 
+@pytest.fixture
+def warm_workers(warm_python: WarmPython) -> Iterator[None]:
+    """Workers that need not import torch again."""
+    before = multiprocessing.spawn.get_executable()
+    multiprocessing.set_executable(str(warm_python.folder / "python"))
+    yield
+    multiprocessing.set_executable(before)
+
+
 def test_workers_leave_the_same_scores(
-    cohort: FigureTable, undisturbed: Path, tmp_path: Path
+    cohort: FigureTable, undisturbed: Path, tmp_path: Path, warm_workers: None
 ) -> None:
     seen = []
     result = ablate(

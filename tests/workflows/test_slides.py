@@ -89,7 +89,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _cohort(tmp_path_factory.mktemp("many"), 40, broken=(3, 17, 30))
+    return _cohort(tmp_path_factory.mktemp("many"), 30, broken=(3, 17, 28))
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +299,7 @@ def test_killed_five_times_it_ends_with_the_outputs_of_an_undisturbed_run(
         process = warm_python.start(*words)
         until = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < until:
-            if len(list(states.glob("*.json"))) > there + 2:
+            if len(list(states.glob("*.json"))) > there + 1:
                 break
             time.sleep(0.01)
         time.sleep(float(rng.uniform(0, 0.1)))
@@ -308,7 +308,7 @@ def test_killed_five_times_it_ends_with_the_outputs_of_an_undisturbed_run(
         assert process.wait() == -signal.SIGKILL
     last = warm_python.run(*words)
     assert last.returncode == 1, last.stderr
-    assert "37 of 40 slides done (" in last.stdout
+    assert "27 of 30 slides done (" in last.stdout
     assert _outputs(tmp_path) == undisturbed
 
 
@@ -335,12 +335,13 @@ def test_through_ray_it_is_the_same_though_a_worker_is_killed(
     while len(list(states.glob("*.json"))) < 10 and time.monotonic() < until:
         assert process.poll() is None, printed.read_text()
         time.sleep(0.02)
-    killed = [one for one in _descendants(process.pid) if "ray::_one" in _command_line(one)]
-    assert killed
-    os.kill(killed[0], signal.SIGKILL)
+    workers: list[int] = []  # a worker bears the name only while it is at a slide
+    while not workers and time.monotonic() < until:
+        workers = [one for one in _descendants(process.pid) if "ray::_one" in _command_line(one)]
+    os.kill(workers[0], signal.SIGKILL)
     code, said = process.wait(timeout=300), printed.read_text()
     assert code == 1, said
-    assert "37 of 40 slides done;" in said
+    assert "27 of 30 slides done;" in said
     assert _outputs(tmp_path) == undisturbed
 
 

@@ -23,7 +23,10 @@ from atypia.models.backbones import registry
 from atypia.models.vit import timm_vit
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "foundation-models.md"
-QUICK = ("folds.count=2", "schedule.epochs=1", "schedule.min_steps=1", "schedule.batch_size=8")
+QUICK = (
+    *("folds.count=2", "schedule.epochs=1", "schedule.min_steps=1", "schedule.batch_size=8"),
+    "backbone.input_px=56",  # 16 patches instead of 256; the weights are of 224 px
+)
 
 
 def _commands() -> list[list[str]]:

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qupath_files import ID, SQUARE, collection_of, feature_of, point_at, read_objects, saved
-from qupath_parser import qupath_reads
 
 from atypia.data.points import qupath
 from atypia.data.points.classes import ClassFilter
@@ -25,6 +23,8 @@ from atypia.data.points.qupath_results import (
     write_features,
 )
 from atypia.errors import TableError
+from qupath_files import ID, SQUARE, collection_of, feature_of, point_at, read_objects, saved
+from qupath_parser import qupath_reads
 
 
 def with_findings(

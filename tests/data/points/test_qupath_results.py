@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qupath_files import ID, SQUARE, collection_of, feature_of, point_at, read_objects, saved
-from qupath_parser import qupath_reads
 
 from atypia.data.points.qupath import QuPathFile
 from atypia.data.points.qupath_results import (
@@ -22,6 +20,8 @@ from atypia.data.points.qupath_results import (
 )
 from atypia.data.points.table import points_of
 from atypia.errors import TableError
+from qupath_files import ID, SQUARE, collection_of, feature_of, point_at, read_objects, saved
+from qupath_parser import qupath_reads
 
 
 def with_findings(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian, generate_uid
-from slide_files import HIGH, WIDE, pixels, write_dicom, write_dicom_level
 
 from atypia.data.slides import open_slide
 from atypia.errors import ImageError
+from slide_files import HIGH, WIDE, pixels, write_dicom, write_dicom_level
 
 LEVEL0 = pixels()
 

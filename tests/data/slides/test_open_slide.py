@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slide_files import FORMS, pixels, write_aperio, write_dicom, write_ome, write_plain
 
 from atypia.data.slides import open_slide
 from atypia.errors import ImageError
+from slide_files import FORMS, pixels, write_aperio, write_dicom, write_ome, write_plain
 
 LEVEL0 = pixels()
 

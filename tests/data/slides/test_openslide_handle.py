@@ -10,10 +10,10 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-from slide_files import TILE, pixels, write_aperio
 
 from atypia.data.slides import Slide, open_slide
 from atypia.errors import ImageError
+from slide_files import TILE, pixels, write_aperio
 
 LEVEL0 = pixels()
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import openslide
 import pytest
-from slide_files import FORMS, HIGH, WIDE, halved, pixels, write_aperio
 
 from atypia.data.slides import Slide, open_slide
 from atypia.data.slides.openslide_handle import OpenSlideHandle
 from atypia.data.slides.tiff import TiffHandle
 from atypia.errors import ImageError
+from slide_files import FORMS, HIGH, WIDE, halved, pixels, write_aperio
 
 LEVEL0 = pixels()
 PYRAMIDS = [form for form, (_, _, pyramid) in FORMS.items() if pyramid]

@@ -9,10 +9,10 @@ import openslide
 import pytest
 import tifffile
 from PIL import Image
-from slide_files import resolution
 
 from atypia.data.slides import Slide, open_slide
 from atypia.errors import ImageError
+from slide_files import resolution
 
 WIDE, HIGH = 1024, 768
 

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+
+from atypia.data.slides import open_slide
+from atypia.errors import ImageError
 from slide_files import (
     HIGH,
     TILE,
@@ -23,9 +26,6 @@ from slide_files import (
     write_plain,
     write_planes,
 )
-
-from atypia.data.slides import open_slide
-from atypia.errors import ImageError
 
 LEVEL0 = pixels()
 SMOOTH = np.kron(LEVEL0[:96, :128], np.ones((8, 8, 1), np.uint8))
