@@ -143,7 +143,7 @@ def from_files(
     import torch
 
     from atypia.bundle.load import load_bundle
-    from atypia.bundle.members import load_members
+    from atypia.inference.runtimes.torch import load_members
 
     loaded = load_bundle(given.bundle)
     manifest, members = loaded.manifest, load_members(loaded, count=given.members)

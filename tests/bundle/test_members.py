@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from atypia.bundle.load import load_bundle
 from atypia.bundle.manifest import BundleManifest, member_names
-from atypia.bundle.members import load_members
 from atypia.bundle.save import save_bundle
 from atypia.bundle.verify import write_sums
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
+from atypia.inference.runtimes.torch import load_members
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import Classifier, build_classifier

@@ -16,12 +16,12 @@ import torch
 from atypia.bundle.card import model_card
 from atypia.bundle.load import load_bundle
 from atypia.bundle.manifest import BundleManifest, member_names, read_manifest
-from atypia.bundle.members import load_members
 from atypia.bundle.save import save_bundle
 from atypia.bundle.verify import bundle_faults, bundle_hash, write_sums
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import NOTES_FOLDER
+from atypia.inference.runtimes.torch import load_members
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import Classifier, build_classifier

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from atypia.bundle.load import load_bundle
-from atypia.bundle.members import load_members
+from atypia.inference.runtimes.torch import load_members
 from atypia.models import folding
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier

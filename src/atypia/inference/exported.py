@@ -117,7 +117,7 @@ class ExportedRuntime(Runtime):
         """
         count = len(bundle.manifest.first_members(options.members))
         model = read_exported(exported_path(bundle.folder), bundle.sha256, count)
-        return cls(model, cls.choose_precision(options), options.threads or _usual_threads())
+        return cls(model, cls.choose_precision(options), options.threads or usual_threads())
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -141,7 +141,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 graphs.append(attribute.g)
 
 
-def _usual_threads() -> int:
-    """Return the number of threads that torch would take."""
+def usual_threads() -> int:
+    """Return the number of CPU threads that torch would use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))

@@ -148,7 +148,7 @@ class Predictor:
             AtypiaError: the backbone's weights, to which the bundle holds an adapter, are not here.
         """
         # Imported where it is needed: torch alone takes longer than a stack of crops.
-        from atypia.bundle.members import load_members
+        from atypia.inference.runtimes.torch import load_members
         from atypia.models.ensemble import Ensemble
 
         options = self.options
