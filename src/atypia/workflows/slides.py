@@ -31,10 +31,9 @@ from atypia.files import (
 )
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.version import __version__
 from atypia.workflows.classify import OnProgress, load_predictor
 from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide, picture_paths
-from atypia.workflows.slide_state import SlideState, read_state, write_state
+from atypia.workflows.slide_state import SlideState, read_state, slide_inputs, write_state
 
 FORMATS = ("geojson", "geojson.gz", "csv", "parquet", "json", "midog.json")
 LOOK_AGAIN_S = 1.0
@@ -75,36 +74,24 @@ class SlidesJob:
         return self.out / "state" / f"{name}.json"
 
     def inputs(self, listed: ListedSlide) -> dict[str, Any]:
-        """Return all that decides what comes of a slide, as JSON gives it back.
-
-        The slide itself, which may be very large, is told by its size and time.
-        """
+        """Return all that decides the results of a slide, see `slide_inputs`."""
         try:
             stat = listed.slide.stat()
             slide = [str(listed.slide), stat.st_size, stat.st_mtime_ns]
-            points = [str(listed.points), sha256(listed.points)]
+            points = sha256(listed.points)
         except OSError:
-            slide, points = [str(listed.slide)], [str(listed.points)]
-        options = self.options
-        choice = asdict(self.choice) | {"names": list(self.choice.names)}
-        decide = {
-            "atypia": __version__,
-            "bundle": self.bundle.sha256,
-            "members": options.members,
-            "precision": options.precision,
-            "device": options.device,
-            "batch_size": options.batch_size,
-            "runtime": options.runtime,
-            "prevalence": options.prevalence,
-            "slide": slide,
-            "points": points,
-            "mpp": listed.mpp,
-            "area_mm2": listed.area_mm2,
-            "choice": choice,
-            "formats": list(self.formats),
-            "pictures": self.pictures,
-        }
-        return dict(writable_document(decide))
+            slide, points = [str(listed.slide)], ""
+        return slide_inputs(
+            bundle=self.bundle.sha256,
+            options=self.options.changed,
+            choice=asdict(self.choice),
+            slide=slide,
+            points=points,
+            mpp=listed.mpp,
+            area_mm2=listed.area_mm2,
+            formats=self.formats,
+            pictures=self.pictures,
+        )
 
     def done(self, listed: ListedSlide) -> SlideState | None:
         """Return the state of a slide that nothing is left to do of, if it is one."""
