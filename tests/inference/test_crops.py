@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from atypia.data.windows import cut_window, stack_windows
-from atypia.inference.crops import CropSpec, crop_of, read_ahead
+from atypia.inference.crops import CropSpec, make_crop, read_ahead
 from atypia.inference.sources import Figure
 from atypia.training.crop_windows import crop_windows
 
@@ -40,7 +40,7 @@ def test_the_crop_is_that_of_training(shape: tuple[int, int], mpp: float) -> Non
     pixels = torch.from_numpy(windows.pixels).permute(0, 3, 1, 2).float() / 255
     size, mpps = torch.from_numpy(windows.size_px), torch.from_numpy(windows.mpp)
     trained = crop_windows(pixels, size, mpps, crop_um=crop_um, input_px=32)[0].numpy()
-    found = crop_of(image, mpp, CropSpec(crop_um, 32, 0.25, mpp))
+    found = make_crop(image, mpp, CropSpec(crop_um, 32, 0.25, mpp))
     assert found.shape == (3, 32, 32)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, trained, rtol=0, atol=2e-4)
@@ -51,7 +51,7 @@ def test_what_is_finer_than_training_is_made_as_coarse() -> None:
     image = np.zeros((160, 160, 3), dtype=np.uint8)
     image[:, ::2] = 255
     sharp, known, twice = (
-        crop_of(image, 0.125, CropSpec(16.0, 128, 0.25, finest)) for finest in (0.0, 0.125, 0.25)
+        make_crop(image, 0.125, CropSpec(16.0, 128, 0.25, finest)) for finest in (0.0, 0.125, 0.25)
     )
     np.testing.assert_array_equal(sharp, known)
     assert sharp.std() > 0.4

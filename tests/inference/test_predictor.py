@@ -18,7 +18,7 @@ from atypia.bundle.load import load_bundle
 from atypia.bundle.verify import write_sums
 from atypia.data.predictions import PREDICTION_COLUMNS, check_predictions
 from atypia.errors import AtypiaError, ImageError
-from atypia.inference.crops import CropSpec, crop_of, stacked
+from atypia.inference.crops import CropSpec, make_crop, stack_crops
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.sources import Figure
@@ -55,7 +55,7 @@ def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
     predictor: Predictor, paths: list[Path]
 ) -> None:
     spec = CropSpec(8.0, 32, 0.25, 0.2)
-    crops = stacked([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
+    crops = stack_crops([make_crop(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
     logits = predictor.runtime.infer(crops).logits.astype(np.float64)
     expected = 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1)))
     each = 1 / (1 + np.exp(-(logits / 1.5 + 0.1)))

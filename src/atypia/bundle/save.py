@@ -62,7 +62,7 @@ def save_bundle(
             path = partial / member
             path.parent.mkdir(exist_ok=True)
             # safetensors writes memory as it lies: an array must be whole and in order.
-            save_file({name: np.asarray(one, order="C") for name, one in state.items()}, path)
+            save_file({name: np.asarray(array, order="C") for name, array in state.items()}, path)
         _write_json(partial / MANIFEST_NAME, manifest.model_dump(mode="json"))
         _write_json(partial / CALIBRATION_NAME, calibration.to_dict())
         (partial / CARD_NAME).write_text(card, encoding="utf-8")

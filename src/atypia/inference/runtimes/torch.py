@@ -51,7 +51,7 @@ class TorchRuntime(Runtime):
 
     @classmethod
     def why_not(cls, folder: Path, options: PredictOptions) -> str:
-        """Say nothing: it can compute every bundle."""
+        """Return "": it can compute every bundle."""
         return ""
 
     @classmethod
@@ -80,7 +80,7 @@ class TorchRuntime(Runtime):
         return cls(folded, device, precision, options.threads or torch.get_num_threads())
 
     def infer(self, crops: FloatArray) -> Outputs:
-        """Return what every member says.
+        """Compute the outputs of all members.
 
         A batch that does not fit into the GPU's memory is halved until it does.
 
@@ -123,9 +123,11 @@ class TorchRuntime(Runtime):
         ):
             batch = torch.from_numpy(crops).to(self._device, memory_format=torch.channels_last)
             outputs = self._folded(batch)
-            phases = [one.phase.float().softmax(dim=1) for one in outputs if one.phase is not None]
+            phases = [
+                each.phase.float().softmax(dim=1) for each in outputs if each.phase is not None
+            ]
             return Outputs(
-                torch.stack([one.logit.float() for one in outputs]).cpu().numpy(),
+                torch.stack([each.logit.float() for each in outputs]).cpu().numpy(),
                 torch.stack(phases).mean(dim=0).cpu().numpy() if phases else None,
             )
 
