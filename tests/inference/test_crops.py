@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from atypia.data.windows import cut_window, stack_windows
 from atypia.inference.crops import CropSpec, make_crop, read_ahead
 from atypia.inference.sources import Figure
 from atypia.training.crop_windows import crop_windows
-
-
-@pytest.fixture(scope="module")
-def paths(crop_folder: Path) -> list[Path]:
-    return sorted(crop_folder.iterdir(), key=lambda path: int(path.stem))
-
-
-def figure(path: Path, mpp: float | None = 0.25) -> Figure:
-    def pixels() -> np.ndarray:
-        return np.asarray(Image.open(path))
-
-    return Figure(path.stem, str(path), mpp, "given", pixels)
 
 
 @pytest.mark.parametrize("mpp", [0.05, 0.12, 0.16, 0.23, 0.25, 0.5])
@@ -59,7 +46,7 @@ def test_what_is_finer_than_training_is_made_as_coarse() -> None:
     assert twice.mean() == pytest.approx(0.5, abs=0.02)
 
 
-def test_memory_stays_flat(paths: list[Path]) -> None:
+def test_memory_stays_flat(make_figure: Callable[..., Figure], paths: list[Path]) -> None:
     taken, given = 0, 0
     most = 0
     lock = threading.Lock()
@@ -69,7 +56,7 @@ def test_memory_stays_flat(paths: list[Path]) -> None:
         for _ in range(200):
             with lock:
                 taken += 1
-            yield figure(paths[0])
+            yield make_figure(paths[0])
 
     for _ in read_ahead(endless(), CropSpec(8.0, 32, 0.25, 0.2), threads=2, ahead=8):
         given += 1
