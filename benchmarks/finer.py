@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from atypia.data.images import read_image
 from atypia.data.readers.open_figures import open_figures
 from atypia.data.windows import cut_window, stack_windows
-from atypia.inference.crops import CropSpec, crop_of, stacked
+from atypia.inference.crops import CropSpec, make_crop, stack_crops
 from atypia.models.classifier import build_classifier
 from atypia.training.components.augment import window_um
 from atypia.training.devices import open_fabric
@@ -82,7 +82,7 @@ def main() -> None:
         ("finer, made as coarse", images, mpp, finest),
     ):
         spec = CropSpec(crop_um, input_px, finest, limit)
-        crops = stacked([crop_of(shown[row], float(own_mpp[row]), spec) for row in rows])
+        crops = stack_crops([make_crop(shown[row], float(own_mpp[row]), spec) for row in rows])
         with torch.inference_mode():
             logit = network(torch.from_numpy(crops)).logit.numpy()
         coarser = logit if coarser is None else coarser

@@ -19,7 +19,7 @@ from atypia.data.images import read_image
 from atypia.data.readers.open_figures import open_figures
 from atypia.evaluation.calibration import cross_fitted
 from atypia.evaluation.metrics import binary_metrics
-from atypia.inference.crops import CropSpec, crop_of, stacked
+from atypia.inference.crops import CropSpec, make_crop, stack_crops
 from atypia.inference.options import runtime_keys
 from atypia.inference.predictor import CPU_BATCH, Predictor
 from atypia.inference.runtimes.choice import REFERENCE, runtime_class
@@ -43,10 +43,10 @@ def main() -> None:
         for start in range(0, len(table), CPU_BATCH):
             some = frame.iloc[start : start + CPU_BATCH]
             crops = [
-                crop_of(read_image(table.root / image), mpp, spec)
+                make_crop(read_image(table.root / image), mpp, spec)
                 for image, mpp in zip(some["image"], some["mpp"], strict=True)
             ]
-            found.append(one.runtime.infer(stacked(crops)).logits)
+            found.append(one.runtime.infer(stack_crops(crops)).logits)
         logits = np.concatenate(found, axis=1)[fold, np.arange(len(table))].astype(np.float64)
         if fitted is None:
             fitted, exact = cross_fitted(logits, truth, truth, fold, case), logits

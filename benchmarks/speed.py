@@ -38,7 +38,7 @@ from atypia.bundle.manifest import read_manifest
 from atypia.challenges.midog25.stack import PAGE_PX, STACK_SLUG
 from atypia.cli.progress import progress_bars
 from atypia.data.images import IMAGE_SUFFIXES, read_image
-from atypia.inference.crops import CropSpec, crop_of
+from atypia.inference.crops import CropSpec, make_crop
 from atypia.inference.options import Precision, PredictOptions, RuntimeKey, runtime_keys
 from atypia.inference.predictor import CPU_BATCH, Predictor
 from atypia.inference.runtimes.choice import runtime_class
@@ -143,7 +143,7 @@ def from_files(
     import torch
 
     from atypia.bundle.load import load_bundle
-    from atypia.bundle.members import load_members
+    from atypia.inference.runtimes.torch import load_members
 
     loaded = load_bundle(given.bundle)
     manifest, members = loaded.manifest, load_members(loaded, count=given.members)
@@ -163,7 +163,7 @@ def from_files(
 
     to_stderr("P(atypical) of every crop by eager timm, on the crops that atypia cuts")
     exact = in_batches(
-        lambda path: torch.from_numpy(crop_of(read_image(path), given.mpp, spec)), paths
+        lambda path: torch.from_numpy(make_crop(read_image(path), given.mpp, spec)), paths
     )
     contenders = [
         the_loop(paths[:: max(1, len(paths) // given.loop_crops)]),

@@ -538,11 +538,12 @@ def _bundle(folder: Path) -> tuple[Make, Check]:
 
     import torch
 
-    from atypia.bundle import load, members
+    from atypia.bundle import load
     from atypia.bundle.manifest import BundleManifest, member_names
     from atypia.bundle.save import save_bundle
     from atypia.bundle.verify import write_sums
     from atypia.evaluation.calibration import Calibration
+    from atypia.inference.runtimes.torch import load_members
     from atypia.models import classifier
     from atypia.models.adapters import AdapterConfig
     from atypia.models.backbones.registry import BackboneSpec, backbone_spec
@@ -609,7 +610,7 @@ def _bundle(folder: Path) -> tuple[Make, Check]:
         side = bundle.manifest.input_px
         if side <= 64:  # larger ones are right, and slow
             with torch.inference_mode():
-                logit = members.load_members(bundle)[0](torch.zeros(1, 3, side, side)).logit
+                logit = load_members(bundle)[0](torch.zeros(1, 3, side, side)).logit
             if bool(torch.isfinite(logit).all()):
                 p = bundle.calibration.probability(logit.numpy())
                 _require(0 <= p.min() <= p.max() <= 1, "P(atypical) is no probability")

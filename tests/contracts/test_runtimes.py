@@ -71,15 +71,18 @@ def with_phases(folder: Path, kind: str) -> Path:
 
 @pytest.fixture(scope="module", params=["linear", "full", "lora"])
 def exported(
-    request: pytest.FixtureRequest, small_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    small_bundle: Path,
+    small_export: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A bundle with its exported file beside it, one for each kind of adapter."""
     folder = tmp_path_factory.mktemp("exported") / "bundle"
     if request.param == "linear":
         shutil.copytree(small_bundle, folder)
+        shutil.copy(small_export, exported_path(folder))
     else:
-        with_phases(folder, request.param)
-    export_onnx(folder)
+        export_onnx(with_phases(folder, request.param))
     return folder
 
 

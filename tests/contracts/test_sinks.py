@@ -12,23 +12,9 @@ from atypia.data.predictions import PREDICTION_COLUMNS, empty_predictions, read_
 from atypia.files import NOTES_FOLDER, write_output
 from atypia.inference import sinks
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
+from prediction_rows import rows
 
 FORMATS = list(SINK_SUFFIXES)
-
-
-def rows(first: int, count: int, spread: float = 0.125) -> pd.DataFrame:
-    numbers = range(first, first + count)
-    return pd.DataFrame(
-        {
-            "figure_id": [f'f "{n}", é' for n in numbers],
-            "image": [f"a b/{n}.png" for n in numbers],
-            "p_atypical": [1 / (n + 3) for n in numbers],
-            "call": ["atypical" if n % 2 else "normal" for n in numbers],
-            "refer": [n % 3 == 0 for n in numbers],
-            "spread": [spread for _ in numbers],
-            "phase": "",
-        }
-    )
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -1,4 +1,4 @@
-"""Fixtures for pictures of slides."""
+"""Fixtures for figures to classify and for pictures of slides."""
 
 from __future__ import annotations
 
@@ -9,8 +9,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from PIL import Image
+
+from atypia.inference.sources import Figure
 
 WriteSlide = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def paths(crop_folder: Path) -> list[Path]:
+    """The crops' files in the order of their numbers."""
+    return sorted(crop_folder.iterdir(), key=lambda path: int(path.stem))
+
+
+@pytest.fixture(scope="session")
+def make_figure() -> Callable[..., Figure]:
+    """Make the figure of an image file."""
+
+    def make(path: Path, mpp: float | None = 0.25) -> Figure:
+        return Figure(path.stem, str(path), mpp, "given", lambda: np.asarray(Image.open(path)))
+
+    return make
 
 
 @pytest.fixture

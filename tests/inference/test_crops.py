@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from atypia.data.windows import cut_window, stack_windows
-from atypia.inference.crops import CropSpec, crop_of, read_ahead
+from atypia.inference.crops import CropSpec, make_crop, read_ahead
 from atypia.inference.sources import Figure
 from atypia.training.crop_windows import crop_windows
-
-
-@pytest.fixture(scope="module")
-def paths(crop_folder: Path) -> list[Path]:
-    return sorted(crop_folder.iterdir(), key=lambda path: int(path.stem))
-
-
-def figure(path: Path, mpp: float | None = 0.25) -> Figure:
-    def pixels() -> np.ndarray:
-        return np.asarray(Image.open(path))
-
-    return Figure(path.stem, str(path), mpp, "given", pixels)
 
 
 @pytest.mark.parametrize("mpp", [0.05, 0.12, 0.16, 0.23, 0.25, 0.5])
@@ -40,7 +27,7 @@ def test_the_crop_is_that_of_training(shape: tuple[int, int], mpp: float) -> Non
     pixels = torch.from_numpy(windows.pixels).permute(0, 3, 1, 2).float() / 255
     size, mpps = torch.from_numpy(windows.size_px), torch.from_numpy(windows.mpp)
     trained = crop_windows(pixels, size, mpps, crop_um=crop_um, input_px=32)[0].numpy()
-    found = crop_of(image, mpp, CropSpec(crop_um, 32, 0.25, mpp))
+    found = make_crop(image, mpp, CropSpec(crop_um, 32, 0.25, mpp))
     assert found.shape == (3, 32, 32)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, trained, rtol=0, atol=2e-4)
@@ -51,7 +38,7 @@ def test_what_is_finer_than_training_is_made_as_coarse() -> None:
     image = np.zeros((160, 160, 3), dtype=np.uint8)
     image[:, ::2] = 255
     sharp, known, twice = (
-        crop_of(image, 0.125, CropSpec(16.0, 128, 0.25, finest)) for finest in (0.0, 0.125, 0.25)
+        make_crop(image, 0.125, CropSpec(16.0, 128, 0.25, finest)) for finest in (0.0, 0.125, 0.25)
     )
     np.testing.assert_array_equal(sharp, known)
     assert sharp.std() > 0.4
@@ -59,7 +46,7 @@ def test_what_is_finer_than_training_is_made_as_coarse() -> None:
     assert twice.mean() == pytest.approx(0.5, abs=0.02)
 
 
-def test_memory_stays_flat(paths: list[Path]) -> None:
+def test_memory_stays_flat(make_figure: Callable[..., Figure], paths: list[Path]) -> None:
     taken, given = 0, 0
     most = 0
     lock = threading.Lock()
@@ -69,7 +56,7 @@ def test_memory_stays_flat(paths: list[Path]) -> None:
         for _ in range(200):
             with lock:
                 taken += 1
-            yield figure(paths[0])
+            yield make_figure(paths[0])
 
     for _ in read_ahead(endless(), CropSpec(8.0, 32, 0.25, 0.2), threads=2, ahead=8):
         given += 1

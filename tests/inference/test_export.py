@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from atypia.errors import AtypiaError, BundleError
@@ -14,9 +15,11 @@ from atypia.inference.predictor import Predictor
 
 
 def test_an_export_that_differs_from_torch_is_not_kept(
-    small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_bundle: Path, small_export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)
+    monkeypatch.setattr(export, "_build_model", lambda *_: onnx.load(small_export))
+    computed = export.compute_logits
+    monkeypatch.setattr(export, "compute_logits", lambda *given: computed(*given) + 0.01)
     with pytest.raises(AtypiaError, match=r"differs from torch by .*; predict with torch$"):
         export_onnx(small_bundle, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

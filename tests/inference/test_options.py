@@ -5,12 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from atypia.errors import AtypiaError, OptionError
-from atypia.inference.options import PredictOptions, runtime_keys
+from atypia.inference.options import (
+    PredictKeywords,
+    PredictOptions,
+    RuntimeKeywords,
+    runtime_keys,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,16 @@ def test_options_are_a_value() -> None:
 def test_every_option_has_its_help() -> None:
     for name, field in PredictOptions.model_fields.items():
         assert field.description, name
+
+
+def test_keywords_are_the_options() -> None:
+    """Editors and type checkers offer what `PredictOptions` takes, no more and no less."""
+    options = {name: field.annotation for name, field in PredictOptions.model_fields.items()}
+    keywords = get_type_hints(PredictKeywords)
+    assert set(keywords) == set(options)
+    assert set(get_type_hints(RuntimeKeywords)) == set(options) - {"bundle"}
+    for name, annotation in options.items():
+        assert set(get_args(annotation)) <= set(get_args(keywords[name])), name
 
 
 def test_a_runtime_is_an_option_by_being_there() -> None:

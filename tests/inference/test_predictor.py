@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from atypia.bundle.load import load_bundle
 from atypia.bundle.verify import write_sums
 from atypia.data.predictions import PREDICTION_COLUMNS, check_predictions
 from atypia.errors import AtypiaError, ImageError
-from atypia.inference.crops import CropSpec, crop_of, stacked
+from atypia.inference.crops import CropSpec, make_crop, stack_crops
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.sources import Figure
@@ -27,18 +28,6 @@ from atypia.inference.sources import Figure
 @pytest.fixture(scope="module")
 def predictor(small_bundle: Path) -> Predictor:
     return Predictor.load(small_bundle, precision="fp32", threads=1)
-
-
-@pytest.fixture(scope="module")
-def paths(crop_folder: Path) -> list[Path]:
-    return sorted(crop_folder.iterdir(), key=lambda path: int(path.stem))
-
-
-def figure(path: Path, mpp: float | None = 0.25) -> Figure:
-    def pixels() -> np.ndarray:
-        return np.asarray(Image.open(path))
-
-    return Figure(path.stem, str(path), mpp, "given", pixels)
 
 
 def test_the_table_is_what_evaluate_reads(predictor: Predictor, paths: list[Path]) -> None:
@@ -55,7 +44,7 @@ def test_p_is_the_calibrated_mean_logit_and_spread_that_of_the_members(
     predictor: Predictor, paths: list[Path]
 ) -> None:
     spec = CropSpec(8.0, 32, 0.25, 0.2)
-    crops = stacked([crop_of(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
+    crops = stack_crops([make_crop(np.asarray(Image.open(path)), 0.25, spec) for path in paths])
     logits = predictor.runtime.infer(crops).logits.astype(np.float64)
     expected = 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1)))
     each = 1 / (1 + np.exp(-(logits / 1.5 + 0.1)))
@@ -107,14 +96,14 @@ def test_results_depend_on_neither_batch_nor_threads(
 
 
 def test_a_crop_does_not_depend_on_its_neighbours_resolution(
-    predictor: Predictor, paths: list[Path]
+    make_figure: Callable[..., Figure], predictor: Predictor, paths: list[Path]
 ) -> None:
     alone = [
         row
-        for scored in predictor.stream([figure(paths[0], 0.25)])
+        for scored in predictor.stream([make_figure(paths[0], 0.25)])
         for row in scored.frame.p_atypical
     ]
-    mixed = [figure(paths[0], 0.25), figure(paths[1], 0.5)]
+    mixed = [make_figure(paths[0], 0.25), make_figure(paths[1], 0.5)]
     beside = [row for scored in predictor.stream(mixed) for row in scored.frame.p_atypical]
     assert beside[0] == pytest.approx(alone[0], abs=1e-5)
 
@@ -213,7 +202,7 @@ def test_arrays_of_another_kind_are_refused(predictor: Predictor, image: np.ndar
 
 
 def test_predict_raises_on_a_bad_image_and_stream_goes_on(
-    predictor: Predictor, paths: list[Path], tmp_path: Path
+    make_figure: Callable[..., Figure], predictor: Predictor, paths: list[Path], tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(paths[0].read_bytes()[:100])
@@ -223,7 +212,11 @@ def test_predict_raises_on_a_bad_image_and_stream_goes_on(
     def broken() -> np.ndarray:
         raise ImageError(f"{bad}: damaged")
 
-    mixed = [figure(paths[0]), Figure("bad", str(bad), 0.25, "given", broken), figure(paths[1])]
+    mixed = [
+        make_figure(paths[0]),
+        Figure("bad", str(bad), 0.25, "given", broken),
+        make_figure(paths[1]),
+    ]
     scored = list(predictor.stream(mixed, batch_size=2))
     rows = pd.concat([one.frame for one in scored])
     assert list(rows["figure_id"]) == ["1", "2"]

@@ -6,28 +6,13 @@ import errno
 import os
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from atypia.data.predictions import read_predictions
 from atypia.errors import AtypiaError
 from atypia.inference import sinks
 from atypia.inference.sinks import open_sink
-
-
-def rows(first: int, count: int, spread: float = 0.125) -> pd.DataFrame:
-    numbers = range(first, first + count)
-    return pd.DataFrame(
-        {
-            "figure_id": [f'f "{n}", é' for n in numbers],
-            "image": [f"a b/{n}.png" for n in numbers],
-            "p_atypical": [1 / (n + 3) for n in numbers],
-            "call": ["atypical" if n % 2 else "normal" for n in numbers],
-            "refer": [n % 3 == 0 for n in numbers],
-            "spread": [spread for _ in numbers],
-            "phase": "",
-        }
-    )
+from prediction_rows import rows
 
 
 def test_truth_values_in_csv_are_true_and_false(tmp_path: Path) -> None:

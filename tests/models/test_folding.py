@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from atypia.bundle.load import load_bundle
-from atypia.bundle.members import load_members
+from atypia.inference.runtimes.torch import load_members
 from atypia.models import folding
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier
@@ -107,7 +107,7 @@ def test_every_image_size_pads_as_before(side: int, even_padding: bool) -> None:
     backbone = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
     images = crops(2, side) - 0.5
     with torch.inference_mode():
-        folded = folding._folded_if_equal(backbone, side, even_padding)
+        folded = folding._fold_if_equal(backbone, side, even_padding)
         torch.testing.assert_close(folded(images), backbone(images), rtol=1e-3, atol=1e-4)
 
 
@@ -124,4 +124,4 @@ def test_layers_declared_out_of_order_are_not_folded_wrongly() -> None:
             return there
 
     network = Crossed().eval()
-    assert folding._folded_if_equal(network, 8, True) is network
+    assert folding._fold_if_equal(network, 8, True) is network

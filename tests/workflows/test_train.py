@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 
 import atypia
 from atypia.bundle.load import load_bundle
-from atypia.bundle.members import load_members
 from atypia.bundle.save import save_bundle
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable, from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration, fit_calibration
+from atypia.inference.runtimes.torch import load_members
 from atypia.training.recipe import Recipe, deciding_values
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train

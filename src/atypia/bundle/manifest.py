@@ -49,7 +49,7 @@ class BundleManifest(BaseModel):
     input_px: Annotated[int, Field(ge=8, le=4096, description="side of a crop in the network, px")]
     views: Annotated[
         Literal[1, 2, 4, 8],
-        Field(description="symmetries of a crop that are looked at; their logits are averaged"),
+        Field(description="symmetries of a crop that the network sees; their logits are averaged"),
     ] = 1
     training_mpp: Annotated[
         tuple[float, float],
@@ -107,10 +107,10 @@ class BundleManifest(BaseModel):
         return sum(self.training_mpp) / 2
 
     def first_members(self, count: int | None) -> tuple[str, ...]:
-        """Return the first so many members, all of them for none.
+        """Return the first `count` members, all of them for None.
 
         Raises:
-            OptionError: there are not so many.
+            OptionError: the bundle has fewer.
         """
         if count is not None and not 1 <= count <= len(self.members):
             raise OptionError("members", count, f"{self.name} holds 1 to {len(self.members)}")
@@ -123,14 +123,14 @@ def member_names(count: int) -> tuple[str, ...]:
 
 
 def read_manifest(folder: Path) -> BundleManifest:
-    """Read and validate a bundle's manifest; its hash is not looked at.
+    """Read and validate a bundle's manifest; its hash is not compared.
 
     Raises:
         BundleError: the file is missing, is no JSON, is of a newer format or has a faulty field.
     """
     path = folder / MANIFEST_NAME
     try:
-        found = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as fault:
         raise BundleError(
             f"{path}: not found; give the folder of a bundle, as `atypia train` writes it"
@@ -139,14 +139,14 @@ def read_manifest(folder: Path) -> BundleManifest:
         raise BundleError(
             f"{path}: cannot be read as JSON; fetch or train the bundle again"
         ) from fault
-    version = found.get("format_version") if isinstance(found, dict) else None
+    version = content.get("format_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleError(
             f"{path}: has format version {abbreviate(version)}, but this atypia reads up to "
             f"{FORMAT_VERSION}; install a newer atypia"
         )
     try:
-        return BundleManifest.model_validate(found)
+        return BundleManifest.model_validate(content)
     except ValidationError as fault:
         first = fault.errors()[0]
         where = ".".join(map(str, first["loc"]))[:60] or "the whole"

@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save_file
 
 from atypia.bundle.manifest import (
     CALIBRATION_NAME,
@@ -28,7 +29,7 @@ from atypia.files import is_noted, note_output, remove_partials
 def save_bundle(
     folder: Path,
     manifest: BundleManifest,
-    states: Sequence[Mapping[str, torch.Tensor]],
+    states: Sequence[Mapping[str, npt.ArrayLike]],
     calibration: Calibration,
     card: str,
     images: Sequence[Path] = (),
@@ -38,7 +39,8 @@ def save_bundle(
     Args:
         folder: where to; its parent is created.
         manifest: names one member for each of `states`, in the same order.
-        states: for each member what `Classifier.saved_state` gave.
+        states: for each member its tensors by name, arrays or torch's on the CPU, as
+            `Classifier.saved_state` gives them.
         calibration: fitted on the mean logit of the members.
         card: the model card, Markdown.
         images: that the members were trained on; kept as salted hashes (see `bundle/seen.py`).
@@ -59,8 +61,8 @@ def save_bundle(
         for member, state in zip(manifest.members, states, strict=True):
             path = partial / member
             path.parent.mkdir(exist_ok=True)
-            # Two names for one memory are refused by the format, hence the copies.
-            save_file({name: tensor.clone() for name, tensor in state.items()}, path)
+            # safetensors writes memory as it lies: an array must be whole and in order.
+            save_file({name: np.asarray(array, order="C") for name, array in state.items()}, path)
         _write_json(partial / MANIFEST_NAME, manifest.model_dump(mode="json"))
         _write_json(partial / CALIBRATION_NAME, calibration.to_dict())
         (partial / CARD_NAME).write_text(card, encoding="utf-8")

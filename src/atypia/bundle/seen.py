@@ -32,7 +32,7 @@ def write_seen(folder: Path, members: Iterable[str], images: Sequence[Path]) -> 
     """
     joined = "".join(sha256(folder / name) for name in members)
     salt = hashlib.sha256(joined.encode()).hexdigest()
-    hashes = sorted({found for found in _hashes(images, salt) if found is not None})
+    hashes = sorted({digest for digest in _hashes(images, salt) if digest is not None})
     content = {"salt": salt, "images": hashes}
     (folder / SEEN_NAME).write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
 
@@ -55,7 +55,7 @@ def count_seen(folder: Path, images: Sequence[Path]) -> int:
         salt, seen = str(content["salt"]), set(map(str, content["images"]))
     except (ValueError, KeyError, TypeError) as fault:
         raise BundleError(f"{path}: cannot be read; fetch or train the bundle again") from fault
-    return sum(found in seen for found in _hashes(images, salt))
+    return sum(digest in seen for digest in _hashes(images, salt))
 
 
 def _hashes(images: Sequence[Path], salt: str) -> Iterable[str | None]:

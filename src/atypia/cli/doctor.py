@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from atypia.models.machine import Machine
 
 OLDEST_PYTHON = (3, 11)
 # A lite training with its cache and members, with room to spare.
@@ -73,7 +76,7 @@ def check_python() -> Check:
 def check_torch() -> list[Check]:
     """Check torch, whether torchvision fits it, the GPU and the CPU's arithmetic."""
     try:
-        import torch
+        from atypia.models.machine import inspect_machine
     except (ImportError, OSError) as fault:
         return [
             Check(
@@ -82,36 +85,32 @@ def check_torch() -> list[Check]:
                 "in a new virtual environment: pip install atypia",
             )
         ]
+    machine = inspect_machine()
     return [
-        Check("ok", f"torch {torch.__version__}, {torch.get_num_threads()} threads"),
+        Check("ok", f"torch {machine.torch}, {machine.threads} threads"),
         check_torchvision(),
-        _check_gpu(),
-        _check_arithmetic(),
+        _check_gpu(machine),
+        _check_arithmetic(machine),
     ]
 
 
 def check_torchvision() -> Check:
     """Check that torchvision was built for this torch: only then do its operators load."""
+    from atypia.models.machine import load_torchvision
+
     try:
-        import torchvision
-        from torchvision.ops import nms  # noqa: F401
+        return Check("ok", f"torchvision {load_torchvision()}")
     except (ImportError, OSError, RuntimeError) as fault:
         return Check(
             "broken",
             f"torchvision does not fit torch {_version('torch')} ({_one_line(fault)})",
             "install both from one place at once: pip install --force-reinstall torch torchvision",
         )
-    return Check("ok", f"torchvision {torchvision.__version__}")
 
 
-def _check_gpu() -> Check:
-    import torch
-
-    if torch.cuda.is_available():
-        gpu = torch.cuda.get_device_properties(0)
-        return Check(
-            "ok", f"GPU {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
-        )
+def _check_gpu(machine: Machine) -> Check:
+    if machine.gpu:
+        return Check("ok", f"GPU {machine.gpu}")
     if shutil.which("nvidia-smi"):
         return Check(
             "note",
@@ -121,17 +120,12 @@ def _check_gpu() -> Check:
     return Check("ok", "no GPU; everything runs on the CPU")
 
 
-def _check_arithmetic() -> Check:
-    import torch
-
-    from atypia.models.cpu import cpu_has_bf16
-
-    capability = torch.backends.cpu.get_cpu_capability()
-    if cpu_has_bf16():
-        return Check("ok", f"CPU: {capability} with bf16; training and prediction run in it")
+def _check_arithmetic(machine: Machine) -> Check:
+    if machine.bf16:
+        return Check("ok", f"CPU: {machine.cpu} with bf16; training and prediction run in it")
     return Check(
         "note",
-        f"CPU: {capability} without bf16; training and prediction run in fp32, at about half the "
+        f"CPU: {machine.cpu} without bf16; training and prediction run in fp32, at about half the "
         "speed",
     )
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
-from atypia.inference.crops import in_order
+from atypia.inference.crops import map_in_order
 from atypia.inference.drawing import (
     CLASSES,
     FAINT,
@@ -36,7 +36,7 @@ from atypia.inference.drawing import (
     save_jpeg,
     shortened,
     square,
-    stacked,
+    stack_pictures,
     wrapped,
 )
 from atypia.inference.slides import COLOURS
@@ -101,7 +101,7 @@ def write_contact_sheet(
     p = figures["p_atypical"].to_numpy(dtype=np.float64)
     order = np.argsort(-p, kind="stable")
     classes = classes_of(figures)
-    told = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "number": np.arange(1, len(p) + 1),
             "p": p,
@@ -111,14 +111,14 @@ def write_contact_sheet(
             "y": xy[:, 1],
         }
     )
-    shown = told.iloc[order[:most]]
+    chosen = table.iloc[order[:most]]
     remarks = []
     if len(order) > most:
         remarks.append(
             f"Shown are the {most:,} figures of highest P(atypical); the other "
             f"{len(order) - most:,} have {p[order[most]]:.2f} or less."
         )
-    count = max(1, -(-len(shown) // per_page))
+    count = max(1, -(-len(chosen) // per_page))
     paths, failures = [], []
     for number in range(1, count + 1):
         head = header(
@@ -136,11 +136,11 @@ def write_contact_sheet(
             ],
             remarks=remarks,
         )
-        page = shown.iloc[(number - 1) * per_page : number * per_page]
+        page = chosen.iloc[(number - 1) * per_page : number * per_page]
         grid, faults = _grid(slide, page, window_um)
         failures += faults
         paths.append(path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}"))
-        save_jpeg(stacked([head, grid, foot(_WIDTH_PX)]), paths[-1])
+        save_jpeg(stack_pictures([head, grid, foot(_WIDTH_PX)]), paths[-1])
     return Drawn(tuple(paths), tuple(failures))
 
 
@@ -161,22 +161,22 @@ def _grid(slide: Slide, page: pd.DataFrame, window_um: float) -> tuple[Image.Ima
         return _thumbnail(slide, x, y, window_um)
 
     with ThreadPoolExecutor(_THREADS, "thumbnails") as pool:
-        thumbnails = in_order(pool, read, near, ahead=2 * _THREADS)
+        thumbnails = map_in_order(pool, read, near, ahead=2 * _THREADS)
         for cell, thumbnail in zip(near, thumbnails, strict=True):
-            one = page.iloc[cell]
+            row = page.iloc[cell]
             if isinstance(thumbnail, str):
                 failures.append(thumbnail)
-            place = f"x {one['x']:.0f}  y {one['y']:.0f}"
-            words = [f"no. {one['number']}", place, *phases[cell]]
+            place = f"x {row['x']:.0f}  y {row['y']:.0f}"
+            words = [f"no. {row['number']}", place, *phases[cell]]
             seen = _nothing() if isinstance(thumbnail, str) else thumbnail
-            drawn = _cell(seen, one["name"], one["p"], words)
+            drawn = _cell(seen, row["name"], row["p"], words)
             x = MARGIN_PX + cell % COLUMNS * (_CELL_PX + _GAP_PX)
             picture.paste(drawn, (x, cell // COLUMNS * step + _GAP_PX))
     return picture, failures
 
 
 def _cell(thumbnail: Image.Image, name: str, p: float, words: Sequence[str]) -> Image.Image:
-    """Draw a figure with its frame and what is to be said of it."""
+    """Draw a figure with its frame and its captions."""
     bottom, colour = _CELL_PX + _BAND_PX, COLOURS[name]
     picture = Image.new("RGB", (_CELL_PX, bottom + len(words) * _LINE_PX + 4), PAPER)
     draw = ImageDraw.Draw(picture)

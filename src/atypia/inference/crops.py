@@ -83,8 +83,8 @@ def window_um(crop_um: float, mpp: float) -> float:
     return 1.1 * crop_um + 4 * mpp
 
 
-def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> Crop:
-    """Return what the network sees of one image.
+def make_crop(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> Crop:
+    """Make the crop that the network sees of an image.
 
     Args:
         image: uint8 (H, W, 3) RGB, the figure at its centre.
@@ -108,7 +108,7 @@ def crop_of(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> Crop:
     )
 
 
-def stacked(crops: Sequence[Crop]) -> Crop:
+def stack_crops(crops: Sequence[Crop]) -> Crop:
     """Return B crops, each (3, P, P), as (B, 3, P, P); channels lie together, as in each crop."""
     batch: Crop = np.stack([crop.transpose(1, 2, 0) for crop in crops]).transpose(0, 3, 1, 2)
     return batch
@@ -126,10 +126,10 @@ def read_ahead(
         ahead: how many crops wait in memory at most.
     """
     with ThreadPoolExecutor(threads, "read") as pool:
-        yield from in_order(pool, partial(_read, spec=spec), figures, ahead=ahead)
+        yield from map_in_order(pool, partial(_read, spec=spec), figures, ahead=ahead)
 
 
-def in_order(
+def map_in_order(
     pool: ThreadPoolExecutor,
     work: Callable[[Item], Result],
     items: Iterable[Item],
@@ -162,7 +162,7 @@ def _read(figure: Figure, spec: CropSpec) -> ReadFigure:
     crop: Crop | Failure
     try:
         mpp = spec.assumed_mpp if figure.mpp is None else figure.mpp
-        crop = crop_of(figure.pixels(), mpp, spec)
+        crop = make_crop(figure.pixels(), mpp, spec)
     except AtypiaError as fault:
         text = " ".join(str(fault).split())
         name = figure.image or f"image {figure.figure_id}"

@@ -1,6 +1,6 @@
 """What pictures of a classified slide share: classes, letters, header and foot, how they are saved.
 
-They are made to be looked at without zoom: letters are 12 px or more, and every class is told by a
+They are meant to be read without zoom: letters are 12 px or more, and every class is told by a
 word as well as by its colour.
 """
 
@@ -19,7 +19,7 @@ from atypia.data.points.qupath_results import ATYPICAL, NORMAL, REFER
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import written_output
-from atypia.inference.slides import COLOURS, class_name
+from atypia.inference.slides import COLOURS, name_class
 
 Colour = tuple[int, int, int]
 
@@ -28,7 +28,7 @@ INK: Colour = (28, 30, 34)
 FAINT: Colour = (104, 109, 117)
 RULE: Colour = (214, 217, 222)
 MARGIN_PX = 24
-# As they are told in a legend.
+# Their names in a legend.
 CLASSES = (ATYPICAL, REFER, NORMAL)
 WORDS = {ATYPICAL: "Atypical", REFER: "Refer", NORMAL: "Normal"}
 
@@ -72,22 +72,22 @@ def save_jpeg(picture: Image.Image, path: Path) -> None:
 def classes_of(figures: pd.DataFrame) -> list[str]:
     """Return the class of each row of a predictions table, one of `CLASSES`."""
     return [
-        class_name(str(call), bool(refer))
+        name_class(str(call), bool(refer))
         for call, refer in zip(figures["call"], figures["refer"], strict=True)
     ]
 
 
 def facts(calibration: Calibration | None, bundle_name: str) -> list[str]:
     """Say by what figures were classified, in a few words each; what is not known is left out."""
-    said = []
+    facts = []
     if calibration is not None:
         low, high = calibration.refer_low, calibration.refer_high
-        said.append(f"operating point {calibration.operating_point:.2f}")
+        facts.append(f"operating point {calibration.operating_point:.2f}")
         if low < high:
-            said.append(f"refer {low:.2f} to {high:.2f}")
+            facts.append(f"refer {low:.2f} to {high:.2f}")
     if bundle_name:
-        said.append(f"bundle {bundle_name}")
-    return said
+        facts.append(f"bundle {bundle_name}")
+    return facts
 
 
 def letters(size_px: int) -> ImageFont.FreeTypeFont:
@@ -235,7 +235,7 @@ def foot(width_px: int) -> Image.Image:
     return picture
 
 
-def stacked(parts: Sequence[Image.Image]) -> Image.Image:
+def stack_pictures(parts: Sequence[Image.Image]) -> Image.Image:
     """Return pictures of one width, one below the other."""
     whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), PAPER)
     y = 0

@@ -45,7 +45,7 @@ def read_exported(path: Path, sha256: str, members: int) -> bytes:
     Args:
         path: of the file.
         sha256: identifies the bundle.
-        members: so many it must compute.
+        members: how many it must compute.
 
     Raises:
         BundleError: it cannot be read, was exported from another bundle, in another format, or
@@ -59,16 +59,16 @@ def read_exported(path: Path, sha256: str, members: int) -> bytes:
         model = onnx.load_model_from_string(content)
     except Exception as fault:  # protobuf has its own, OSError is one of them
         raise BundleError(f"{path}: cannot be read as ONNX; {again}") from fault
-    said = {entry.key: entry.value for entry in model.metadata_props}
-    if said.get(FORMAT_KEY) != FORMAT:
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    if facts.get(FORMAT_KEY) != FORMAT:
         raise BundleError(f"{path}: was not exported by this version of atypia; {again}")
-    if said.get(SHA256_KEY) != sha256:
+    if facts.get(SHA256_KEY) != sha256:
         raise BundleError(f"{path}: was exported from another bundle than lies here; {again}")
-    if any(onnx.external_data_helper.uses_external_data(one) for one in _tensors(model)):
+    if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in _list_tensors(model)):
         raise BundleError(f"{path}: points to other files, which are not read; {again}")
-    if said.get(GRAPH_KEY) != graph_hash(model):
+    if facts.get(GRAPH_KEY) != graph_hash(model):
         raise BundleError(f"{path}: has changed since it was exported; {again}")
-    logits = next(one for one in model.graph.output if one.name == LOGITS)
+    logits = next(output for output in model.graph.output if output.name == LOGITS)
     computed = logits.type.tensor_type.shape.dim[0].dim_value
     if computed != members:
         raise BundleError(
@@ -90,14 +90,14 @@ class ExportedRuntime(Runtime):
 
     @classmethod
     def why_not(cls, folder: Path, options: PredictOptions) -> str:
-        """Say why it cannot compute a bundle with these options; "" where it can."""
+        """Return why it cannot compute a bundle with these options; "" where it can."""
         path = exported_path(folder)
         if options.device == "cuda":
             return "runs on the CPU only; leave out --device cuda"
         if options.weights is not None:
             return "the exported file holds all weights; leave out --weights"
         if not path.is_file():
-            return f"{path} is not there; make it with `atypia bundle export {folder}`"
+            return f"{path} does not exist; make it with `atypia bundle export {folder}`"
         if not cls.is_installed():
             return f"is not installed; pip install 'atypia[{cls.extra}]'"
         if options.precision not in ("auto", *cls.precisions):
@@ -113,14 +113,14 @@ class ExportedRuntime(Runtime):
 
         Raises:
             BundleError: the file is at fault, or that of another bundle.
-            OptionError: the bundle has not so many members.
+            OptionError: the bundle has fewer members.
         """
         count = len(bundle.manifest.first_members(options.members))
         model = read_exported(exported_path(bundle.folder), bundle.sha256, count)
-        return cls(model, cls.choose_precision(options), options.threads or _usual_threads())
+        return cls(model, cls.choose_precision(options), options.threads or usual_threads())
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def _list_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Give all tensors of a model, those of graphs inside graphs too."""
     graphs = [model.graph]
     nodes = [node for function in model.functions for node in function.node]
@@ -141,7 +141,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 graphs.append(attribute.g)
 
 
-def _usual_threads() -> int:
-    """Return the number of threads that torch would take."""
+def usual_threads() -> int:
+    """Return the number of CPU threads that torch would use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))

@@ -6,7 +6,7 @@ import difflib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
 
 from pydantic import (
     BaseModel,
@@ -122,7 +122,7 @@ class PredictOptions(BaseModel):
         except ValidationError as fault:
             raise _explain(fault) from None
 
-    def updated(self, changes: Mapping[str, Any]) -> Self:
+    def updated(self, changes: Mapping[str, object]) -> Self:
         """Return these options with some changed, by their names.
 
         Raises:
@@ -147,6 +147,25 @@ class PredictOptions(BaseModel):
         from atypia.bundle.default import default_bundle
 
         return default_bundle() if self.bundle is None else self.bundle
+
+
+class RuntimeKeywords(TypedDict, total=False):
+    """How a bundle runs, as keywords; their help stands in `PredictOptions`."""
+
+    weights: Path | str | None
+    device: Device
+    precision: Literal["auto", "fp32", "bf16"]
+    runtime: RuntimeKey
+    threads: int | None
+    members: int | None
+    batch_size: int | None
+    prevalence: float | None
+
+
+class PredictKeywords(RuntimeKeywords, total=False):
+    """All options of a prediction as keywords; their help stands in `PredictOptions`."""
+
+    bundle: Path | str | None
 
 
 def _explain(fault: ValidationError) -> AtypiaError:

@@ -28,7 +28,7 @@ from atypia.inference.drawing import (
     header,
     require_jpeg,
     save_jpeg,
-    stacked,
+    stack_pictures,
 )
 from atypia.inference.slides import COLOURS
 
@@ -117,7 +117,7 @@ def write_overview(
     body.paste(tissue, ((width - tissue.width) // 2, 0))
     below = foot(width)
     _draw_scale_bar(below, (width - tissue.width) // 2, mpp, tissue.width)
-    save_jpeg(stacked([head, body, below]), path)
+    save_jpeg(stack_pictures([head, body, below]), path)
     return Drawn((path,), tuple(failures))
 
 
@@ -180,7 +180,7 @@ def _mark(
 def _marker(name: str, radius_px: float) -> Image.Image:
     """Return a ring with a white rim on both sides, RGBA, its centre in the middle pixel.
 
-    That of a referred figure is a diamond: amber is too near to vermilion to be told in a dot.
+    That of a referred figure is a diamond: a dot of amber is too near to one of vermilion.
     """
     radius = radius_px * 1.25 if name == ATYPICAL else radius_px
     side = 2 * math.ceil(1.3 * (radius + 1.5)) + 1

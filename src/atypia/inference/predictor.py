@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +29,15 @@ from atypia.data.predictions import CALLS, PREDICTION_COLUMNS, empty_predictions
 from atypia.errors import AtypiaError, ImageError, OptionError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import writable
-from atypia.inference.crops import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
-from atypia.inference.options import PredictOptions
+from atypia.inference.crops import (
+    CropSpec,
+    Failure,
+    ReadFigure,
+    map_in_order,
+    read_ahead,
+    stack_crops,
+)
+from atypia.inference.options import PredictOptions, RuntimeKeywords
 from atypia.inference.runtimes.base import Outputs, Runtime
 from atypia.inference.runtimes.choice import start_runtime
 from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
@@ -50,7 +57,7 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of one batch.
+    """The results of one batch.
 
     Attributes:
         frame: rows of the predictions table, in order, without the failures.
@@ -96,7 +103,7 @@ class Predictor:
         options: PredictOptions | None = None,
         *,
         warn: Callable[[str], object] = warnings.warn,
-        **keywords: Any,
+        **keywords: Unpack[RuntimeKeywords],
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
 
@@ -148,7 +155,7 @@ class Predictor:
             AtypiaError: the backbone's weights, to which the bundle holds an adapter, are not here.
         """
         # Imported where it is needed: torch alone takes longer than a stack of crops.
-        from atypia.bundle.members import load_members
+        from atypia.inference.runtimes.torch import load_members
         from atypia.models.ensemble import Ensemble
 
         options = self.options
@@ -190,7 +197,7 @@ class Predictor:
                 stacklevel=2,
             )
         frames = [empty_predictions()]
-        for scored in self.stream(_figures_of(images, mpp), batch_size=batch_size):
+        for scored in self.stream(_list_figures(images, mpp), batch_size=batch_size):
             if scored.failures:
                 raise ImageError(scored.failures[0].message)
             frames.append(scored.frame)
@@ -216,21 +223,21 @@ class Predictor:
         # Threads that each take whole batches never wait for one another inside a layer.
         with self.runtime.pool() as pool:
             # One batch more than a pool's threads, of which a runtime may have one more.
-            yield from in_order(pool, self._score, batches, ahead=self.runtime.workers + 2)
+            yield from map_in_order(pool, self._score, batches, ahead=self.runtime.workers + 2)
 
     def _score(self, batch: Sequence[ReadFigure]) -> Scored:
         begun = time.perf_counter()
-        good = [one.figure for one in batch if not isinstance(one.crop, Failure)]
-        failures = tuple(one.crop for one in batch if isinstance(one.crop, Failure))
+        good = [read.figure for read in batch if not isinstance(read.crop, Failure)]
+        failures = tuple(read.crop for read in batch if isinstance(read.crop, Failure))
         frame = empty_predictions()
         if good:
-            crops = stacked([one.crop for one in batch if not isinstance(one.crop, Failure)])
-            frame = self._table(good, self.runtime.infer(crops))
-        reading_s = sum(one.seconds for one in batch)
+            crops = stack_crops([read.crop for read in batch if not isinstance(read.crop, Failure)])
+            frame = self._make_table(good, self.runtime.infer(crops))
+        reading_s = sum(read.seconds for read in batch)
         return Scored(frame, failures, reading_s, time.perf_counter() - begun)
 
-    def _table(self, figures: Sequence[Figure], outputs: Outputs) -> pd.DataFrame:
-        """Make rows of B figures and what the members say of them."""
+    def _make_table(self, figures: Sequence[Figure], outputs: Outputs) -> pd.DataFrame:
+        """Make rows of B figures from the outputs of the members."""
         each = outputs.logits.astype(np.float64)
         p = self.calibration.probability(each.mean(axis=0))
         single = len(each) == 1
@@ -243,40 +250,40 @@ class Predictor:
                 "call": np.where(self.calibration.call(p), CALLS[1], CALLS[0]),
                 "refer": self.calibration.refer(p),
                 "spread": np.full(len(p), np.nan) if single else spread,
-                "phase": self._phases(outputs, len(p)),
+                "phase": self._name_phases(outputs, len(p)),
             },
             columns=list(PREDICTION_COLUMNS),
         )
 
-    def _phases(self, outputs: Outputs, count: int) -> list[str]:
+    def _name_phases(self, outputs: Outputs, count: int) -> list[str]:
         """Return the likeliest phase of each figure, "" where the bundle does not know phases."""
         if outputs.phase is None:
             return [""] * count
         return [self.manifest.phases[best] for best in outputs.phase.argmax(axis=1)]
 
 
-def _figures_of(images: OneImage | Iterable[OneImage], mpp: float | None) -> Iterator[Figure]:
+def _list_figures(images: OneImage | Iterable[OneImage], mpp: float | None) -> Iterator[Figure]:
     """Give the figures of N images, or of one.
 
     Raises:
         AtypiaError: something is no image.
     """
-    said: MppSource = "assumed" if mpp is None else "given"
-    for position, image in enumerate(_several(images)):
+    mpp_source: MppSource = "assumed" if mpp is None else "given"
+    for position, image in enumerate(_list_images(images)):
         if isinstance(image, np.ndarray):
-            yield Figure(str(position), "", mpp, said, partial(_checked, image, position))
+            yield Figure(str(position), "", mpp, mpp_source, partial(_require_rgb, image, position))
         elif isinstance(image, Image.Image):
             pixels = partial(image_pixels, image, f"image {position}")
-            yield Figure(str(position), "", mpp, said, pixels)
+            yield Figure(str(position), "", mpp, mpp_source, pixels)
         elif isinstance(image, str | os.PathLike):
             name = writable(os.fspath(image))
-            yield Figure(name, name, mpp, said, partial(read_image, Path(image)))
+            yield Figure(name, name, mpp, mpp_source, partial(read_image, Path(image)))
         else:
             raise AtypiaError(f"image {position}: is of type {type(image).__name__}, {_EXPECTED}")
 
 
-def _several(images: OneImage | Iterable[OneImage]) -> Iterable[OneImage]:
-    """Return images as a row of them, also where there is but one.
+def _list_images(images: OneImage | Iterable[OneImage]) -> Iterable[OneImage]:
+    """Return images as an iterable, also a single one.
 
     Raises:
         AtypiaError: these are no images.
@@ -291,7 +298,7 @@ def _several(images: OneImage | Iterable[OneImage]) -> Iterable[OneImage]:
     return images
 
 
-def _checked(image: npt.NDArray[np.uint8], position: int) -> RGBImage:
+def _require_rgb(image: npt.NDArray[np.uint8], position: int) -> RGBImage:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ImageError(
             f"image {position}: is an array of {image.dtype} {image.shape}, expected uint8 "

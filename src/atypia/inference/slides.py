@@ -160,9 +160,9 @@ def write_figures(
     """
     name = out.name.lower()
     if name.endswith(QUPATH_ENDINGS):
-        rows = zip(frame["figure_id"], map(_result_of, frame.to_dict("records")), strict=True)
+        rows = zip(frame["figure_id"], map(_make_result, frame.to_dict("records")), strict=True)
         by_id = dict(rows)
-        results = [by_id.get(one) for one in file.points.frame["point_id"]]
+        results = [by_id.get(own) for own in file.points.frame["point_id"]]
         features = file.give_back(results, slide.path.name, object_type)
         write_features(out, features, file.members)
     elif name.endswith(MIDOG_ENDING):
@@ -173,7 +173,7 @@ def write_figures(
             write(frame.drop(columns=["x", "y"]))
 
 
-def counts_of(
+def count_figures(
     frame: pd.DataFrame,
     failed: int,
     *,
@@ -199,8 +199,8 @@ def counts_of(
     return Counts(*plain, area_mm2, int(inside.sum()), int((inside & atypical).sum()))
 
 
-def class_name(call: str, refer: bool) -> str:
-    """Return the class that QuPath is told: a figure to be looked at is neither of the two."""
+def name_class(call: str, refer: bool) -> str:
+    """Return the class in QuPath; a referred figure has neither of the two calls as its class."""
     return REFER if refer else ATYPICAL if call == CALLS[1] else NORMAL
 
 
@@ -208,9 +208,9 @@ def _image(slide: Path, x: float, y: float) -> str:
     return f"{writable(str(slide))}@{x:.10g},{y:.10g}"
 
 
-def _result_of(row: dict[Hashable, Any]) -> PointResult:
-    """Say a prediction in QuPath's terms."""
-    name = class_name(row["call"], row["refer"])
+def _make_result(row: dict[Hashable, Any]) -> PointResult:
+    """Return a prediction in QuPath's terms."""
+    name = name_class(row["call"], row["refer"])
     # The spread of a single member is NaN, and left out.
     measurements = {P_ATYPICAL: row["p_atypical"], SPREAD: row["spread"]}
     return PointResult(name, COLOURS[name], measurements, {PHASE: p} if (p := row["phase"]) else {})

@@ -43,8 +43,8 @@ class Figure:
         figure_id: unique over all sources of a run.
         image: as given: a path, or the table's own entry; of a TIFF of several figures a page, as
             `stack.tif#3`, counted from 1.
-        mpp: um/px, or None where nobody said.
-        mpp_source: who said it; "assumed" where nobody did.
+        mpp: um/px, or None where it is not known.
+        mpp_source: where it comes from; "assumed" where it is not known.
         pixels: reads the image, uint8 (H, W, 3); raises AtypiaError where it cannot be used.
     """
 
@@ -122,7 +122,7 @@ def open_sources(
             f"{sources[0].path}: is no figure table and has no columns to name; leave out --column"
         )
     if _shared_id(sources) is not None:
-        # Two folders may hold a 1.png each: with the folder in front they are told apart.
+        # Two folders may hold a 1.png each: with the folder in front their names differ.
         files = ("folder of images", "image", "stack of pages")
         sources = [
             replace(source, ids=source.images) if source.kind in files else source
@@ -131,8 +131,8 @@ def open_sources(
     shared = _shared_id(sources)
     if shared is not None:
         raise AtypiaError(
-            f"figure_id {shared!r} is in more than one of the sources, so results could not be "
-            "told apart; predict on them one at a time"
+            f"figure_id {shared!r} is in more than one of the sources, so their results would be "
+            "confused; predict on them one at a time"
         )
     return sources
 
@@ -186,7 +186,7 @@ def _open(
 
 def _is_layout(folder: Path) -> bool:
     has_table = any((folder / name).is_file() for name in OWN_TABLES)
-    return has_table or any(one.recognises(folder) for one in LAYOUTS.values())
+    return has_table or any(layout.recognises(folder) for layout in LAYOUTS.values())
 
 
 def _folder(folder: Path, mpp: float | None) -> Source:
@@ -221,16 +221,16 @@ def _files(
             else:
                 yield from _page_readers(folder / name, numbers)
 
-    said: MppSource = "assumed" if mpp is None else "given"
+    origin: MppSource = "assumed" if mpp is None else "given"
     ids = [writable(name) for name in ids]
     images = [writable(str(folder)) + "/" + name for name in ids]
-    return Source(path, kind, ids, images, [mpp] * len(ids), [said] * len(ids), readers)
+    return Source(path, kind, ids, images, [mpp] * len(ids), [origin] * len(ids), readers)
 
 
 def _table(path: Path, table: FigureTable, kind: Literal["figure table", "layout"]) -> Source:
     frame = table.frame
     mpp = [float(value) if np.isfinite(value) else None for value in frame["mpp"]]
-    said: list[MppSource] = [
+    origins: list[MppSource] = [
         "assumed" if value is None else source
         for value, source in zip(mpp, frame["mpp_source"], strict=True)
     ]
@@ -238,12 +238,12 @@ def _table(path: Path, table: FigureTable, kind: Literal["figure table", "layout
 
     def readers() -> Iterator[Reader]:
         for name, image in zip(ids, images, strict=True):
-            yield partial(_of_table, table, name, image)
+            yield partial(_read_row, table, name, image)
 
-    return Source(path, kind, ids, images, mpp, said, readers, table.notes)
+    return Source(path, kind, ids, images, mpp, origins, readers, table.notes)
 
 
-def _of_table(table: FigureTable, name: str, image: str) -> RGBImage:
+def _read_row(table: FigureTable, name: str, image: str) -> RGBImage:
     if not image:
         raise ImageError(f"{name}: has no image; cut its crop and fill the column image")
     return read_image(table.image_path(image))
@@ -251,20 +251,20 @@ def _of_table(table: FigureTable, name: str, image: str) -> RGBImage:
 
 def _page_readers(path: Path, numbers: Sequence[int]) -> Iterator[Reader]:
     """Give the pages of a TIFF, exactly `numbers`, whatever is wrong with the file by now."""
-    given = 0
+    count = 0
     fault: ImageError | None = None
     try:
         for page in islice(read_pages(path), len(numbers)):
-            yield partial(_given, page)
-            given += 1
+            yield partial(_return_page, page)
+            count += 1
     except ImageError as caught:
         fault = caught
-    for number in numbers[given:]:
+    for number in numbers[count:]:
         missing = ImageError(f"{path}, page {number}: cannot be found; export the file again")
-        yield partial(_given, fault or missing)
+        yield partial(_return_page, fault or missing)
 
 
-def _given(page: RGBImage | ImageError) -> RGBImage:
+def _return_page(page: RGBImage | ImageError) -> RGBImage:
     if isinstance(page, ImageError):
         raise page
     return page

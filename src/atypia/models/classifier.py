@@ -17,7 +17,7 @@ from atypia.models.weights import find_weights, pretrained_backbone
 
 
 class Output(NamedTuple):
-    """What the classifier says of a batch.
+    """The output of the classifier for a batch.
 
     Attributes:
         logit: float32 (B,); its sigmoid is P(atypical), uncalibrated.
@@ -68,20 +68,20 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, shown: torch.Tensor) -> Output:
+    def forward(self, inputs: torch.Tensor) -> Output:
         """Classify crops.
 
         Args:
-            shown: float32 (B, 3, P, P), RGB in [0, 1]; or embeddings of crops, float32 (B, D),
-                as `embed` gives them.
+            inputs: crops, float32 (B, 3, P, P), RGB in [0, 1]; or their embeddings, float32
+                (B, D), as `embed` gives them.
 
         Returns:
             Logits (B,), embeddings (B, D) and, with a phase head, phase logits (B, phases),
             all float32.
         """
-        embedding = self.embed(shown) if shown.ndim == 4 else shown.float()
+        embedding = self.embed(inputs) if inputs.ndim == 4 else inputs.float()
         # The head is small and its logits are compared to the last digit: never in bf16.
-        with torch.autocast(shown.device.type, enabled=False):
+        with torch.autocast(inputs.device.type, enabled=False):
             dropped = self.dropout(embedding)
             logit = self.head(dropped).squeeze(-1)
             phase = None if self.phase_head is None else self.phase_head(dropped)
@@ -92,7 +92,7 @@ class Classifier(nn.Module):
         return mean_of_views([self.backbone(view).float() for view in self.views_of(crops)])
 
     def views_of(self, crops: torch.Tensor) -> list[torch.Tensor]:
-        """Return what the backbone is shown of crops, float32 (B, 3, P, P) in [0, 1].
+        """Return the backbone's inputs for crops, float32 (B, 3, P, P) in [0, 1].
 
         Returns:
             The crops normalised, (B, 3, P, P) each: as they are in training, else in `views` views.
@@ -148,9 +148,9 @@ def mean_of_views(embeddings: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def _symmetries(crops: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
     """Give crops, (B, C, P, P), turned by quarters (2: by halves), and with 8 mirrored as well."""
-    for shown in (crops, crops.flip(-1))[: 2 if count == 8 else 1]:
+    for mirrored in (crops, crops.flip(-1))[: 2 if count == 8 else 1]:
         for turns in (0, 2) if count == 2 else range(4):
-            view = torch.rot90(shown, turns, (-2, -1))
+            view = torch.rot90(mirrored, turns, (-2, -1))
             yield view.contiguous(memory_format=torch.channels_last)
 
 
@@ -190,7 +190,7 @@ def build_classifier(
 
 
 def build_heads(backbone_key: str, *, dropout: float = 0.0, phases: int = 0) -> Classifier:
-    """Build a classifier without its backbone, to be shown embeddings.
+    """Build a classifier without its backbone, to be crops embeddings.
 
     Args:
         backbone_key: a key of the registry.

@@ -52,7 +52,9 @@ class FoldedMembers(nn.Module):
             member.eval().requires_grad_(False)
         # With a linear adapter all members stand on one backbone, which is prepared once.
         own = {id(member.backbone): member.backbone for member in members}
-        ready = {key: _prepared(one, input_px, bf16, even_padding) for key, one in own.items()}
+        ready = {
+            key: _prepare(backbone, input_px, bf16, even_padding) for key, backbone in own.items()
+        }
         common, rest = _split([ready[id(member.backbone)] for member in members])
         for member, follows in zip(members, rest, strict=True):
             member.backbone = follows
@@ -60,7 +62,7 @@ class FoldedMembers(nn.Module):
         self.common = common
 
     def forward(self, crops: torch.Tensor) -> list[Output]:
-        """Return what each member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
+        """Return the output of each member for crops, float32 (B, 3, P, P), RGB in [0, 1]."""
         members = cast("list[Classifier]", list(self.members))
         views = [self.common(view) for view in members[0].views_of(crops)]
         return [
@@ -69,9 +71,9 @@ class FoldedMembers(nn.Module):
         ]
 
 
-def _prepared(backbone: nn.Module, input_px: int, bf16: bool, even_padding: bool) -> nn.Module:
+def _prepare(backbone: nn.Module, input_px: int, bf16: bool, even_padding: bool) -> nn.Module:
     """Merge, fold and cast a backbone, in place where nothing is folded."""
-    ready = _folded_if_equal(merge(backbone), input_px, even_padding)
+    ready = _fold_if_equal(merge(backbone), input_px, even_padding)
     if bf16:
         for module in ready.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -83,9 +85,9 @@ def _split(networks: Sequence[nn.Module]) -> tuple[nn.Module, list[nn.Module]]:
     """Split networks into the first layers that all of them share, and what follows in each.
 
     A linear adapter leaves all layers as published, LoRA on late layers the first ones. They are
-    told by their weights, layer by layer where timm gives a network's layers in order.
+    compared by their weights, layer by layer where timm gives a network's layers in order.
     """
-    layers = [list(_layers(one)) for one in networks]
+    layers = [list(_layers(network)) for network in networks]
     same = 0
     for first, *others in zip(*layers, strict=False):
         if not all(_equal(first, other) for other in others):
@@ -99,14 +101,14 @@ def _layers(network: nn.Module) -> Iterable[nn.Module]:
     return (network,) if in_order is None else in_order()
 
 
-def _equal(one: nn.Module, other: nn.Module) -> bool:
-    if one is other:
+def _equal(first: nn.Module, other: nn.Module) -> bool:
+    if first is other:
         return True
-    mine, its = one.state_dict(), other.state_dict()
+    mine, its = first.state_dict(), other.state_dict()
     return mine.keys() == its.keys() and all(torch.equal(mine[name], its[name]) for name in mine)
 
 
-def _folded_if_equal(backbone: nn.Module, input_px: int, even_padding: bool) -> nn.Module:
+def _fold_if_equal(backbone: nn.Module, input_px: int, even_padding: bool) -> nn.Module:
     """Fold what can be folded, and keep it only if the outputs stay the same.
 
     The order in which layers are declared tells which normalisation follows which convolution in
@@ -136,7 +138,7 @@ def _fold(module: nn.Module, even_padding: bool) -> int:
             place, convolution = before
             if child.num_features == convolution.out_channels and child.track_running_stats:
                 fused = fuse_conv_bn_eval(convolution, child)
-                setattr(module, place, _padded_evenly(fused) if even_padding else fused)
+                setattr(module, place, _pad_evenly(fused) if even_padding else fused)
                 # timm's normalisation carries the activation that follows it. What comes out of a
                 # convolution is nobody else's, so it may be changed in place: half the memory.
                 activation = getattr(child, "act", nn.Identity())
@@ -153,7 +155,7 @@ def _fold(module: nn.Module, even_padding: bool) -> int:
     return done
 
 
-def _padded_evenly(convolution: nn.Conv2d) -> nn.Conv2d:
+def _pad_evenly(convolution: nn.Conv2d) -> nn.Conv2d:
     """Return a convolution of stride 2 that pads as TensorFlow does, without copying the image.
 
     TensorFlow pads an image of even size by one px more below and to the right than above and to

@@ -27,12 +27,12 @@ _PICKLES = (".bin", ".pth", ".pt")
 _NAMED = 3
 
 
-def find_weights(spec: BackboneSpec, given: Path | None = None) -> Path | None:
+def find_weights(spec: BackboneSpec, path: Path | None = None) -> Path | None:
     """Return the file that holds a backbone's published weights.
 
     Args:
         spec: of the backbone.
-        given: the file, or a folder that holds it under the name it has on the hub; none looks
+        path: the file, or a folder that holds it under the name it has on the hub; none looks
             into the local Hugging Face cache (HF_HOME and its kin are obeyed).
 
     Returns:
@@ -42,24 +42,24 @@ def find_weights(spec: BackboneSpec, given: Path | None = None) -> Path | None:
         AtypiaError: there is no such file, or weights are given that are not needed.
     """
     if spec.packaged is not None:
-        if given is not None:
-            raise AtypiaError(f"{given}: {spec.key} comes with its weights; leave out --weights")
+        if path is not None:
+            raise AtypiaError(f"{path}: {spec.key} comes with its weights; leave out --weights")
         return None
-    if given is None:
+    if path is None:
         here = cached_weights(spec)
         if here is None:
             raise AtypiaError(
                 f"{spec.key}: the weights are not on this machine; {how_to_get(spec)}"
             )
         return here
-    if given.is_file():
-        return given
-    if not given.is_dir():
-        raise AtypiaError(f"{given}: not found; --weights takes a file or a folder that holds one")
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise AtypiaError(f"{path}: not found; --weights takes a file or a folder that holds one")
     for name in spec.files:
-        if (given / name).is_file():
-            return given / name
-    raise AtypiaError(f"{given}: contains none of {', '.join(spec.files)}; {how_to_get(spec)}")
+        if (path / name).is_file():
+            return path / name
+    raise AtypiaError(f"{path}: contains none of {', '.join(spec.files)}; {how_to_get(spec)}")
 
 
 def cached_weights(spec: BackboneSpec) -> Path | None:
@@ -76,7 +76,7 @@ def cached_weights(spec: BackboneSpec) -> Path | None:
 
 
 def how_to_get(spec: BackboneSpec) -> str:
-    """Say in half a sentence what a user does to get a backbone's weights."""
+    """Return in half a sentence how to get a backbone's weights."""
     accept = "" if spec.access == "open" else f"accept the conditions at {spec.page}, then "
     return (
         f"{accept}run `atypia models fetch {spec.key} --out DIR` on a connected machine and give "
@@ -131,9 +131,9 @@ def read_tensors(file: Path) -> Tensors:
         raise AtypiaError(f"{file}: weights are .safetensors, {', '.join(_PICKLES)}; {again}")
     try:
         if file.suffix == ".safetensors":
-            found = load_file(file)
+            tensors = load_file(file)
         else:
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            tensors = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as fault:
         raise AtypiaError(
             f"{file}: contains Python objects besides tensors and is not opened; {again}"
@@ -141,14 +141,15 @@ def read_tensors(file: Path) -> Tensors:
     except (OSError, EOFError, RuntimeError, SafetensorError) as fault:
         reason = " ".join(str(fault).split())[:200]
         raise AtypiaError(f"{file}: cannot be read ({reason}); {again}") from fault
-    if not isinstance(found, Mapping) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in found.items()
+    if not isinstance(tensors, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in tensors.items()
     ):
         raise AtypiaError(f"{file}: is not a file of named tensors; {again}")
-    return found
+    return tensors
 
 
-def match_weights(found: Tensors, network: nn.Module, spec: BackboneSpec, file: Path) -> Tensors:
+def match_weights(tensors: Tensors, network: nn.Module, spec: BackboneSpec, file: Path) -> Tensors:
     """Return the tensors of a file as the network's, float32, by its names.
 
     Prefixes of training programs and classifiers are left out; position embeddings are resampled
@@ -157,7 +158,7 @@ def match_weights(found: Tensors, network: nn.Module, spec: BackboneSpec, file: 
     Raises:
         AtypiaError: a tensor is missing, not expected or of another shape.
     """
-    state = _without_prefixes(found)
+    state = _strip_prefixes(tensors)
     if spec.rename is not None:
         state = dict(spec.rename(state))
     own = network.state_dict()
@@ -167,7 +168,7 @@ def match_weights(found: Tensors, network: nn.Module, spec: BackboneSpec, file: 
         if name in own or not name.startswith(_HEADS)
     }
     if "pos_embed" in state and "pos_embed" in own:
-        state["pos_embed"] = _resampled(state["pos_embed"], network)
+        state["pos_embed"] = _resample(state["pos_embed"], network)
     shared = own.keys() & state.keys()
     faults = {
         "missing": sorted(own.keys() - shared),
@@ -186,15 +187,15 @@ def match_weights(found: Tensors, network: nn.Module, spec: BackboneSpec, file: 
     return state
 
 
-def _without_prefixes(found: Tensors) -> dict[str, torch.Tensor]:
-    state = dict(found)
+def _strip_prefixes(tensors: Tensors) -> dict[str, torch.Tensor]:
+    state = dict(tensors)
     for prefix in _PREFIXES:
         if all(name.startswith((prefix, *_HEADS)) for name in state):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 
-def _resampled(positions: torch.Tensor, network: nn.Module) -> torch.Tensor:
+def _resample(positions: torch.Tensor, network: nn.Module) -> torch.Tensor:
     """Fit position embeddings (1, T, W) to the network's grid; other shapes are left as they are.
 
     The tokens before the first patch have positions only where the network says so.

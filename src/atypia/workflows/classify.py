@@ -80,7 +80,7 @@ def classify_sources(
     if assumed is not None:
         say(
             f"warning: the mpp of {mpp_from['assumed']} of {total} figures is not known; "
-            f"{assumed:g} um/px, as the bundle was trained at, is assumed (say it with --mpp)"
+            f"{assumed:g} um/px, as the bundle was trained at, is assumed (set it with --mpp)"
         )
 
     started, begun = datetime.now(UTC), time.perf_counter()
@@ -113,14 +113,14 @@ def classify_sources(
         bundle_name=predictor.manifest.name,
         bundle_sha256=predictor.bundle.sha256,
         members=runtime.members,
-        sources=tuple(_source_record(source) for source in sources),
+        sources=tuple(_record_source(source) for source in sources),
         out=str(out),
         figures=done,
         predicted=predicted,
         atypical=atypical,
         referred=referred,
         failures=tuple(failures),
-        mpp_from={str(said): count for said, count in mpp_from.items()},
+        mpp_from={str(origin): count for origin, count in mpp_from.items()},
         mpp_given=mpp,
         mpp_assumed=assumed,
         prevalence=predictor.options.prevalence,
@@ -135,5 +135,5 @@ def classify_sources(
     )
 
 
-def _source_record(source: Source) -> SourceRecord:
+def _record_source(source: Source) -> SourceRecord:
     return SourceRecord(str(source.path), source.kind, len(source))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from atypia.data.table import FigureTable
 from atypia.files import remove_partials, require_outputs
-from atypia.inference.options import PredictOptions
+from atypia.inference.options import PredictKeywords, PredictOptions
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.inference.sinks import open_sink, require_suffix
 from atypia.inference.sources import open_sources
@@ -32,11 +32,11 @@ def predict(
     overwrite: bool = False,
     say: Say = to_stderr,
     on_progress: OnProgress | None = None,
-    **keywords: Any,
+    **keywords: Unpack[PredictKeywords],
 ) -> RunRecord:
     """Classify all figures of some sources.
 
-    Figures that cannot be read are told and left out; all others are in the table, in order.
+    Figures that cannot be read are named and left out; all others are in the table, in order.
 
     Args:
         paths: images, folders of images, TIFFs of many pages, figure tables (also open ones),
@@ -44,13 +44,13 @@ def predict(
         out: predictions table, by its ending CSV, Parquet or JSON; the record lies beside it.
         options: which bundle, and how it runs; none takes the one that comes with atypia.
         mpp: um/px of the images for which no table states it, in 0.05..5.
-        layout: key of the layout of the folders, where it is not to be found out.
+        layout: key of the folders' layout; detected automatically if None.
         mapping: our column name -> theirs, for figure tables with other names.
         overwrite: replace files at `out` that atypia did not write.
         say: is given a line for each figure that fails, for an assumed mpp, and for an exported
             file that cannot be used, at once.
         on_progress: is given the task's name, done, all, and a note, after each batch.
-        **keywords: options by their names, such as `device="cpu"`; see `PredictOptions`.
+        **keywords: options by their names, such as `device="cpu"`; their help: `PredictOptions`.
 
     Returns:
         The record, which was also written.

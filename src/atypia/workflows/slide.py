@@ -35,7 +35,7 @@ try:
     from atypia.inference.overview import write_overview
     from atypia.inference.slides import (
         InPointsOrder,
-        counts_of,
+        count_figures,
         require_slide_ending,
         slide_source,
         write_figures,
@@ -48,13 +48,13 @@ except ImportError as fault:
 
 @dataclass(frozen=True)
 class SlideJob:
-    """A slide and what is known of it.
+    """A slide and its points.
 
     Attributes:
         slide: its file.
         points: QuPath GeoJSON, MIDOG JSON, or a table.
         mpp: um/px of level 0; none takes it from the slide's metadata.
-        area_mm2: of the tissue that figures were looked for in, if it is known.
+        area_mm2: of the searched tissue, if it is known.
     """
 
     slide: Path
@@ -65,14 +65,14 @@ class SlideJob:
 
 @dataclass(frozen=True)
 class PointsChoice:
-    """Which points are classified, and what comes of them.
+    """Which points are classified, and how they are given back.
 
     Attributes:
         names: classify points of these classes only; none takes all but those that are no mitosis
             by their class.
         origin: where points count from, see `open_slide`.
         object_type: annotation or detection; none leaves QuPath's objects what they are.
-        area_class: of the QuPath annotations that outline where figures were looked for.
+        area_class: of the QuPath annotations that outline the searched tissue.
     """
 
     names: tuple[str, ...] = ()
@@ -86,13 +86,13 @@ EVERY_POINT = PointsChoice()
 
 @dataclass(frozen=True)
 class ClassifiedSlide:
-    """What came of a slide.
+    """The results of a slide.
 
     Attributes:
         record: of the run; it is not written.
         counts: of its figures.
         files: that were written.
-        warnings: what a user should know of the points, one line each.
+        warnings: on the points, one line each.
     """
 
     record: RunRecord
@@ -118,7 +118,7 @@ def predict_slide(
         job: the slide.
         outs: files to write, at least one; each one's ending decides its format.
         options: which bundle, and how it runs.
-        choice: which points, and what comes of them.
+        choice: which points, and how they are given back.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
         overwrite: replace files that lie there and that atypia did not write.
         say: is given a line for each point that fails, and for an exported file that cannot be
@@ -157,7 +157,7 @@ def classify_slide(
     Args:
         predictor: the bundle, and how it runs.
         job: the slide.
-        choice: which points, and what comes of them.
+        choice: which points, and how they are given back.
         outs: files to write.
         pictures: as for `predict_slide`.
         say: is given a line for each point that fails.
@@ -193,8 +193,8 @@ def classify_slide(
         frame = rows.frame()
         for out in outs:
             write_figures(out, frame, slide, file, choice.object_type)
-        drawn = () if pictures is None else _drawn(pictures, slide, frame, predictor, say)
-        counts = counts_of(frame, len(record.failures), area_mm2=area_mm2, area=area)
+        drawn = () if pictures is None else _draw_pictures(pictures, slide, frame, predictor, say)
+        counts = count_figures(frame, len(record.failures), area_mm2=area_mm2, area=area)
         return ClassifiedSlide(record, counts, (*outs, *drawn), points.warnings)
     finally:
         slide.close()
@@ -202,27 +202,27 @@ def classify_slide(
 
 def picture_paths(pictures: Path) -> tuple[Path, ...]:
     """Return every file that drawings may be: pages of the contact sheet, and the overview."""
-    sheet, overview = _first_pictures(pictures)
+    sheet, overview = _name_pictures(pictures)
     pages = (sheet.with_stem(f"{sheet.stem}-{page}") for page in range(2, MOST_PAGES + 1))
     return sheet, *pages, overview
 
 
-def _first_pictures(pictures: Path) -> tuple[Path, Path]:
+def _name_pictures(pictures: Path) -> tuple[Path, Path]:
     names = (f"{pictures.name}.sheet.jpg", f"{pictures.name}.overview.jpg")
     return pictures.with_name(names[0]), pictures.with_name(names[1])
 
 
-def _drawn(
+def _draw_pictures(
     pictures: Path, slide: Slide, frame: pd.DataFrame, predictor: Predictor, say: Say
 ) -> tuple[Path, ...]:
     xy = frame[["x", "y"]].to_numpy()
-    told: dict[str, Any] = {
+    legend: dict[str, Any] = {
         "calibration": predictor.calibration,
         "bundle_name": predictor.manifest.name,
     }
-    first, second = _first_pictures(pictures)
-    sheet = write_contact_sheet(first, slide, frame, xy, **told)
-    overview = write_overview(second, slide, frame, xy, **told)
+    first, second = _name_pictures(pictures)
+    sheet = write_contact_sheet(first, slide, frame, xy, **legend)
+    overview = write_overview(second, slide, frame, xy, **legend)
     for path, drawn in ((first, sheet), (second, overview)):
         for line in drawn.failures:
             say(f"{path.name}: {line}")

@@ -1,4 +1,4 @@
-"""Predict on many slides: each by itself, gone on with after any stop, one bad slide ends nothing.
+"""Predict on many slides, each by itself: an interrupted run resumes, a bad slide stops no other.
 
 A slide is done when its state is written, which happens last and whole. A lock that the system
 takes away from a dead process keeps two processes from one slide, so the same command may be
@@ -31,10 +31,9 @@ from atypia.files import (
 )
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.version import __version__
 from atypia.workflows.classify import OnProgress, load_predictor
 from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide, picture_paths
-from atypia.workflows.slide_state import SlideState, read_state, write_state
+from atypia.workflows.slide_state import SlideState, read_state, slide_inputs, write_state
 
 FORMATS = ("geojson", "geojson.gz", "csv", "parquet", "json", "midog.json")
 LOOK_AGAIN_S = 1.0
@@ -43,13 +42,13 @@ _TABLES = ("slides.csv", "cases.csv")
 
 @dataclass(frozen=True)
 class SlidesJob:
-    """What is done with each slide of a list; may be sent to another process.
+    """How each slide of a list is classified; may be sent to another process.
 
     Attributes:
-        out: folder of what is written, absolute.
+        out: folder of the results, absolute.
         formats: of `FORMATS`; one file a slide in each.
         pictures: whether a contact sheet and an overview are drawn.
-        choice: which points, and what comes of them.
+        choice: which points, and how they are given back.
         options: which bundle, and how it runs.
         bundle: that classifies, as it was when the job began.
     """
@@ -75,39 +74,27 @@ class SlidesJob:
         return self.out / "state" / f"{name}.json"
 
     def inputs(self, listed: ListedSlide) -> dict[str, Any]:
-        """Return all that decides what comes of a slide, as JSON gives it back.
-
-        The slide itself, which may be very large, is told by its size and time.
-        """
+        """Return all that decides the results of a slide, see `slide_inputs`."""
         try:
             stat = listed.slide.stat()
             slide = [str(listed.slide), stat.st_size, stat.st_mtime_ns]
-            points = [str(listed.points), sha256(listed.points)]
+            points = sha256(listed.points)
         except OSError:
-            slide, points = [str(listed.slide)], [str(listed.points)]
-        options = self.options
-        choice = asdict(self.choice) | {"names": list(self.choice.names)}
-        decide = {
-            "atypia": __version__,
-            "bundle": self.bundle.sha256,
-            "members": options.members,
-            "precision": options.precision,
-            "device": options.device,
-            "batch_size": options.batch_size,
-            "runtime": options.runtime,
-            "prevalence": options.prevalence,
-            "slide": slide,
-            "points": points,
-            "mpp": listed.mpp,
-            "area_mm2": listed.area_mm2,
-            "choice": choice,
-            "formats": list(self.formats),
-            "pictures": self.pictures,
-        }
-        return dict(writable_document(decide))
+            slide, points = [str(listed.slide)], ""
+        return slide_inputs(
+            bundle=self.bundle.sha256,
+            options=self.options.changed,
+            choice=asdict(self.choice),
+            slide=slide,
+            points=points,
+            mpp=listed.mpp,
+            area_mm2=listed.area_mm2,
+            formats=self.formats,
+            pictures=self.pictures,
+        )
 
     def done(self, listed: ListedSlide) -> SlideState | None:
-        """Return the state of a slide that nothing is left to do of, if it is one."""
+        """Return the state of a slide that is finished; None of any other."""
         state = read_state(self.state(listed.name))
         if state is None or state.fault or state.inputs != self.inputs(listed):
             return None
@@ -116,11 +103,11 @@ class SlidesJob:
 
 @dataclass(frozen=True)
 class SlidesResult:
-    """What came of a list.
+    """The results of a list.
 
     Attributes:
         states: of each slide, in the order of the list.
-        before: number of slides that earlier starts of the command had done.
+        before: number of slides that earlier runs of the command had finished.
         files: tables that were written.
     """
 
@@ -135,7 +122,7 @@ class SlidesResult:
 
 
 Engine = Callable[[SlidesJob, Sequence[ListedSlide]], Iterator[tuple[ListedSlide, SlideState]]]
-"""Does slides in any order, each as it ends."""
+"""Classifies slides in any order and gives each as it ends."""
 
 
 def predict_slides(
@@ -152,15 +139,15 @@ def predict_slides(
 ) -> SlidesResult:
     """Classify the points of many slides.
 
-    Stopped at any point and started again with the same arguments, it goes on with the slides that
-    are not done; slides that failed are tried again.
+    Interrupted at any point and called again with the same arguments, it resumes with the slides
+    that are not finished; slides that failed are tried again.
 
     Args:
         slides: as `read_slide_list` gives them.
         out: folder; receives a file a slide in each format, `slides.csv`, `cases.csv`, and
             `state/`.
         options: which bundle, and how it runs.
-        choice: which points, and what comes of them.
+        choice: which points, and how they are given back.
         formats: of `FORMATS`, at least one.
         pictures: draw a contact sheet and an overview of each slide.
         overwrite: replace files that lie there and that atypia did not write.
@@ -168,8 +155,7 @@ def predict_slides(
         on_progress: called after each slide.
 
     Raises:
-        AtypiaError: the bundle or an argument is faulty; what is wrong with a slide stands in its
-            state.
+        AtypiaError: the bundle or an argument is faulty; the fault of a slide stands in its state.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
@@ -186,15 +172,15 @@ def predict_slides(
         bundle=bundle,
     )
     slides = [
-        replace(one, slide=one.slide.absolute(), points=one.points.absolute()) for one in slides
+        replace(row, slide=row.slide.absolute(), points=row.points.absolute()) for row in slides
     ]
-    states = {one.name: state for one in slides if (state := job.done(one)) is not None}
+    states = {row.name: state for row in slides if (state := job.done(row)) is not None}
     before = len(states)
-    pending = [one for one in slides if one.name not in states]
+    pending = [row for row in slides if row.name not in states]
     require_outputs(
-        [path for one in pending for path in job.outputs(one.name)]
+        [path for row in pending for path in job.outputs(row.name)]
         + [job.out / name for name in _TABLES],
-        inputs=[path for one in slides for path in (one.slide, one.points)],
+        inputs=[path for row in slides for path in (row.slide, row.points)],
         overwrite=overwrite,
     )
     job.state("any").parent.mkdir(parents=True, exist_ok=True)
@@ -203,15 +189,15 @@ def predict_slides(
     for listed, state in (engine or here)(job, pending) if pending else ():
         states[listed.name] = state
         if on_progress is not None:
-            failed = sum(bool(one.fault) for one in states.values())
+            failed = sum(bool(done.fault) for done in states.values())
             note = f"{failed} failed" if failed else ""
             on_progress("slides", len(states), len(slides), note)
-    ordered = tuple(states[one.name] for one in slides)
+    ordered = tuple(states[row.name] for row in slides)
     return SlidesResult(ordered, before, _write_tables(job.out, slides, ordered))
 
 
 def here(job: SlidesJob, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
-    """Do slides in this process, one after the other; wait for those of other processes."""
+    """Classify slides in this process, in turn; wait for those that other processes classify."""
     predictor = load_predictor(job.options, bundle=job.bundle)
     left = list(slides)
     while left:
@@ -228,7 +214,7 @@ def here(job: SlidesJob, slides: Sequence[ListedSlide]) -> Iterator[tuple[Listed
 
 
 def do_slide(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> SlideState | None:
-    """Classify one slide and keep its state, unless that is there; None where another is at it."""
+    """Classify a slide that is not finished and keep its state; None while another process does."""
     path = job.state(listed.name)
     lock = path.with_suffix(".lock")
     begun = lock.exists() or path.exists()
@@ -238,7 +224,7 @@ def do_slide(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> Slide
             if state is None:
                 if begun:  # perhaps by a process that was killed; the lock is ours now
                     _clean(job, listed.name)
-                state = _classified(job, listed, predictor)
+                state = _classify(job, listed, predictor)
                 write_state(path, state)
             return state
     except Timeout:
@@ -246,15 +232,15 @@ def do_slide(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> Slide
 
 
 def _clean(job: SlidesJob, name: str) -> None:
-    """Remove what was written for a slide, whole or in part: it may be of other inputs."""
+    """Remove all files written for a slide, whole or in part: they may be of other inputs."""
     before = read_state(job.state(name))
     files = [*job.files(name), *picture_paths(job.out / name)]
     remove_partials(job.state(name), *files)
-    for file in {*files, *(job.out / one for one in (before.files if before else ()))}:
+    for file in {*files, *(job.out / file for file in (before.files if before else ()))}:
         remove_ours(file)
 
 
-def _classified(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> SlideState:
+def _classify(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> SlideState:
     files = job.files(listed.name)
     inputs = job.inputs(listed)
     if listed.fault:
@@ -271,12 +257,12 @@ def _classified(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> Sl
             say=lambda line: None,
             on_progress=None,
         )
-    except Exception as fault:  # whatever is wrong with a slide, the others go on
+    except Exception as fault:  # no fault of a slide may stop the others
         _clean(job, listed.name)
         expected = isinstance(fault, AtypiaError)
-        said = str(fault) if expected else f"{listed.slide}: {type(fault).__name__}: {fault}"
+        message = str(fault) if expected else f"{listed.slide}: {type(fault).__name__}: {fault}"
         trace = "" if expected else traceback.format_exc()
-        return SlideState(inputs=inputs, fault=" ".join(said.split()), trace=trace)
+        return SlideState(inputs=inputs, fault=" ".join(message.split()), trace=trace)
     record = done.record
     return SlideState(
         inputs=inputs,
@@ -303,7 +289,7 @@ def _write_tables(
             "points": str(listed.points),
             "outcome": "failed" if state.fault else "done",
             "fault": state.fault,
-            **_numbers(state.counts),
+            **_round_counts(state.counts),
             "first_failure": state.failures[0] if state.failures else "",
             "warnings": "; ".join(line.removeprefix("warning: ") for line in state.warnings),
         }
@@ -317,7 +303,7 @@ def _write_tables(
             "case": case,
             "slides": len(parts),
             "slides_failed": sum(failed for failed, _ in parts),
-            **_numbers(added([counts for failed, counts in parts if not failed])),
+            **_round_counts(added([counts for failed, counts in parts if not failed])),
         }
         for case, parts in of_case.items()
     ]
@@ -333,7 +319,7 @@ def _write_tables(
     return tuple(files)
 
 
-def _numbers(counts: Counts) -> dict[str, float | None]:
+def _round_counts(counts: Counts) -> dict[str, float | None]:
     share, density = counts.share_interval(), counts.density_interval()
     numbers: dict[str, float | None] = {
         "figures": counts.figures,

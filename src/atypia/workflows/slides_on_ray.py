@@ -1,4 +1,4 @@
-"""Slides done by a Ray cluster: one task a slide, on a laptop's cores or on many nodes.
+"""Slides classified by a Ray cluster: one task a slide, on a laptop's cores or on many nodes.
 
 What a task writes is what `here` writes, into the same folder, which all nodes must see. A worker
 that dies costs a retry: Ray gives its slide to another, and its lock died with it.
@@ -36,7 +36,7 @@ _IN_FLIGHT_A_CPU = 2
 
 
 def on_ray(address: str | None) -> Engine:
-    """Return an engine that does slides on a Ray cluster.
+    """Return an engine that classifies slides on a Ray cluster.
 
     Args:
         address: of a running cluster, such as "auto" or "ray://host:10001"; none starts one on
@@ -60,7 +60,7 @@ def on_ray(address: str | None) -> Engine:
     ) -> Iterator[tuple[ListedSlide, SlideState]]:
         _require_answer(address)
         with _cluster_here() if here else _cluster_at(address):
-            yield from _done(job, slides)
+            yield from _do_slides(job, slides)
 
     return engine
 
@@ -85,7 +85,7 @@ def _cluster_at(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _cluster_here() -> Iterator[None]:
-    """Start a cluster that nobody else reaches, that reaches nobody, and leaves nothing behind."""
+    """Start a cluster that no other machine reaches, that is offline, and leaves no trace."""
     import ray
 
     # Without it Ray keeps one in the home, for good.
@@ -116,7 +116,7 @@ def _cluster_here() -> Iterator[None]:
 
 
 def _require_answer(address: str | None) -> None:
-    """Refuse an address where nobody answers: Ray itself would try for minutes."""
+    """Refuse an address that does not answer: Ray itself would try for minutes."""
     host, _, port = (address or "").rpartition("://")[2].rpartition(":")
     if not host or not port.isdecimal():
         return
@@ -129,7 +129,7 @@ def _require_answer(address: str | None) -> None:
         ) from fault
 
 
-def _done(
+def _do_slides(
     job: SlidesJob, slides: Sequence[ListedSlide]
 ) -> Iterator[tuple[ListedSlide, SlideState]]:
     import ray
@@ -138,7 +138,7 @@ def _done(
     resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
     threads = job.options.threads or 1
     gpus = 0 if job.options.device == "cpu" or not resources.get("GPU") else 1
-    task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(_one)
+    task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(_do_slide)
     shared = ray.put(job)
     # As many at a time as keep every worker busy: Ray would hold the rest in memory.
     most = _IN_FLIGHT_A_CPU * max(1, int(resources.get("CPU", 1)))
@@ -156,12 +156,12 @@ def _done(
         try:
             yield listed, ray.get(ended)
         except RayError as fault:
-            said = f"{listed.slide}: its worker died {RETRIES + 1} times; is the memory short?"
-            yield listed, SlideState(inputs=job.inputs(listed), fault=said, trace=str(fault))
+            message = f"{listed.slide}: its worker died {RETRIES + 1} times; is the memory short?"
+            yield listed, SlideState(inputs=job.inputs(listed), fault=message, trace=str(fault))
 
 
-def _one(job: SlidesJob, listed: ListedSlide) -> SlideState:
-    """Do one slide in a worker; wait where another process is at it."""
+def _do_slide(job: SlidesJob, listed: ListedSlide) -> SlideState:
+    """Classify a slide in a worker; wait while another process does."""
     options = job.options
     if options.threads is None:
         options = options.updated({"threads": 1})

@@ -1,8 +1,8 @@
 """Answers of MIDOG 2025, track 2: written for a stack, and read back beside a figure table.
 
 An answer is `{"class": "atypical" | "normal", "confidence": P(atypical)}`. The confidence is the
-probability of atypical whatever the class; were it that of the class, the AUROC would be turned
-over for every figure called normal.
+probability of atypical whatever the class: with that of the class, the AUROC would be inverted for
+every figure called normal.
 """
 
 from __future__ import annotations
@@ -51,12 +51,14 @@ def read_answers(path: Path) -> list[tuple[str, float]]:
         raise TableError(f"{path}: cannot be read ({fault}); write it anew") from fault
     if not isinstance(entries, list):
         raise TableError(f"{path}: expected a list of entries, one a page")
-    return [_answer(entry, f"{path}, entry {at}") for at, entry in enumerate(entries, start=1)]
+    return [
+        _check_answer(entry, f"{path}, entry {at}") for at, entry in enumerate(entries, start=1)
+    ]
 
 
-def _answer(entry: object, name: str) -> tuple[str, float]:
-    said = entry if isinstance(entry, dict) else {}
-    call, p = said.get("class"), said.get("confidence")
+def _check_answer(entry: object, name: str) -> tuple[str, float]:
+    fields = entry if isinstance(entry, dict) else {}
+    call, p = fields.get("class"), fields.get("confidence")
     if call not in CALLS:
         raise TableError(f"{name}: class {abbreviate(call)}, expected {' or '.join(CALLS)}")
     if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
@@ -84,13 +86,14 @@ def predictions_of_answers(source: Path, table: FigureTable) -> tuple[pd.DataFra
             it is missing or twice.
     """
     stacks = _pages_by_stack(table)
-    files = _files(source)
+    files = _find_files(source)
     if source.is_file() and len(stacks) == 1:
         files = dict.fromkeys(stacks, source)
     missing = [name for name in stacks if name not in files]
     if missing:
         raise TableError(
-            f"{source}: no answers to {len(missing)} of {len(stacks)} stacks ({_few(missing)}); "
+            f"{source}: no answers to {len(missing)} of {len(stacks)} stacks "
+            f"({_abbreviate_names(missing)}); "
             f"expected STACK.json or STACK/{ANSWERS_NAME} for each"
         )
     rows: dict[str, tuple[str, float]] = {}
@@ -104,7 +107,9 @@ def predictions_of_answers(source: Path, table: FigureTable) -> tuple[pd.DataFra
         rows |= dict(zip(figures, answers, strict=True))
     others = [name for name in files if name not in stacks]
     notes = (
-        [f"{len(others)} stacks answered but not in the table: {_few(others)}"] if others else []
+        [f"{len(others)} stacks answered but not in the table: {_abbreviate_names(others)}"]
+        if others
+        else []
     )
     ids = table.frame["figure_id"].tolist()
     frame = pd.DataFrame(
@@ -131,17 +136,17 @@ def _pages_by_stack(table: FigureTable) -> dict[str, list[str]]:
         if rows["page"].tolist() != list(range(1, len(rows) + 1)):
             raise TableError(
                 f"stack {name!r}: expected its {len(rows)} figures on pages 1 to {len(rows)}, each "
-                "page once; mend the columns stack and page of the table"
+                "page once; correct the columns stack and page of the table"
             )
         stacks[str(name)] = rows["figure_id"].tolist()
     return stacks
 
 
-def _files(source: Path) -> dict[str, Path]:
+def _find_files(source: Path) -> dict[str, Path]:
     """Return the files of answers by the name of their stack."""
     if not source.exists():
         raise TableError(f"{source}: there is no such file or folder; give the program's answers")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in [source] if source.is_file() else sorted(source.rglob("*.json")):
         if path.name == ANSWERS_NAME:
             folder = path.parent
@@ -150,12 +155,12 @@ def _files(source: Path) -> dict[str, Path]:
             name = path.stem
         else:
             continue
-        if name in found:
-            raise TableError(f"{path}: answers to {name} are also in {found[name]}; keep one")
-        found[name] = path
-    return found
+        if name in files:
+            raise TableError(f"{path}: answers to {name} are also in {files[name]}; keep one")
+        files[name] = path
+    return files
 
 
-def _few(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
+def _abbreviate_names(names: list[str]) -> str:
+    text = ", ".join(names[:_NAMED])
+    return text if len(names) <= _NAMED else f"{text} and {len(names) - _NAMED} more"

@@ -61,11 +61,11 @@ def read_mha(path: Path) -> npt.NDArray[np.uint8]:
         _require_crops(reader.GetSize(), path)
         _require_pixels(reader.GetSize(), path)
         _require_rgb(reader.GetNumberOfComponents(), reader.GetPixelID(), path)
-        found = SimpleITK.GetArrayFromImage(reader.Execute())
+        array = SimpleITK.GetArrayFromImage(reader.Execute())
     except RuntimeError as fault:
         reason = " ".join(str(fault).split())[-120:]
         raise ImageError(f"{path}: truncated or damaged ({reason}); export it again") from fault
-    return np.ascontiguousarray(found.reshape(-1, *found.shape[-3:]))
+    return np.ascontiguousarray(array.reshape(-1, *array.shape[-3:]))
 
 
 def _require_crops(size: tuple[int, ...], path: Path) -> None:

@@ -21,7 +21,7 @@ BUNDLE_FOLDERS = (Path("/opt/ml/model"), Path("/opt/atypia/bundle"))
 
 @dataclass(frozen=True)
 class Answered:
-    """What came of a stack.
+    """The answers to a stack.
 
     Attributes:
         path: of the answers.
@@ -48,7 +48,7 @@ def answer_stack(
     """Classify the pages of the one stack below a folder.
 
     Every page has an entry, in order. That of a page which cannot be used holds what is known
-    without looking: the share of atypical figures in training as P(atypical), and the call that
+    without its pixels: the share of atypical figures in training as P(atypical), and the call that
     follows from it.
 
     Args:
@@ -68,7 +68,7 @@ def answer_stack(
     stack = find_stack(Path(folder))
     require_outputs([path], overwrite=overwrite)
     remove_partials(path)
-    options = PredictOptions(bundle=_in_container() if bundle is None else Path(bundle))
+    options = PredictOptions(bundle=_find_bundle() if bundle is None else Path(bundle))
     predictor = load_predictor(options, say)
     answers: dict[int, tuple[str, float]] = {}
     unread = 0
@@ -77,7 +77,7 @@ def answer_stack(
         calls = zip(rows["call"].tolist(), rows["p_atypical"].tolist(), strict=True)
         answers |= dict(zip(map(int, rows["figure_id"]), calls, strict=True))
         for failure in scored.failures:
-            answers[int(failure.figure_id)] = _unseen(predictor.calibration)
+            answers[int(failure.figure_id)] = _answer_unseen(predictor.calibration)
             say(failure.message)
         unread += len(scored.failures)
     write_answers(path, [answers[page] for page in sorted(answers)])
@@ -85,16 +85,16 @@ def answer_stack(
     return Answered(path, len(answers), atypical, unread)
 
 
-def _in_container() -> Path | None:
-    held = (folder for folder in BUNDLE_FOLDERS if (folder / MANIFEST_NAME).is_file())
-    return next(held, None)
+def _find_bundle() -> Path | None:
+    folders = (folder for folder in BUNDLE_FOLDERS if (folder / MANIFEST_NAME).is_file())
+    return next(folders, None)
 
 
-def _unseen(calibration: Calibration) -> tuple[str, float]:
-    """Return the answer to a page nobody could look at.
+def _answer_unseen(calibration: Calibration) -> tuple[str, float]:
+    """Return the answer to a page that cannot be used.
 
-    Where the bundle does not know its prevalence, its operating point is where neither call has
-    more to say for it; there the call is normal.
+    Where the bundle does not know its prevalence, P(atypical) is its operating point, at which the
+    call is normal.
     """
     known = calibration.prevalence
     p = calibration.operating_point if known is None else known

@@ -1,4 +1,4 @@
-"""What a run of MIDOG 2025, track 2, is given: one stack of crops below an input folder."""
+"""The input of a run of MIDOG 2025, track 2: one stack of crops below an input folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find_stack(folder: Path) -> Path:
             `images/stacked-histopathology-roi-cropouts/`.
 
     Raises:
-        AtypiaError: `inputs.json` is missing or says another interface, or there is not exactly
+        AtypiaError: `inputs.json` is missing or names another interface, or there is not exactly
             one stack.
     """
     _require_interface(folder / "inputs.json")
@@ -39,9 +39,9 @@ def find_stack(folder: Path) -> Path:
         if path.suffix.lower() in (*_TIFF_SUFFIXES, _MHA_SUFFIX) and not path.name.startswith(".")
     )
     if len(names) != 1:
-        found = ", ".join(names) or "none"
+        names_text = ", ".join(names) or "none"
         raise AtypiaError(
-            f"{images}: expected one stack (.tif, .tiff or .mha), found {found}; "
+            f"{images}: expected one stack (.tif, .tiff or .mha), found {names_text}; "
             "the challenge hands over one at a time"
         )
     return resolve_inside(folder, f"{place}/{names[0]}")
@@ -65,10 +65,10 @@ def stack_figures(stack: Path, mpp: float) -> Iterator[Figure]:
     pages = read_pages(stack) if stack.suffix.lower() in _TIFF_SUFFIXES else iter(read_mha(stack))
     for number, page in enumerate(pages, start=1):
         name = f"{writable(str(stack))}, page {number}"
-        yield Figure(str(number), name, mpp, "given", partial(_of_size, page, name))
+        yield Figure(str(number), name, mpp, "given", partial(_require_size, page, name))
 
 
-def _of_size(page: RGBImage | ImageError, name: str) -> RGBImage:
+def _require_size(page: RGBImage | ImageError, name: str) -> RGBImage:
     if isinstance(page, ImageError):
         raise page
     high, wide = page.shape[:2]
@@ -85,24 +85,23 @@ def _require_interface(path: Path) -> None:
         entries = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AtypiaError(
-            f"{path}: there is no such file; give the folder that the challenge hands over "
-            "(--input)"
+            f"{path}: not found; give the folder that the challenge hands over (--input)"
         ) from None
     except (OSError, ValueError) as fault:
         raise AtypiaError(f"{path}: not a JSON file ({fault}); write it anew") from fault
     slugs = [_slug(entry) for entry in entries] if isinstance(entries, list) else []
     if slugs != [STACK_SLUG]:
-        found = ", ".join(slugs) or "none"
+        slugs_text = ", ".join(slugs) or "none"
         raise AtypiaError(
-            f"{path}: expected one entry with the interface {STACK_SLUG}, found {found}; "
+            f"{path}: expected one entry with the interface {STACK_SLUG}, found {slugs_text}; "
             "this program answers track 2 of MIDOG 2025 only"
         )
 
 
 def _slug(entry: object) -> str:
-    """Return the interface's slug of an entry; the platform's newer word for it is socket."""
+    """Return the interface's slug of an entry; the platform's newer name for it is socket."""
     for word in ("interface", "socket"):
-        said = entry.get(word) if isinstance(entry, dict) else None
-        if isinstance(said, dict):
-            return str(said.get("slug"))
+        socket = entry.get(word) if isinstance(entry, dict) else None
+        if isinstance(socket, dict):
+            return str(socket.get("slug"))
     return "an entry without one"

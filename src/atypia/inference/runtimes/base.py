@@ -1,4 +1,4 @@
-"""What every runtime gives: it infers what the members of a bundle say of crops.
+"""What every runtime does: it computes the outputs of a bundle's members for crops.
 
 A runtime is one file of this folder: it holds a subclass of `Runtime`, names it `RUNTIME`, and its
 own name is the key. Torch is the reference; the others compute the same function.
@@ -27,7 +27,7 @@ _MOST_WORKERS = 4
 
 
 class Outputs(NamedTuple):
-    """What the members say of a batch.
+    """The outputs of the members for a batch.
 
     Attributes:
         logits: float32 (members, B).
@@ -40,14 +40,14 @@ class Outputs(NamedTuple):
 
 
 def join_outputs(parts: Sequence[Outputs]) -> Outputs:
-    """Return what is said of a batch from what is said of its parts, in their order."""
-    phases = [one.phase for one in parts if one.phase is not None]
-    logits = np.concatenate([one.logits for one in parts], axis=1)
+    """Return the outputs of a batch from those of its parts, in their order."""
+    phases = [part.phase for part in parts if part.phase is not None]
+    logits = np.concatenate([part.logits for part in parts], axis=1)
     return Outputs(logits, np.concatenate(phases) if phases else None)
 
 
 class Runtime(ABC):
-    """The members of a bundle, ready to look at crops.
+    """The members of a bundle, ready to compute.
 
     Attributes:
         key: as `--runtime` names it.
@@ -59,7 +59,7 @@ class Runtime(ABC):
         device_name: `cpu`, or the GPU's name.
         precision: of convolutions and matrix products; the head and the logits are float32.
         members: how many networks it computes.
-        threads: of the CPU, which all that look at crops at a time share.
+        threads: of the CPU, shared by all batches in work.
     """
 
     key: ClassVar[str]
@@ -77,7 +77,7 @@ class Runtime(ABC):
     @classmethod
     @abstractmethod
     def why_not(cls, folder: Path, options: PredictOptions) -> str:
-        """Say why it cannot compute a bundle with these options; "" where it can."""
+        """Return why it cannot compute a bundle with these options; "" where it can."""
 
     @classmethod
     @abstractmethod
@@ -96,7 +96,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def infer(self, crops: FloatArray) -> Outputs:
-        """Return what every member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
+        """Compute the outputs of all members for crops, float32 (B, 3, P, P), RGB in [0, 1]."""
 
     @abstractmethod
     def pool(self) -> AbstractContextManager[ThreadPoolExecutor]:
@@ -104,7 +104,7 @@ class Runtime(ABC):
 
     @property
     def workers(self) -> int:
-        """How many threads look at batches at a time."""
+        """How many batches are computed at a time."""
         return 1 if self.on_gpu else min(self.threads, _MOST_WORKERS)
 
     @classmethod

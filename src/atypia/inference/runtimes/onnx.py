@@ -38,7 +38,7 @@ class OnnxRuntime(ExportedRuntime):
         )
         self.version_text = f"onnxruntime {onnxruntime.__version__}"
         self.precision = precision
-        outputs = {one.name: one for one in self._session.get_outputs()}
+        outputs = {output.name: output for output in self._session.get_outputs()}
         self.members = int(outputs[LOGITS].shape[0])
         self._names = [name for name in (LOGITS, PHASE) if name in outputs]
 
@@ -48,7 +48,7 @@ class OnnxRuntime(ExportedRuntime):
         return "fp32" if options.precision == "auto" else options.precision
 
     def infer(self, crops: FloatArray) -> Outputs:
-        """Return what every member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
+        """Compute the outputs of all members for crops, float32 (B, 3, P, P), RGB in [0, 1]."""
         arrays = self._session.run(self._names, {INPUT: crops})
         return Outputs(arrays[0], arrays[1] if len(arrays) > 1 else None)
 

@@ -12,7 +12,7 @@ from atypia.inference.exported import INPUT, LOGITS, PHASE, ExportedRuntime
 from atypia.inference.options import Precision, PredictOptions
 from atypia.inference.runtimes.base import FloatArray, Outputs, join_outputs
 
-# Crops that are looked at together. Measured: OpenVINO fuses more layers where their number is
+# Crops in a batch. Measured: OpenVINO fuses more layers where their number is
 # fixed, and more of them leave the CPU's cache.
 _BATCH = 8
 
@@ -48,7 +48,7 @@ class OpenVinoRuntime(ExportedRuntime):
         )
         self.version_text = f"openvino {openvino.__version__.split('-')[0]}"
         self.precision = precision
-        outputs = {name: one for one in self._compiled.outputs for name in one.get_names()}
+        outputs = {name: output for output in self._compiled.outputs for name in output.get_names()}
         self.members = int(outputs[LOGITS].get_partial_shape()[0].get_length())
         self._knows_phases = PHASE in outputs
         self._own = threading.local()  # a request serves one thread
@@ -61,7 +61,7 @@ class OpenVinoRuntime(ExportedRuntime):
         return "bf16" if cpu_has_bf16() else "fp32"
 
     def infer(self, crops: FloatArray) -> Outputs:
-        """Return what every member says of crops, float32 (B, 3, P, P), RGB in [0, 1]."""
+        """Compute the outputs of all members for crops, float32 (B, 3, P, P), RGB in [0, 1]."""
         starts = range(0, len(crops), _BATCH)
         return join_outputs([self._infer_batch(crops[at : at + _BATCH]) for at in starts])
 
@@ -69,7 +69,7 @@ class OpenVinoRuntime(ExportedRuntime):
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         request, count = self._own.request, len(crops)
-        request.get_tensor(INPUT).data[:count] = crops  # what is said of the rest is left out
+        request.get_tensor(INPUT).data[:count] = crops  # the rest of the batch is left out below
         request.infer()
         phase = request.get_tensor(PHASE).data[:count].copy() if self._knows_phases else None
         return Outputs(request.get_tensor(LOGITS).data[:, :count].copy(), phase)

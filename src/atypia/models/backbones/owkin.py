@@ -26,10 +26,10 @@ _NAMES = {
 _QUERY = ".attention.attention.query."
 
 
-def _rename(found: Tensors) -> Tensors:
+def _rename(tensors: Tensors) -> Tensors:
     """Give transformers' tensors timm's names."""
     state: dict[str, torch.Tensor] = {}
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         timms = name
         for before, after in _NAMES.items():
             timms = re.sub(before, after, timms)

@@ -29,12 +29,12 @@ IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
-    """What is known of one pretrained network.
+    """A pretrained network.
 
     Attributes:
         key: the name in recipes and bundles.
         architecture: its name in timm.
-        arguments: what timm must be told beside it.
+        arguments: further arguments of timm.
         parameters: their number as published, without a classifier.
         embedding: width of an embedding.
         pooling: how the embedding is read off, a key of `vit.POOLING_WORDS`; part of every bundle.
@@ -135,7 +135,7 @@ def register(spec: BackboneSpec) -> None:
 
 def backbone_keys() -> list[str]:
     """Return the keys of all backbones, sorted."""
-    _find()
+    _import_all()
     return sorted(_SPECS)
 
 
@@ -145,7 +145,7 @@ def backbone_spec(key: str) -> BackboneSpec:
     Raises:
         AtypiaError: no backbone has this key; the nearest is offered.
     """
-    _find()
+    _import_all()
     if key not in _SPECS:
         near = difflib.get_close_matches(key, _SPECS, n=1, cutoff=0.0)
         raise AtypiaError(
@@ -155,7 +155,7 @@ def backbone_spec(key: str) -> BackboneSpec:
     return _SPECS[key]
 
 
-def _find() -> None:
+def _import_all() -> None:
     """Import every file of this folder once, so that a new one registers by being there."""
     package = importlib.import_module(__package__ or "")
     for module in pkgutil.iter_modules(package.__path__):

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from atypia.bundle.load import load_bundle
 from atypia.bundle.manifest import MANIFEST_NAME, BundleManifest, member_names
-from atypia.bundle.members import load_members
 from atypia.bundle.save import save_bundle
 from atypia.bundle.verify import write_sums
 from atypia.cli.main import app
@@ -22,6 +21,7 @@ from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import sha256
 from atypia.inference.predictor import Predictor
+from atypia.inference.runtimes.torch import load_members
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import BackboneSpec
 from atypia.models.classifier import Classifier, build_classifier
