@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Literal
+from dataclasses import dataclass
 
+import lightning_fabric
 import torch
-from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-from atypia.errors import AtypiaError, RecipeError
+from atypia.errors import RecipeError
 from atypia.models.cpu import cpu_has_bf16
+from atypia.models.devices import Device, choose_device
 from atypia.training.recipe import Precision, ScheduleSection
 
-Device = Literal["auto", "cpu", "cuda"]
+Fabric = lightning_fabric.Fabric
+"""What a training runs on; workflows, which import no torch, take its name from here."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What computes a training.
+
+    Attributes:
+        device: "cpu" or "cuda:NUMBER".
+        name: "cpu", or the name of the GPU.
+        precision: that it computes in.
+        threads: of the CPU.
+        torch: its version.
+    """
+
+    device: str
+    name: str
+    precision: Precision
+    threads: int
+    torch: str
 
 
 def open_fabric(device: Device, schedule: ScheduleSection) -> Fabric:
@@ -31,11 +52,10 @@ def open_fabric(device: Device, schedule: ScheduleSection) -> Fabric:
             there.
 
     Raises:
-        AtypiaError: CUDA is asked for and there is none.
+        OptionError: CUDA is asked for and there is none.
         RecipeError: the batch cannot be divided among the processes.
     """
-    require_device(device)
-    precision = _fast(device, schedule.precision)
+    precision = _fast(choose_device(device), schedule.precision)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on every start
     processes, nodes = _processes()
     if processes == 1:
@@ -56,19 +76,31 @@ def open_fabric(device: Device, schedule: ScheduleSection) -> Fabric:
     return fabric
 
 
-def require_device(device: Device) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        AtypiaError: CUDA is asked for and there is none.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise AtypiaError("--device cuda: no CUDA device is usable; `atypia doctor` says why")
-
-
 def precision_of(fabric: Fabric) -> Precision:
     """Return what a training computes in."""
     return "32-true" if fabric.strategy.precision.precision == "32-true" else "bf16-mixed"
+
+
+def describe_hardware(fabric: Fabric) -> Hardware:
+    """Return what computes a training, for its record."""
+    device = fabric.device
+    return Hardware(
+        device=str(device),
+        name=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        precision=precision_of(fabric),
+        threads=count_threads(),
+        torch=torch.__version__,
+    )
+
+
+def count_threads() -> int:
+    """Return the number of CPU threads that torch uses."""
+    return torch.get_num_threads()
+
+
+def limit_threads(threads: int) -> None:
+    """Limit torch to a number of CPU threads."""
+    torch.set_num_threads(threads)
 
 
 def is_main_process() -> bool:
@@ -78,9 +110,8 @@ def is_main_process() -> bool:
     return not SLURMEnvironment.detect() or os.environ.get("SLURM_PROCID", "0") == "0"
 
 
-def _fast(device: Device, asked: Precision) -> Precision:
-    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-    return "32-true" if on_cpu and not cpu_has_bf16() else asked
+def _fast(device: torch.device, precision: Precision) -> Precision:
+    return "32-true" if device.type == "cpu" and not cpu_has_bf16() else precision
 
 
 def _processes() -> tuple[int, int]:

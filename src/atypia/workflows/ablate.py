@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import training_part
 from atypia.data.table import FigureTable, missing_slides
@@ -26,8 +24,9 @@ from atypia.files import (
     write_output,
     written_output,
 )
+from atypia.models.devices import Device, choose_device
 from atypia.training.ablation import Plan
-from atypia.training.devices import Device, require_device
+from atypia.training.devices import count_threads
 from atypia.workflows.ablation_bench import Bench, Job
 from atypia.workflows.ablation_runs import RunLine, append_run
 from atypia.workflows.ablation_workers import alone, in_workers
@@ -95,9 +94,9 @@ def ablate(
     Raises:
         AtypiaError: the figures or what lies in `out` do not fit the plan; nothing was trained.
     """
-    require_device(device)  # refused here, not once for every run
+    choose_device(device)  # a missing GPU is refused here, not once for every run
     if threads is None and workers > 1:
-        threads = max(1, torch.get_num_threads() // workers)
+        threads = max(1, count_threads() // workers)
     table, notes = training_part(table)
     for note in notes:
         say(f"note: {note}")

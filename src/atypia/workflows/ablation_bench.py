@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from threadpoolctl import threadpool_limits
 
 from atypia.data.domains import short_domain_names
@@ -23,11 +22,12 @@ from atypia.evaluation.comparison import Scores
 from atypia.files import write_output
 from atypia.fingerprint import ImageHashes, fingerprint, joined_hash
 from atypia.models.backbones.registry import backbone_spec
+from atypia.models.devices import Device
 from atypia.training.ablation import Plan
 from atypia.training.backbone_weights import BackboneWeights, find_backbone_weights
 from atypia.training.batches import Embeddings
 from atypia.training.components.augment import window_um
-from atypia.training.devices import Device, open_fabric, precision_of
+from atypia.training.devices import describe_hardware, limit_threads, open_fabric
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import MemberInputs, train_member
@@ -276,7 +276,7 @@ class Bench:
             AtypiaError: it cannot be done.
         """
         if self.threads is not None:
-            torch.set_num_threads(self.threads)
+            limit_threads(self.threads)
             threadpool_limits(self.threads)  # of BLAS, in which probes would wait for one another
         fabric = open_fabric(self.device, job.recipe.schedule)
         left, held = self.left_out == job.fold, self.held_out == job.fold
@@ -303,7 +303,7 @@ class Bench:
             )
         logits = np.zeros(len(self.table))
         logits[member.held_out] = member.logit
-        gpu = fabric.device.type == "cuda"
+        hardware = describe_hardware(fabric)
         return RunLine(
             arm=job.arm,
             seed=job.seed,
@@ -313,10 +313,10 @@ class Bench:
             figures=self.figures,
             images=self.images or "",
             seconds=round(member.seconds, 1),
-            threads=torch.get_num_threads(),
-            device=torch.cuda.get_device_name(fabric.device) if gpu else fabric.device.type,
-            precision=precision_of(fabric),
-            torch=torch.__version__,
+            threads=hardware.threads,
+            device=hardware.name,
+            precision=hardware.precision,
+            torch=hardware.torch,
             atypia=__version__,
             weights_sha256=weights.sha256,
             probe=None if member.probe is None else asdict(member.probe),

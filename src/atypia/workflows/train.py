@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from atypia.data.table import FigureTable
+from atypia.models.devices import Device
 from atypia.training.backbone_weights import find_backbone_weights
-from atypia.training.devices import Device, open_fabric
+from atypia.training.devices import limit_threads, open_fabric
 from atypia.training.recipe import Recipe
 from atypia.workflows.classify import Say, to_stderr
 from atypia.workflows.training.earlier import take_over
@@ -63,7 +62,7 @@ def train(
     """
     started, folder = datetime.now(UTC), RunFolder(Path(out))
     if threads is not None:
-        torch.set_num_threads(threads)
+        limit_threads(threads)
     published = find_backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
     if not fabric.is_global_zero:

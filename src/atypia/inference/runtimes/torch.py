@@ -12,10 +12,11 @@ import torch
 
 from atypia.bundle.load import Bundle
 from atypia.bundle.members import load_members
-from atypia.errors import AtypiaError, OptionError
-from atypia.inference.options import Device, Precision, PredictOptions
+from atypia.errors import AtypiaError
+from atypia.inference.options import Precision, PredictOptions
 from atypia.inference.runtimes.base import FloatArray, Outputs, Runtime, join_outputs
 from atypia.models.cpu import cpu_has_bf16, keep_freed_memory
+from atypia.models.devices import choose_device
 from atypia.models.folding import FoldedMembers
 
 
@@ -119,22 +120,6 @@ class TorchRuntime(Runtime):
                 torch.stack([one.logit.float() for one in outputs]).cpu().numpy(),
                 torch.stack(phases).mean(dim=0).cpu().numpy() if phases else None,
             )
-
-
-def choose_device(asked: Device) -> torch.device:
-    """Return the device asked for; `auto` takes a GPU where there is one.
-
-    Raises:
-        OptionError: a GPU is asked for and there is none that torch can use.
-    """
-    usable = torch.cuda.is_available()
-    if asked == "cuda" and not usable:
-        raise OptionError(
-            "device",
-            asked,
-            "torch finds no GPU it can use; use --device cpu, or see `atypia doctor`",
-        )
-    return torch.device("cuda" if usable and asked != "cpu" else "cpu")
 
 
 RUNTIME = TorchRuntime

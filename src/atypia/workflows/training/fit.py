@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
-
 from atypia.data.table import FigureTable
 from atypia.fingerprint import ImageHashes, fingerprint, joined_hash, settings_part, table_part
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import read_windows
+from atypia.training.devices import Fabric
 from atypia.training.embeddings import read_shown
 from atypia.training.figures import UnlabelledFigures, deciding_columns
 from atypia.training.loop import MemberInputs, Progress, train_member

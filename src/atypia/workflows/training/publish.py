@@ -9,8 +9,6 @@ from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-from lightning_fabric import Fabric
-
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
@@ -22,6 +20,7 @@ from atypia.evaluation.report import write_report
 from atypia.evaluation.training_story import TrainingStory
 from atypia.files import write_output, written_output
 from atypia.models.backbones.registry import backbone_spec
+from atypia.training.devices import Fabric
 from atypia.training.member import Member
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import JudgedRun, JudgedScheme

@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import numpy as np
-import torch
-from lightning_fabric import Fabric
 
 from atypia.data.domains import domain_names
 from atypia.data.table import name_cases
 from atypia.data.table_checks import counted
-from atypia.training.devices import precision_of
+from atypia.training.devices import Fabric, describe_hardware
 from atypia.training.member import Member
 from atypia.version import __version__
 from atypia.workflows.training.plan import Scheme, TrainingPlan
@@ -31,16 +29,17 @@ def run_record(
         started: when, with its time zone.
         fabric: device and precision.
     """
+    hardware = describe_hardware(fabric)
     return {
         "atypia": __version__,
-        "torch": torch.__version__,
+        "torch": hardware.torch,
         "recipe": plan.recipe.name,
         "seed": plan.recipe.seed,
         "figures": len(plan.table),
         "root": plan.table.name,
-        "device": str(fabric.device),
-        "precision": precision_of(fabric),
-        "threads": torch.get_num_threads(),
+        "device": hardware.device,
+        "precision": hardware.precision,
+        "threads": hardware.threads,
         "seconds_of_member": [round(member.seconds, 1) for member in members],
         "peak_memory_gb": round(_peak_memory_bytes() / 2**30, 2),
         "started": started.isoformat(timespec="seconds"),
