@@ -52,7 +52,7 @@ def _steps(
     stepper = MemberStepper(recipe, 0, fabric, windows, figures, alike, None)
     rows = np.arange(16)
     parts = [stepper.step((rows + 16 * step) % 64, step, OF) for step in range(STEPS)]
-    return parts, stepper.kept_state()
+    return parts, stepper.bundle_state()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_what_a_component_lacks_is_told_by_its_key_and_how_to_switch_it_off(
     with pytest.raises(RecipeError, match=rf"^{key} .*; .*, or set {key}=(0|false)$"):
         require_components_work(on, figures, rows, None)
     off = read_recipe("plain", SMALL)
-    assert getattr(off, name).lack(Material(figures, rows, None, 0)) is None
+    assert getattr(off, name).find_lack(Material(figures, rows, None, 0)) is None
 
 
 def _switched_on(name: str) -> Iterator[str]:

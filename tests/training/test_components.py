@@ -21,7 +21,7 @@ from atypia.training.components.base import Material
 from atypia.training.figures import (
     TrainingFigures,
     UnlabelledFigures,
-    fitted,
+    fit_targets,
     training_figures,
 )
 from atypia.training.loop import MemberInputs, Progress, train_member
@@ -191,10 +191,10 @@ def test_dawid_skene_is_fitted_on_training_figures_alone(table: FigureTable) -> 
     recipe = _recipe("plain", "soft_labels.method=dawid-skene")
     figures = training_figures(table, recipe.soft_labels)
     rows = np.arange(24, 90)
-    before = fitted(figures, rows, recipe.soft_labels)
+    before = fit_targets(figures, rows, recipe.soft_labels)
     votes = figures.votes.copy()
     votes[:24] = 1 - votes[:24]
-    after = fitted(replace(figures, votes=votes), rows, recipe.soft_labels)
+    after = fit_targets(replace(figures, votes=votes), rows, recipe.soft_labels)
     np.testing.assert_array_equal(before.target[rows], after.target[rows])
     assert np.any(before.target[rows] != figures.target[rows])
 
@@ -215,9 +215,9 @@ def test_cases_set_aside_for_gamma_are_not_trained_on(table: FigureTable) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("domain_adversarial.weight=1", "one domain .*a second one.*domain_adversarial.weight=0"),
-        ("phase.weight=1", "no figure to train on has a phase.*phase.weight=0"),
-        ("focal.adaptive=true", "sets cases aside .*focal.adaptive=false"),
+        ("domain_adversarial.weight=1", "one domain .*a second domain.*domain_adversarial.weight=0"),
+        ("phase.weight=1", "no training figure has a phase.*phase.weight=0"),
+        ("focal.adaptive=true", "cases are too few .*focal.adaptive=false"),
         (
             "contrastive.weight=1",
             "no class has unanimous figures on two slides.*contrastive.weight=0",
@@ -273,7 +273,7 @@ def test_a_recipe_that_cannot_work_is_refused_with_the_reason(
         read_recipe("plain", changes)
 
 
-def _short_of_memory(stepper: MemberStepper, most: int) -> list[int]:
+def _limit_memory(stepper: MemberStepper, most: int) -> list[int]:
     """Let a stepper see at most so many figures of a batch at once; record what it was shown."""
     shown: list[int] = []
     whole = stepper._losses
@@ -301,7 +301,7 @@ def test_a_batch_too_large_for_the_memory_is_shown_in_pieces_with_the_same_step(
     for most in (16, 5):
         torch.set_num_threads(1)
         stepper = MemberStepper(recipe, 0, _fabric(recipe), windows, figures, ALL_ALIKE, unlabelled)
-        shown = _short_of_memory(stepper, most)
+        shown = _limit_memory(stepper, most)
         parts = [stepper.step(np.arange(16) + 16 * step, step, 100) for step in range(3)]
         found.append((parts, stepper.current.saved_state()))
     assert shown == [4] * 12
@@ -315,6 +315,6 @@ def test_where_not_one_figure_fits_it_says_so(table: FigureTable) -> None:
     recipe = _recipe("plain")
     windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
     stepper = MemberStepper(recipe, 0, _fabric(recipe), windows, figures, ALL_ALIKE, None)
-    _short_of_memory(stepper, 0)
+    _limit_memory(stepper, 0)
     with pytest.raises(AtypiaError, match="not enough memory for one figure of 32 px"):
         stepper.step(np.arange(16), 0, 100)

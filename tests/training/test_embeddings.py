@@ -23,7 +23,7 @@ from atypia.models.classifier import Classifier
 from atypia.training import embeddings as embedding
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import Embeddings
-from atypia.training.embeddings import read_shown
+from atypia.training.embeddings import read_batch_source
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
@@ -65,7 +65,7 @@ def _recipe(*changes: str) -> Recipe:
 def _read(table: FigureTable, recipe: Recipe, folder: Path) -> Embeddings:
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.schedule.precision)
     content = [sha256(path) for path in table.image_paths()]
-    shown = read_shown(
+    shown = read_batch_source(
         *(table, recipe, content, folder / "windows", folder / "kept", fabric, _nothing),
         BackboneWeights(),
     )
@@ -107,7 +107,7 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
     table: FigureTable, tmp_path: Path, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding, "SCORE_BATCH", 8)
-    monkeypatch.setattr(embedding, "_KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(embedding, "_SAVE_SECONDS", 0.0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
 
     def stop(task: str, done: int, of: int) -> None:
@@ -116,7 +116,7 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
 
     content = [sha256(path) for path in table.image_paths()]
     with pytest.raises(KeyboardInterrupt):
-        read_shown(
+        read_batch_source(
             *(table, _recipe(), content, tmp_path / "windows", tmp_path / "kept", fabric, stop),
             BackboneWeights(),
         )

@@ -126,7 +126,7 @@ def _weights(table: FigureTable, *changes: str) -> Mapping[str, torch.Tensor]:
     drawn = draw_epoch(shares, STEPS * size, rng)
     for step in range(STEPS):
         stepper.step(drawn[step * size : (step + 1) * size], step, OF)
-    return stepper.kept_state()
+    return stepper.bundle_state()
 
 
 @pytest.fixture(scope="module")

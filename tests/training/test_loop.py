@@ -88,7 +88,7 @@ def test_a_checkpoint_whose_content_is_not_known_is_named(
     assert state is not None
     del state["work"]["trainee"]
     save_checkpoint(path, state)
-    with pytest.raises(AtypiaError, match=r"checkpoint\.pt: holds a training as this version"):
+    with pytest.raises(AtypiaError, match=r"checkpoint\.pt: was written by an incompatible version"):
         _train(table, tmp_path)
 
 

@@ -147,7 +147,7 @@ def test_what_is_left_can_be_committed_and_holds_no_work(
     frame = pd.read_csv(undisturbed / "table.csv")
     assert list(frame["arm"]) == ["plain", "no mixup"] and (frame["seeds"] == 1).all()
     text = (undisturbed / "table.md").read_text(encoding="utf-8")
-    assert f"{len(cohort)} of known truth" in text and "`schedule.epochs=2`" in text
+    assert f"{len(cohort)} with a majority label" in text and "`schedule.epochs=2`" in text
     assert str(cohort.root.parent) not in text
 
 
@@ -341,7 +341,7 @@ def test_figures_that_cannot_work_are_refused_before_anything_is_trained(
     votes = {f"vote_{expert}": np.nan for expert in (1, 2, 3)}
     north = cohort.frame["laboratory"] == cohort.frame["laboratory"].iloc[0]
     for label, said in (
-        (north.astype(float), "no domain holds both"),
+        (north.astype(float), "no domain has both"),
         (north & (cohort.frame["slide"].str.endswith("s04")), "no atypical figure"),
     ):
         table = from_frame(cohort.frame.assign(**votes, label=label.astype(float)), cohort.root)

@@ -22,10 +22,13 @@ def ablate(
     sources: Sources,
     plan: Annotated[
         str,
-        typer.Option(help="A TOML file of arms and seeds, or one that comes with atypia."),
+        typer.Option(help="Arms and seeds: a TOML file, or the name of a plan of atypia."),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder of runs and table; started again, it goes on there.")
+        Path,
+        typer.Option(
+            help="Folder of the runs and the table. Run the same command again to resume."
+        ),
     ],
     layout: LayoutName = None,
     mpp: Mpp = None,
@@ -33,17 +36,19 @@ def ablate(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")
     ] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of runs in parallel.")] = 1,
     weights: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE_OR_DIR",
-            help="The backbone's published weights, as `atypia models fetch` gets them; without "
-            "it, from the Hugging Face cache.",
+            help="Published weights of the backbone, as `atypia models fetch` downloads them. "
+            "[default: from the Hugging Face cache]",
         ),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Only the table; train nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Write the table from finished runs; train nothing.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Run recipe changes over seeds and folds, and compare them in one table.
@@ -86,11 +91,11 @@ def ablate(
     if result.comparison is not None:
         _print_tables(result.comparison, Console())
     else:
-        print("no table yet: no arm has all folds of a seed")
+        print("no table yet: no arm has finished all folds of a seed")
     if result.other:
         print(
-            f"note: {result.other} lines of {out / 'runs.jsonl'} are of other arms, recipes or "
-            "figures and left out"
+            f"note: {result.other} lines of {out / 'runs.jsonl'} belong to other arms, recipes or "
+            "figures and are ignored"
         )
     print(f"runs: {result.done} of {result.of}")
     for path in result.files:
@@ -111,11 +116,17 @@ def _command(
     plan: str,
     out: Path,
 ) -> str:
-    """Return the command to be shown in the table's caption, without this machine's folders."""
+    """Return the command for the table's caption, without this machine's folders."""
     import shlex
 
-    words = ["atypia", "ablate", *map(_shown, sources), "--plan", _shown(Path(plan))]
-    words += ["--out", _shown(out)]
+    words = [
+        "atypia",
+        "ablate",
+        *map(_portable_path, sources),
+        "--plan",
+        _portable_path(Path(plan)),
+    ]
+    words += ["--out", _portable_path(out)]
     words += ["--layout", layout] if layout else []
     words += ["--mpp", f"{mpp:g}"] if mpp is not None else []
     for pair in columns or ():
@@ -123,12 +134,12 @@ def _command(
     return shlex.join(words)
 
 
-def _shown(path: Path) -> str:
+def _portable_path(path: Path) -> str:
     return path.name if path.is_absolute() else str(path)
 
 
 def _print_tables(comparison: Comparison, console: Console) -> None:
-    """Print both tables, two lines an arm: what it reaches, and the difference below."""
+    """Print both tables, two lines per arm: its value, and the difference below."""
     from rich.text import Text
 
     from atypia.evaluation.comparison_tables import comparison_notes, shown_tables
@@ -141,9 +152,9 @@ def _print_tables(comparison: Comparison, console: Console) -> None:
             against = f"\n(against {row.against})" if row.against else ""
             where = f"\nworst: {row.worst_domain}" if row.worst else ""
             cells = [f"{row.name}{against}{where}", str(row.seeds)]
-            for one in row.measures:
-                word = one.verdict if one.verdict in ("better", "worse") else ""
-                cells.append(f"{one.value} {word}\n{one.difference}".rstrip())
+            for measure in row.measures:
+                word = measure.verdict if measure.verdict in ("better", "worse") else ""
+                cells.append(f"{measure.value} {word}\n{measure.difference}".rstrip())
             rows.append([*cells, row.worst] if worst else cells)
         print_table(console, heads, rows, title=table.title)
     for note in comparison_notes(comparison):

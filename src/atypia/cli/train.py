@@ -30,24 +30,24 @@ def train(
         Path | None,
         typer.Option(
             metavar="FOLDER_OR_TABLE",
-            help="Figures of the laboratory to adapt to (needs domain.weight above 0); no labels "
-            "are needed or looked at, and --mpp holds for them too.",
+            help="Figures of the laboratory to adapt to. Needs domain_adversarial.weight above 0; "
+            "labels are ignored, and --mpp applies to them too.",
         ),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE_OR_DIR",
-            help="The backbone's published weights, as `atypia models fetch` gets them; without "
-            "it, from the Hugging Face cache.",
+            help="Published weights of the backbone, as `atypia models fetch` downloads them. "
+            "[default: from the Hugging Face cache]",
         ),
     ] = None,
     embeddings: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="With adapter.kind=linear: where embeddings are kept, and found by the next "
-            "training. [default: a folder in --out]",
+            help="With adapter.kind=linear: folder that stores embeddings for reuse by later "
+            "trainings. [default: a folder in --out]",
         ),
     ] = None,
     device: Annotated[
@@ -56,7 +56,7 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train one member a fold, judge out of fold, and write a bundle and a report.
+    """Train one network per fold, evaluate out of fold, and write a bundle and a report.
 
     Example: atypia train my_crops --mpp 0.25 --recipe lite --out runs/first
 
@@ -96,7 +96,7 @@ def train(
     print_summary(result.judgement, console)
     print_probe(result.story)
     if result.left_out is not None:
-        print("each domain by a training that had not seen it:")
+        print("each domain when left out of training:")
         print_summary(result.left_out, console)
     for name, path in (
         ("bundle", result.bundle),

@@ -1,4 +1,4 @@
-"""Where a training runs: one device, or the processes that torchrun or SLURM has started."""
+"""The hardware of a training: one device, or the processes that torchrun or SLURM has started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fabric = lightning_fabric.Fabric
 
 @dataclass(frozen=True)
 class Hardware:
-    """What computes a training.
+    """The hardware and software of a training.
 
     Attributes:
         device: "cpu" or "cuda:NUMBER".
@@ -40,30 +40,31 @@ class Hardware:
 
 
 def open_fabric(device: Device, schedule: ScheduleSection) -> Fabric:
-    """Return what a training runs on, launched.
+    """Return a fabric for a training, launched.
 
-    Processes that torchrun or `srun` has started train together: each looks at its share of every
+    Processes that torchrun or `srun` has started train together: each computes its share of every
     batch, and gradients are averaged (DistributedDataParallel).
 
     Args:
         device: auto, cpu or cuda.
-        schedule: of the recipe, for precision and batch. A CPU that does not multiply bf16 itself
-            computes in float32 instead: bf16 is what is fast elsewhere, and five times slower
-            there.
+        schedule: of the recipe, for precision and batch size. A CPU without bf16 instructions
+            computes in float32 instead: bf16 would be five times slower there.
 
     Raises:
         OptionError: CUDA is asked for and there is none.
         RecipeError: the batch cannot be divided among the processes.
     """
     precision = _fast(choose_device(device), schedule.precision)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on every start
+    logging.getLogger("lightning_fabric").setLevel(
+        logging.WARNING
+    )  # it prints a line on every start
     processes, nodes = _processes()
     if processes == 1:
         return Fabric(accelerator=device, devices=1, precision=precision)
     if schedule.batch_size % processes:
         raise RecipeError(
             f"schedule.batch_size {schedule.batch_size} cannot be divided among {processes} "
-            f"processes; give a multiple of {processes}"
+            f"processes; use a multiple of {processes}"
         )
     fabric = Fabric(
         accelerator=device,
@@ -77,12 +78,12 @@ def open_fabric(device: Device, schedule: ScheduleSection) -> Fabric:
 
 
 def precision_of(fabric: Fabric) -> Precision:
-    """Return what a training computes in."""
+    """Return the precision of a training."""
     return "32-true" if fabric.strategy.precision.precision == "32-true" else "bf16-mixed"
 
 
 def describe_hardware(fabric: Fabric) -> Hardware:
-    """Return what computes a training, for its record."""
+    """Return the hardware of a training, for its record."""
     device = fabric.device
     return Hardware(
         device=str(device),
@@ -104,7 +105,7 @@ def limit_threads(threads: int) -> None:
 
 
 def is_main_process() -> bool:
-    """Tell whether this process is the one that writes and prints."""
+    """Return whether this process is the one that writes and prints."""
     if TorchElasticEnvironment.detect():
         return os.environ["RANK"] == "0"
     return not SLURMEnvironment.detect() or os.environ.get("SLURM_PROCID", "0") == "0"
@@ -115,7 +116,7 @@ def _fast(device: torch.device, precision: Precision) -> Precision:
 
 
 def _processes() -> tuple[int, int]:
-    """Return how many processes train together, and on how many nodes."""
+    """Return the number of processes that train together, and of their nodes."""
     if TorchElasticEnvironment.detect():
         world = int(os.environ["WORLD_SIZE"])
         return world, world // int(os.environ["LOCAL_WORLD_SIZE"])
