@@ -91,7 +91,9 @@ def test_weights_count_a_class_as_training_does_whichever_figures_are_at_hand() 
     counted = np.array([0.3, 0.1, 0.1, 0.1, 0.0, 0.0])
     weight = mixture_weights(counted, atypical, np.array([4, 5]))
     assert weight == pytest.approx([0.3, 0.3])
-    assert mixture_weights(counted, atypical, np.array([1, 2, 4])) == pytest.approx([0.15, 0.15, 0.3])
+    assert mixture_weights(counted, atypical, np.array([1, 2, 4])) == pytest.approx(
+        [0.15, 0.15, 0.3]
+    )
 
 
 def test_the_state_is_kept() -> None:

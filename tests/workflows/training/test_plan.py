@@ -47,9 +47,7 @@ def test_the_default_recipe_says_in_a_line_that_the_phase_steps_back(
     two_folders: FigureTable,
 ) -> None:
     plan = plan_training(two_folders, read_recipe("lite", ["schedule.min_steps=1"]))
-    assert plan.notes == (
-        "phase.weight is off in this training: no training figure has a phase",
-    )
+    assert plan.notes == ("phase.weight is off in this training: no training figure has a phase",)
     assert plan.recipe.phase.weight == 0
     assert read_recipe("lite").phase.weight > 0
 
