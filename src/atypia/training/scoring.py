@@ -54,9 +54,9 @@ def infer(
     def gather(parts: list[torch.Tensor]) -> torch.Tensor:
         shares = torch.cat(parts)
         if world > 1:
-            every = [torch.empty_like(shares) for _ in range(world)]
-            torch.distributed.all_gather(every, shares)
-            shares = torch.stack(every, dim=1).flatten(0, 1)[: len(rows)]
+            every = fabric.all_gather(shares)
+            assert isinstance(every, torch.Tensor)
+            shares = every.transpose(0, 1).flatten(0, 1)[: len(rows)]
         return shares.cpu()
 
     phases = [output.phase for output in outputs if output.phase is not None]
