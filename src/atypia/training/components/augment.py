@@ -80,13 +80,12 @@ def recompress(
         share: of the windows, in [0, 1].
         rng: of the draws.
     """
-    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+    from torchvision.transforms.v2 import functional as transforms  # takes a second to import
 
     rows = np.flatnonzero(rng.random(len(pixels)) < share)
     for row, quality in zip(rows, rng.integers(40, 91, len(rows)), strict=True):
         image = torch.from_numpy(pixels[row]).permute(2, 0, 1).contiguous()
-        compressed = decode_jpeg(encode_jpeg(image, int(quality)), mode=ImageReadMode.RGB)
-        pixels[row] = compressed.permute(1, 2, 0).numpy()
+        pixels[row] = transforms.jpeg(image, int(quality)).permute(1, 2, 0).numpy()
     return pixels
 
 
