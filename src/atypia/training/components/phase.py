@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
 from atypia.training.components.base import (
     Labels,
@@ -41,4 +42,4 @@ def phase_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         target: float32 (B, phases), shares of a figure's phase labels; a figure without any has
             all 0 and adds nothing.
     """
-    return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    return F.cross_entropy(logits, target)
