@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from torch.nn import functional as F
 
 from atypia.training.section import Section, Share
 
@@ -133,16 +132,11 @@ def blur(crops: torch.Tensor, share: float, rng: np.random.Generator) -> torch.T
         share: of the crops, in [0, 1].
         rng: of the draws; the width, 0.5 to 2 px, is drawn once a batch.
     """
-    chosen = np.flatnonzero(rng.random(len(crops)) < share)
+    from torchvision.transforms.v2 import functional as transforms  # takes a second to import
+
+    rows = np.flatnonzero(rng.random(len(crops)) < share)
     sigma = float(rng.uniform(0.5, 2.0))
-    if not len(chosen):
-        return crops
-    line = torch.arange(-4, 5, dtype=torch.float32)
-    kernel = torch.exp(-(line**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).to(crops.device).expand(3, 1, 9)
-    rows = torch.from_numpy(chosen).to(crops.device)
-    padded = F.pad(crops[rows], (4, 4, 4, 4), mode="reflect")
-    crops[rows] = F.conv2d(
-        F.conv2d(padded, kernel.unsqueeze(2), groups=3), kernel.unsqueeze(3), groups=3
-    )
+    if len(rows):
+        chosen = torch.from_numpy(rows).to(crops.device)
+        crops[chosen] = transforms.gaussian_blur(crops[chosen], [9, 9], [sigma, sigma])
     return crops
