@@ -207,10 +207,10 @@ class Recipe(Section):
         return name in getattr(self, section).model_fields_set
 
     def with_asked(self, asked: Mapping[str, Any] | None = None) -> Recipe:
-        """Return the recipe, with some values marked as asked for by the user and no others.
+        """Return the recipe without the marks of values that the user did not ask for.
 
         Args:
-            asked: section -> the values that the user asked for; None marks nothing.
+            asked: section -> the values that the user asked for; None removes all marks.
         """
         sections = {name: part.model_copy() for name, part in self if isinstance(part, BaseModel)}
         for name, part in sections.items():
