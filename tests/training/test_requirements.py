@@ -60,7 +60,7 @@ def test_a_second_domain_may_come_from_the_figures_to_adapt_to(table: FigureTabl
 
 
 def test_a_component_steps_back_unless_the_user_asked_for_it(table: FigureTable) -> None:
-    recipe = small_recipe("seed", "domain_adversarial.weight=0.1")
+    recipe = small_recipe("lite", "domain_adversarial.weight=0.1")
     figures = training_figures(table, recipe.soft_labels)
     one_domain = np.flatnonzero(figures.domain == 0)
     everything = np.arange(len(table))

@@ -387,11 +387,8 @@ def _optimizer(network: TrainingNetwork, recipe: Recipe, *, fused: bool) -> torc
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
-    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5).
-
-    A function of the step only, so that a resumed training needs no further state: torch's
-    schedulers must be stepped from the start, timm's would take the last step at a rate of zero.
-    """
+    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
+    # A library's scheduler has a state to restore (torch) or ends at a step of rate zero (timm).
     warm = max(1, round(recipe.schedule.warmup * steps))
     factor = min(
         (step + 1) / warm,

@@ -64,7 +64,7 @@ def test_what_was_asked_for_by_name_is_refused(
     else:
         recipe = Recipe.model_validate({"phase": {"weight": 0.5}})
     with pytest.raises(
-        RecipeError, match=r"phase\.weight 0\.5: no figure .* or set phase\.weight=0"
+        RecipeError, match=r"phase\.weight 0\.5: no training figure .* or set phase\.weight=0"
     ):
         plan_training(two_folders, recipe)
 
