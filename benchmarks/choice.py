@@ -28,7 +28,7 @@ def main() -> None:
     bench = Bench.of(open_figures(Path(sys.argv[1])), Path(sys.argv[2]).parent, "cpu", None)
     plan = read_plan("components")
     jobs = bench.jobs(plan)
-    lines = bench.done(jobs)[0]
+    lines = bench.find_finished(jobs)[0]
     arms = ["plain", *(arm.name for arm in plan.arms if arm.name.startswith("plain +"))]
     scores: dict[str, dict[int, Scores]] = {}
     for arm in arms:

@@ -25,7 +25,7 @@ def main() -> None:
         raise SystemExit(__doc__)
     bench = Bench.of(open_figures(Path(sys.argv[1])), Path(sys.argv[2]).parent, "cpu", None)
     jobs = bench.jobs(read_plan("components"))
-    lines = bench.with_weights(jobs, None).done(jobs)[0]
+    lines = bench.with_weights(jobs, None).find_finished(jobs)[0]
     truth = bench.training_figures(jobs[0].recipe).truth
     auroc: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     precisions: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))

@@ -25,7 +25,7 @@ from atypia.models.classifier import build_classifier
 from atypia.training.devices import open_fabric
 from atypia.training.loop import MemberInputs, train_member
 from atypia.training.recipe_file import read_recipe
-from atypia.training.scoring import look_at
+from atypia.training.scoring import infer
 from atypia.workflows.ablation_bench import Bench, Job
 
 SEEDS = (0, 1, 2)
@@ -59,7 +59,7 @@ def main() -> None:
     bench = Bench.of(open_figures(Path(sys.argv[1])), Path(sys.argv[2]), "cpu", None)
     recipes = [read_recipe("lite", [*sys.argv[3:], f"seed={seed}"]) for seed in SEEDS]
     first = recipes[0]
-    figures, windows = bench.training_figures(first), bench.shown(first)
+    figures, windows = bench.training_figures(first), bench.read_source(first)
     fabric = open_fabric("cpu", first.schedule)
     found: dict[str, dict[int, Scores]] = {}
 
@@ -79,7 +79,7 @@ def main() -> None:
         network.load_saved_state(state)
         shown = first.backbone.model_copy(update={"views": views})
         recipe = first.model_copy(update={"backbone": shown})
-        return look_at(network, windows, rows, recipe, fabric, exact=True).logit.numpy()
+        return infer(network, windows, rows, recipe, fabric, exact=True).logit.numpy()
 
     for fold, domain in enumerate(bench.domains):
         rows = np.flatnonzero((bench.left_out == fold) | (bench.held_out == fold))

@@ -188,7 +188,7 @@ MUTANTS = (
         "training/stepper.py",
         'group["lr"] = group["peak"] * factor',
         'group["lr"] = group["peak"]',
-        ("training/test_every_key.py::test_the_learning_rate_rises_and_falls_to_nothing",),
+        ("training/test_stepper.py::test_the_learning_rate_rises_and_falls_to_nothing",),
     ),
     Mutant(
         "gradients are not clipped",
@@ -202,27 +202,21 @@ MUTANTS = (
         "training/stepper.py",
         "schedule.weight_decay if parameter.ndim > 1 else 0.0",
         "schedule.weight_decay",
-        (
-            "training/test_every_key.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",
-        ),
+        ("training/test_stepper.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",),
     ),
     Mutant(
         "heads learn at the backbone's rate",
         "training/stepper.py",
         "rate = schedule.head_learning_rate if head else schedule.learning_rate",
         "rate = schedule.learning_rate",
-        (
-            "training/test_every_key.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",
-        ),
+        ("training/test_stepper.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",),
     ),
     Mutant(
         "the domain head learns at the usual rate",
         "training/stepper.py",
         "rate *= factors.get(name, 1.0)",
         "rate *= 1.0",
-        (
-            "training/test_every_key.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",
-        ),
+        ("training/test_stepper.py::test_heads_learn_at_their_own_rates_and_biases_do_not_decay",),
     ),
     Mutant(
         "labels are not smoothed",
@@ -266,7 +260,7 @@ MUTANTS = (
         "training/stepper.py",
         "if recipe.schedule.gradient_checkpointing:",
         "if False:",
-        ("training/test_every_key.py::test_gradient_checkpointing_is_switched_on",),
+        ("training/test_stepper.py::test_gradient_checkpointing_is_switched_on",),
     ),
     Mutant(
         "a member's identity forgets the backbone's weights",

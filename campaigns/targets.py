@@ -717,7 +717,7 @@ def _runs(folder: Path) -> tuple[Make, Check]:
         RunLine,
         append_run,
         flat_recipe,
-        mend_end,
+        mend_last_line,
         read_runs,
     )
 
@@ -747,7 +747,7 @@ def _runs(folder: Path) -> tuple[Make, Check]:
 
     def check(path: Path) -> None:
         read = read_runs(path)
-        mend_end(path)
+        mend_last_line(path)
         append_run(path, line)
         again = read_runs(path)
         _require(again[-1] == line and len(again) == len(read) + 1, "an appended run is not there")

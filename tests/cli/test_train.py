@@ -96,7 +96,7 @@ def test_a_laboratory_without_labels_is_adapted_to(
     done = train(cohort, out, "--adapt-to", laboratory, *changes)
     assert done.returncode == 0, done.stderr
     assert "reading crops to adapt to: 16 of 16" in done.stderr
-    assert "16 figures, labels not looked at" in (out / "report.html").read_text(encoding="utf-8")
+    assert "16 figures, labels ignored" in (out / "report.html").read_text(encoding="utf-8")
     # They are learned from, and not judged.
     assert len((out / "out_of_fold.csv").read_text().splitlines()) == 1 + 48
 

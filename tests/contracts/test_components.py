@@ -12,19 +12,13 @@ import torch
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.errors import RecipeError
-from atypia.training.batches import read_windows
 from atypia.training.components.base import Component, Material
-from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
 from atypia.training.recipe import Recipe, loss_components
-from atypia.training.recipe_file import read_recipe
 from atypia.training.requirements import require_components_work
-from atypia.training.stepper import MemberStepper
+from small_training import small_recipe, start_stepper
 
-SMALL = [
-    *("backbone.input_px=32", "backbone.pretrained=false", "adapter.kind=full"),
-    *("schedule.batch_size=16", "schedule.precision=32-true", "phase.weight=0"),
-]
+FULL = ("adapter.kind=full", "phase.weight=0")
 LOSSES = sorted(loss_components())
 COMPONENTS = sorted(
     name
@@ -44,15 +38,10 @@ def _steps(
     table: FigureTable, *changes: str
 ) -> tuple[list[dict[str, float]], Mapping[str, torch.Tensor]]:
     """Train three steps; return the parts of the loss of each, and the weights that are kept."""
-    recipe = read_recipe("plain", [*SMALL, *changes])
-    windows, figures = read_windows(table, recipe), training_figures(table, recipe.soft_labels)
-    torch.set_num_threads(1)
-    alike = np.full(len(table), 1 / len(table))
-    fabric = open_fabric("cpu", recipe.schedule)
-    stepper = MemberStepper(recipe, 0, fabric, windows, figures, alike, None)
+    stepper = start_stepper(table, small_recipe("plain", *FULL, *changes))
     rows = np.arange(16)
     parts = [stepper.step((rows + 16 * step) % 64, step, OF) for step in range(STEPS)]
-    return parts, stepper.kept_state()
+    return parts, stepper.bundle_state()
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +84,7 @@ def test_a_loss_counts_by_its_weight(table: FigureTable, name: str) -> None:
 def test_what_a_component_lacks_is_told_by_its_key_and_how_to_switch_it_off(
     table: FigureTable, name: str
 ) -> None:
-    on = read_recipe("plain", [*SMALL, *_switched_on(name)])
+    on = small_recipe("plain", *FULL, *_switched_on(name))
     figures = training_figures(table, on.soft_labels)
     # Normal figures of one slide, without a phase: nothing can be learned from them but the class.
     rows = np.flatnonzero((figures.slide == figures.slide[0]) & ~figures.atypical)
@@ -103,8 +92,8 @@ def test_what_a_component_lacks_is_told_by_its_key_and_how_to_switch_it_off(
     key = f"{name}.{getattr(on, name).switch}"
     with pytest.raises(RecipeError, match=rf"^{key} .*; .*, or set {key}=(0|false)$"):
         require_components_work(on, figures, rows, None)
-    off = read_recipe("plain", SMALL)
-    assert getattr(off, name).lack(Material(figures, rows, None, 0)) is None
+    off = small_recipe("plain", *FULL)
+    assert getattr(off, name).find_lack(Material(figures, rows, None, 0)) is None
 
 
 def _switched_on(name: str) -> Iterator[str]:

@@ -43,10 +43,10 @@ def test_an_arm_has_the_changes_of_the_plan_then_its_own_then_the_seed(tmp_path:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('name = "b"', 'name = "a"', "arm 'a' is there twice"),
+        ('name = "b"', 'name = "a"', "two arms are called 'a'"),
         ('against = "a"', 'against = "aa"', "no arm of the plan; did you mean 'a'"),
-        ('against = "a"', 'against = "b"', "against is the arm itself"),
-        ("[0, 3]", "[0, 3, 0]", "seeds holds 0 twice"),
+        ('against = "a"', 'against = "b"', "against names the arm itself"),
+        ("[0, 3]", "[0, 3, 0]", "seeds contains 0 twice"),
         ("[0, 3]", "[-1]", "seeds.0 is -1"),
         ("[0, 3]", "[]", "seeds is"),
         ("alpha=0.4", "alhpa=0.4", "arm 'b': .*unknown key 'mixup.alhpa'; did you mean 'alpha'"),

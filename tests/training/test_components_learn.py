@@ -111,7 +111,7 @@ def test_an_embedding_trained_against_the_domain_head_forgets_the_domain() -> No
     for reversed_ in (False, True):
         torch.manual_seed(0)
         encoder, classifier = nn.Linear(6, 4), nn.Linear(4, 1)
-        head = component.head(4, domains)  # type: ignore[arg-type]
+        head = component.build_head(4, domains)  # type: ignore[arg-type]
         parameters = [*encoder.parameters(), *classifier.parameters(), *head.parameters()]
         optimiser = torch.optim.Adam(parameters, 0.01)
         for step in range(steps):
@@ -119,7 +119,7 @@ def test_an_embedding_trained_against_the_domain_head_forgets_the_domain() -> No
             embedding = encoder(crops[at])
             logit = classifier(embedding).squeeze(1)
             loss = F.binary_cross_entropy_with_logits(logit, label[at].float())
-            told = component.look(head, embedding, logit, reversed_ * step / steps)
+            told = component.apply_head(head, embedding, logit, reversed_ * step / steps)
             optimiser.zero_grad()
             (loss + F.cross_entropy(told, domain[at])).backward()
             optimiser.step()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from atypia.models.classifier import Classifier
 from atypia.training import embeddings as embedding
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import Embeddings
-from atypia.training.embeddings import read_shown
+from atypia.training.embeddings import read_batch_source
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
@@ -36,6 +35,7 @@ SMALL = (
     "schedule.min_steps=1",
     "folds.count=2",
 )
+NO_WEIGHTS = BackboneWeights()
 
 
 @pytest.fixture
@@ -62,15 +62,16 @@ def _recipe(*changes: str) -> Recipe:
     return read_recipe("lite", (*SMALL, *changes))
 
 
-def _read(table: FigureTable, recipe: Recipe, folder: Path) -> Embeddings:
+def _read(
+    table: FigureTable, recipe: Recipe, folder: Path, weights: BackboneWeights = NO_WEIGHTS
+) -> Embeddings:
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.schedule.precision)
     content = [sha256(path) for path in table.image_paths()]
-    shown = read_shown(
-        *(table, recipe, content, folder / "windows", folder / "kept", fabric, _nothing),
-        BackboneWeights(),
+    source = read_batch_source(
+        *(table, recipe, content, folder / "windows", folder / "kept", fabric, _nothing), weights
     )
-    assert isinstance(shown, Embeddings)
-    return shown
+    assert isinstance(source, Embeddings)
+    return source
 
 
 def _nothing(task: str, done: int, of: int) -> None:
@@ -107,7 +108,7 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
     table: FigureTable, tmp_path: Path, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding, "SCORE_BATCH", 8)
-    monkeypatch.setattr(embedding, "_KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(embedding, "_SAVE_SECONDS", 0.0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
 
     def stop(task: str, done: int, of: int) -> None:
@@ -116,9 +117,9 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
 
     content = [sha256(path) for path in table.image_paths()]
     with pytest.raises(KeyboardInterrupt):
-        read_shown(
+        read_batch_source(
             *(table, _recipe(), content, tmp_path / "windows", tmp_path / "kept", fabric, stop),
-            BackboneWeights(),
+            NO_WEIGHTS,
         )
     assert sum(looked_at) == 24
     whole = _read(table, _recipe(), tmp_path)
@@ -157,12 +158,11 @@ def test_other_weights_are_another_embedding(
     table: FigureTable, tmp_path: Path, stand_in: BackboneSpec, looked_at: list[int]
 ) -> None:
     recipe = _recipe("backbone.key=stand-in")
-    found = []
+    counts = []
     for seed in (0, 1, 0):
         torch.manual_seed(seed)
-        save_file(stand_in.create().state_dict(), tmp_path / "model.safetensors")
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
         file = tmp_path / "model.safetensors"
-        train(table, recipe, tmp_path / "run", weights=file, embeddings=tmp_path / "kept")
-        found.append(sum(looked_at))
-    assert found == [len(table), 2 * len(table), 2 * len(table)]
+        save_file(stand_in.create().state_dict(), file)
+        _read(table, recipe, tmp_path, BackboneWeights(file, sha256(file)))
+        counts.append(sum(looked_at))
+    assert counts == [len(table), 2 * len(table), 2 * len(table)]

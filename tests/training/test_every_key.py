@@ -15,20 +15,18 @@ from pydantic import BaseModel
 
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
-from atypia.data.windows import Windows
 from atypia.training.batches import read_windows
 from atypia.training.components.sampling import draw_epoch, figure_weights
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
 from atypia.training.loop import MemberInputs, MemberTraining
 from atypia.training.recipe import Recipe, deciding_values
-from atypia.training.recipe_file import read_recipe
-from atypia.training.stepper import MemberStepper, seed_of
+from atypia.training.stepper import seed_of
+from small_training import small_recipe, start_stepper
 
 # Everything on, so that no key is without effect because its component is off.
 BASE = [
-    *("backbone.input_px=32", "backbone.pretrained=false", "adapter.kind=full"),
-    *("schedule.batch_size=16", "schedule.precision=32-true", "head.dropout=0.2"),
+    *("adapter.kind=full", "head.dropout=0.2"),
     *("focal.gamma=1.0", "focal.beta=0.9", "mixup.alpha=0.4", "ema.decay=0.9"),
     *("phase.weight=0.5", "contrastive.weight=0.5", "domain_adversarial.weight=0.5"),
     *("augment.blur=0.5", "augment.jpeg=0.5", "augment.stain=0.2", "augment.brightness=0.1"),
@@ -82,11 +80,11 @@ ELSEWHERE = {
     "focal.adaptive": "from the second epoch on: components/test_adaptive_gamma.py",
     "focal.bins": "components/test_adaptive_gamma.py",
     "focal.rate": "components/test_adaptive_gamma.py",
-    "focal.calibration_share": "tests/training/test_components.py",
+    "focal.calibration_share": "components/test_focal.py",
     "schedule.epochs": "tests/training/test_loop.py",
     "schedule.min_steps": "tests/training/test_loop.py",
     "schedule.precision": "tests/training/test_devices.py",
-    "schedule.gradient_checkpointing": "test_gradient_checkpointing_is_switched_on, below",
+    "schedule.gradient_checkpointing": "tests/training/test_stepper.py",
     "folds.count": "tests/workflows/training/test_plan.py",
     "folds.scheme": "tests/workflows/test_train.py",
     "folds.members": "tests/workflows/test_train.py",
@@ -104,29 +102,26 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> FigureTable:
     return replace(whole, frame=whole.frame[~fewer].reset_index(drop=True))
 
 
-def _stepper(table: FigureTable, recipe: Recipe) -> tuple[MemberStepper, np.ndarray]:
-    windows: Windows = read_windows(table, recipe)
+def _shares(table: FigureTable, recipe: Recipe) -> np.ndarray:
     figures = training_figures(table, recipe.soft_labels)
-    shares = figure_weights(
+    return figure_weights(
         figures.domain,
         figures.atypical,
         class_balance=recipe.sampling.class_balance,
         domain_balance=recipe.sampling.domain_balance,
     )
-    torch.set_num_threads(1)
-    fabric = open_fabric("cpu", recipe.schedule)
-    return MemberStepper(recipe, 0, fabric, windows, figures, shares, None), shares
 
 
 def _weights(table: FigureTable, *changes: str) -> Mapping[str, torch.Tensor]:
-    recipe = read_recipe("plain", [*BASE, *changes])
-    stepper, shares = _stepper(table, recipe)
+    recipe = small_recipe("plain", *BASE, *changes)
+    shares = _shares(table, recipe)
+    stepper = start_stepper(table, recipe, shares=shares)
     size = recipe.schedule.batch_size
     rng = np.random.default_rng(seed_of(recipe, 0, 1, 0))
     drawn = draw_epoch(shares, STEPS * size, rng)
     for step in range(STEPS):
         stepper.step(drawn[step * size : (step + 1) * size], step, OF)
-    return stepper.kept_state()
+    return stepper.bundle_state()
 
 
 @pytest.fixture(scope="module")
@@ -159,49 +154,8 @@ def test_a_key_changes_the_weights(
     )
 
 
-def test_the_learning_rate_rises_and_falls_to_nothing(table: FigureTable) -> None:
-    recipe = read_recipe("plain", [*BASE, "schedule.warmup=0.5"])
-    stepper, _ = _stepper(table, recipe)
-    rates = []
-    for step in range(8):
-        stepper.step(np.arange(16), step, 8)
-        rates.append(stepper.rates()["learning_rate"])
-    peak = recipe.schedule.learning_rate
-    assert rates[:4] == pytest.approx([peak * share for share in (0.25, 0.5, 0.75, 1.0)])
-    cosine = [0.5 * (1 + np.cos(np.pi * done / 4)) for done in range(4)]
-    assert rates[4:] == pytest.approx([peak * share for share in cosine])
-
-
-def test_heads_learn_at_their_own_rates_and_biases_do_not_decay(table: FigureTable) -> None:
-    recipe = read_recipe("plain", BASE)
-    stepper, _ = _stepper(table, recipe)
-    network = stepper._network.module
-    groups = stepper._optimizer.param_groups
-    rate = {id(tensor): group["peak"] for group in groups for tensor in group["params"]}
-    decay = {id(tensor): group["weight_decay"] for group in groups for tensor in group["params"]}
-    schedule = recipe.schedule
-    for name, tensor in network.named_parameters():
-        expected = schedule.head_learning_rate
-        if name.startswith("classifier.backbone."):
-            expected = schedule.learning_rate
-        elif name.startswith("heads.domain_adversarial."):
-            expected = 5 * schedule.head_learning_rate
-        assert rate[id(tensor)] == pytest.approx(expected), name
-        assert decay[id(tensor)] == (schedule.weight_decay if tensor.ndim > 1 else 0.0), name
-
-
-def test_gradient_checkpointing_is_switched_on(table: FigureTable) -> None:
-    def recomputes(*changes: str) -> bool:
-        stepper, _ = _stepper(table, read_recipe("plain", [*BASE, *changes]))
-        modules = stepper._network.module.classifier.backbone.modules()
-        return any(getattr(module, "grad_checkpointing", False) for module in modules)
-
-    assert recomputes("schedule.gradient_checkpointing=true")
-    assert not recomputes()
-
-
 def test_class_and_domain_balance_act_on_what_they_name(table: FigureTable) -> None:
-    recipe = read_recipe("plain", [*BASE, "sampling.class_balance=1", "sampling.domain_balance=0"])
+    recipe = small_recipe("plain", "sampling.class_balance=1", "sampling.domain_balance=0")
     figures = training_figures(table, recipe.soft_labels)
     fabric = open_fabric("cpu", recipe.schedule)
     inputs = MemberInputs(recipe, read_windows(table, recipe), figures, fabric)

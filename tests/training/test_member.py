@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from atypia.errors import AtypiaError
 from atypia.evaluation.probe import DomainProbe
-from atypia.training.member import Member, keep_member, kept_identity, read_member
+from atypia.training.member import Member, read_identity, read_member, save_member
 
 
 def _member(gammas: np.ndarray | None) -> Member:
@@ -29,18 +29,18 @@ def _member(gammas: np.ndarray | None) -> Member:
 
 def test_a_member_is_read_back_with_all_that_it_learned_about_itself(tmp_path: Path) -> None:
     gammas = np.array([[1.0, 0.5, -0.3], [1.1, 0.4, -0.2]])
-    keep_member(tmp_path, "a", _member(gammas))
+    save_member(tmp_path, "a", _member(gammas))
     again = read_member(tmp_path, "a")
     assert again is not None and again.gammas is not None
     np.testing.assert_array_equal(again.gammas, gammas)
     assert again.probe == DomainProbe(0.8, 0.6, 0.5)
     assert again.seconds == 1.5
     assert torch.equal(again.state["head"], torch.arange(3.0))
-    assert kept_identity(tmp_path) == "a"
+    assert read_identity(tmp_path) == "a"
 
 
 def test_of_a_member_of_an_earlier_version_the_gammas_are_unknown(tmp_path: Path) -> None:
-    keep_member(tmp_path, "a", _member(np.ones((2, 5))))
+    save_member(tmp_path, "a", _member(np.ones((2, 5))))
     scores = load_file(tmp_path / "scores.safetensors")
     del scores["gammas"]
     save_file(scores, tmp_path / "scores.safetensors")
@@ -60,5 +60,5 @@ def test_scores_of_a_member_that_are_damaged_are_named(tmp_path: Path, damage: s
         save_file(scores, path)
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(AtypiaError, match=r"scores\.safetensors: does not hold .* delete"):
+    with pytest.raises(AtypiaError, match=r"scores\.safetensors: is damaged; delete"):
         read_member(tmp_path, "a")

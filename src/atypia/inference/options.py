@@ -19,9 +19,9 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from atypia.errors import AtypiaError, OptionError, abbreviate
+from atypia.models.devices import Device
 
 Precision = Literal["fp32", "bf16"]
-Device = Literal["auto", "cpu", "cuda"]
 
 _NO_RUNTIMES = ("base", "choice")
 

@@ -1,12 +1,12 @@
-"""The plan of an ablation: arms, each a recipe with changes, run over the same seeds and folds."""
+"""The plan of an ablation: arms (recipes with changes), run over the same seeds and folds."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
-from itertools import combinations
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError
 
@@ -16,38 +16,41 @@ from atypia.training.recipe_file import is_file, list_faults, read_recipe, read_
 from atypia.training.section import Section
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Value = TypeVar("Value", str, int)
 
 
 class Arm(Section):
-    """One row of the table: a recipe and what is changed in it."""
+    """One row of the table: a recipe and changes to it."""
 
-    name: str = Field(min_length=1, description="stands in the table")
+    name: str = Field(min_length=1, description="name in the table")
     recipe: str = Field(description="a TOML file, or the name of a recipe of atypia")
-    changes: tuple[str, ...] = Field((), alias="set", description="section.key=value, each")
-    against: str | None = Field(None, description="the arm it is compared with")
+    changes: tuple[str, ...] = Field((), alias="set", description="each section.key=value")
+    against: str | None = Field(None, description="name of the arm to compare with")
 
 
 class Plan(Section):
-    """All arms, and what holds for each of them."""
+    """All arms, and what they share."""
 
-    name: str = Field(min_length=1, description="stands in the table's caption")
-    seeds: tuple[Seed, ...] = Field(min_length=1, description="every arm is run with each")
-    changes: tuple[str, ...] = Field((), alias="set", description="of every arm, before its own")
+    name: str = Field(min_length=1, description="name in the table's caption")
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="every arm is run with each seed")
+    changes: tuple[str, ...] = Field(
+        (), alias="set", description="changes to every arm, before its own"
+    )
     arms: tuple[Arm, ...] = Field(min_length=1, alias="arm")
-    # Nobody asked for the components that a plan of atypia names: what cannot work is left out.
+    # In a plan of atypia, the user asked for no component: one that cannot work is switched off.
     _is_atypias: bool = PrivateAttr(False)
 
     def recipe(self, arm: Arm, seed: int) -> Recipe:
-        """Return what decides the runs of an arm with a seed.
+        """Return the recipe of an arm with a seed.
 
         Raises:
             RecipeError: the arm's recipe or one of the changes is faulty.
         """
         recipe = read_recipe(arm.recipe, [*self.changes, *arm.changes, f"seed={seed}"])
-        return recipe.unasked() if self._is_atypias else recipe
+        return recipe.with_asked() if self._is_atypias else recipe
 
-    def without(self, names: Collection[str]) -> Plan:
-        """Return the plan without some arms; what was compared with one of them no longer is."""
+    def without_arms(self, names: Collection[str]) -> Plan:
+        """Return the plan without some arms, and without comparisons with them."""
         arms = tuple(
             arm.model_copy(update={"against": None}) if arm.against in names else arm
             for arm in self.arms
@@ -64,7 +67,7 @@ def read_plan(source: str | Path) -> Plan:
 
     Raises:
         RecipeError: no such plan; not TOML; one line for each unknown key, value out of range,
-            name or seed given twice, arm that is not there, and fault of an arm's recipe.
+            duplicate name or seed, unknown arm, and fault of an arm's recipe.
     """
     path = _find(str(source))
     try:
@@ -81,7 +84,7 @@ def read_plan(source: str | Path) -> Plan:
 
 
 def plan_files() -> dict[str, Path]:
-    """Return the plans that come with atypia, by name."""
+    """Return the plan files that come with atypia, by name."""
     return recipe_files("ablation")
 
 
@@ -92,39 +95,43 @@ def _find(source: str) -> Path:
     if source in known:
         return known[source]
     raise RecipeError(
-        f"plan {abbreviate(source)} is neither a file nor one that comes with atypia"
+        f"plan {abbreviate(source)} is neither a file nor a plan of atypia"
         f"{_offer(source, known)} (known: {', '.join(known)})"
     )
 
 
 def _faults(plan: Plan) -> Iterator[str]:
-    """Yield what a single value does not show; a fault that many arms share, once."""
+    """Yield faults that no single value shows; a fault that many arms share, once."""
     names = [arm.name for arm in plan.arms]
-    for name in dict.fromkeys(one for one, other in combinations(names, 2) if one == other):
-        yield f"arm {abbreviate(name)} is there twice; give each a name of its own"
-    for seed in dict.fromkeys(one for one, other in combinations(plan.seeds, 2) if one == other):
-        yield f"seeds holds {seed} twice; give each seed once"
-    told = set()
+    for name in _duplicates(names):
+        yield f"two arms are called {abbreviate(name)}; rename one of them"
+    for seed in _duplicates(plan.seeds):
+        yield f"seeds contains {seed} twice; remove one"
+    reported = set()
     for arm in plan.arms:
         name = abbreviate(arm.name)
         if arm.against == arm.name:
-            yield f"arm {name}: against is the arm itself; name another arm, or leave it out"
+            yield f"arm {name}: against names the arm itself; name another arm, or leave it out"
         elif arm.against is not None and arm.against not in names:
             yield (
-                f"arm {name}: against is {abbreviate(arm.against)}, no arm of the "
+                f"arm {name}: against is {abbreviate(arm.against)}, which is no arm of the "
                 f"plan{_offer(arm.against, names)} (arms: {', '.join(map(abbreviate, names))})"
             )
         try:
             plan.recipe(arm, plan.seeds[0])
         except RecipeError as faults:
             for line in str(faults).splitlines():
-                if line not in told:
-                    told.add(line)
+                if line not in reported:
+                    reported.add(line)
                     yield f"arm {name}: {line}"
 
 
-def _offer(given: str, known: Any) -> str:
-    near = difflib.get_close_matches(given, known, n=1)
+def _duplicates(values: Sequence[Value]) -> list[Value]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _offer(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -135,6 +142,6 @@ def _explain(fault: Any) -> str:
         known = [field.alias or name for name, field in model.model_fields.items()]
         return f"unknown key {abbreviate(key)} (known here: {', '.join(known)})"
     if fault["type"] == "missing":
-        return f"{key} is missing; a plan and every arm in it need it"
+        return f"{key} is missing"
     message = str(fault["msg"])
     return f"{key} is {abbreviate(fault['input'])}; {message[0].lower()}{message[1:]}"

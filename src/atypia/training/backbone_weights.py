@@ -1,4 +1,4 @@
-"""The published weights that a training needs: found, hashed, and refused where they do not fit."""
+"""The published weights of a training: find, hash, and refuse those that do not fit."""
 
 from __future__ import annotations
 
@@ -17,39 +17,38 @@ class BackboneWeights:
     """The published weights of a backbone.
 
     Attributes:
-        file: that holds them; none where no file is needed.
-        sha256: of the file; "" where there is none.
+        file: None where no file is needed.
+        sha256: of the file; "" without one.
     """
 
     file: Path | None = None
     sha256: str = ""
 
 
-def find_backbone_weights(recipe: Recipe, given: Path | str | None) -> BackboneWeights:
+def find_backbone_weights(recipe: Recipe, weights: Path | str | None) -> BackboneWeights:
     """Find the backbone's published weights and hash them, before any work.
 
     Args:
         recipe: of the training.
-        given: file or folder of them; none takes them from the package or the local Hugging Face
-            cache.
+        weights: file or folder; None searches the package and the local Hugging Face cache.
 
     Raises:
-        AtypiaError: they are not here, weights are given that are not needed, the backbone cannot
-            look at crops of this side, or an adapter is trained on random weights.
+        AtypiaError: they are not here, weights are named that are not needed, the backbone cannot
+            take crops of this side, or an adapter would be trained on random weights.
     """
     spec = backbone_spec(recipe.backbone.key)
     spec.require_input_px(recipe.backbone.input_px)
     if not recipe.backbone.pretrained:
-        if given is not None:
+        if weights is not None:
             raise AtypiaError(
-                f"{given}: backbone.pretrained is false, so no weights are read; leave out "
+                f"{weights}: backbone.pretrained is false, so no weights are read; leave out "
                 "--weights"
             )
         if not recipe.adapter.keeps_backbone:
             raise AtypiaError(
                 f"backbone.pretrained is false with adapter.kind {recipe.adapter.kind!r}: a bundle "
-                "would keep what is trained, and nobody could build the rest; use adapter.kind=full"
+                "would hold the adapter without the random weights below it; use adapter.kind=full"
             )
         return BackboneWeights()
-    file = find_weights(spec, None if given is None else Path(given))
+    file = find_weights(spec, None if weights is None else Path(weights))
     return BackboneWeights() if file is None else BackboneWeights(file, sha256(file))

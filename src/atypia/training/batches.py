@@ -24,14 +24,14 @@ def read_windows(
     content: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Windows:
-    """Decode as much of each figure's image as any augmented crop of it may need.
+    """Decode the part of each figure's image that augmented crops may cover.
 
     Args:
         table: N figures.
         recipe: for the size of the crops and their augmentation.
-        cache: folder; the windows are kept there and found again.
+        cache: folder that stores windows for later runs.
         content: with `cache`, the hash of each figure's image.
-        progress: called with (done, all) from time to time.
+        progress: called with (done, total) from time to time.
 
     Raises:
         TableError: figures without a known mpp, or images that cannot be used; all are named.
@@ -50,7 +50,7 @@ def read_windows(
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What a backbone that is not trained says of N figures; stands in for their windows.
+    """Outputs of a frozen backbone for N figures; they stand in for the figures' windows.
 
     Attributes:
         values: float32 (N, D).
@@ -66,29 +66,33 @@ class Embeddings:
         return self.values[rows]
 
 
+BatchSource = Windows | Embeddings
+"""What batches are made from: embeddings where the backbone is frozen."""
+
+
 def training_batch(
-    shown: Windows | Embeddings,
+    source: BatchSource,
     rows: npt.NDArray[np.int64],
     recipe: Recipe,
     device: torch.device,
     rng: np.random.Generator,
 ) -> torch.Tensor:
     """Return augmented crops of some figures, float32 (B, 3, P, P), or their embeddings, (B, D)."""
-    if isinstance(shown, Embeddings):
-        return torch.from_numpy(shown.batch(rows)).to(device)
-    return augmented_crops(shown.batch(rows), recipe, device, rng)
+    if isinstance(source, Embeddings):
+        return torch.from_numpy(source.batch(rows)).to(device)
+    return augmented_crops(source.batch(rows), recipe, device, rng)
 
 
 def plain_batch(
-    shown: Windows | Embeddings,
+    source: BatchSource,
     rows: npt.NDArray[np.int64],
     recipe: Recipe,
     device: torch.device,
 ) -> torch.Tensor:
     """Return plain crops of some figures, float32 (B, 3, P, P), or their embeddings, (B, D)."""
-    if isinstance(shown, Embeddings):
-        return torch.from_numpy(shown.batch(rows)).to(device)
-    return plain_crops(shown.batch(rows), recipe, device)
+    if isinstance(source, Embeddings):
+        return torch.from_numpy(source.batch(rows)).to(device)
+    return plain_crops(source.batch(rows), recipe, device)
 
 
 def augmented_crops(

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, read without executing anything, refused where they do not fit."""
+"""Checkpoints: written atomically, read without executing code, refused where they do not fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from atypia.fingerprint import require_same
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values; a kill leaves the old checkpoint or the new one."""
-    # Through memory: torch tells of a full disk in its own words, Python in those of the system.
+    # Through memory: torch hides the system's message on a full disk, Python does not.
     buffer = io.BytesIO()
     torch.save(state, buffer)
     with written_whole(path) as partial:
@@ -27,7 +27,7 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
 
     Args:
         path: the file.
-        identity: what the training is of; a checkpoint of another one is refused.
+        identity: fingerprint of the training; a checkpoint of another one is refused.
 
     Raises:
         AtypiaError: the file is damaged, or belongs to another recipe or other figures.
@@ -39,7 +39,7 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Read a checkpoint of whatever training, or return None where there is none.
+    """Read a checkpoint of any training, or return None where there is none.
 
     Args:
         path: the file.

@@ -31,7 +31,7 @@ def crop_windows(
         crop_um: side of a crop, in um.
         input_px: side of a crop, in px.
         moves: float32 (B, 2, 3), for each crop the affine map from crop to window coordinates,
-            both centred, in units of half a crop; none is the identity.
+            both centred, in units of half a crop; None is the identity.
 
     Returns:
         float32 (B, 3, input_px, input_px), RGB in [0, 1].
@@ -47,18 +47,18 @@ def crop_windows(
     theta = moves * scale
     theta = torch.cat([theta[..., :2], theta[..., 2:] + centre.unsqueeze(-1)], dim=-1)
     grid = F.affine_grid(theta, [batch, 3, input_px, input_px], align_corners=False)
-    # Each resolution has its own blur: a crop must not depend on what else is in its batch.
-    for each in torch.unique(mpp):
-        line = blur_of(crop_um / (float(each) * input_px))
+    # Each resolution has its own blur: a crop must not depend on the rest of its batch.
+    for resolution in torch.unique(mpp):
+        line = blur_of(crop_um / (float(resolution) * input_px))
         if line is not None:
-            rows = mpp == each
-            pixels = pixels.index_put((rows,), _blurred(pixels[rows], line))
+            rows = mpp == resolution
+            pixels = pixels.index_put((rows,), _blur(pixels[rows], line))
     return F.grid_sample(
         pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
 
 
-def _blurred(pixels: torch.Tensor, line: Line) -> torch.Tensor:
+def _blur(pixels: torch.Tensor, line: Line) -> torch.Tensor:
     """Blur along rows and columns, before crops are made smaller."""
     radius = len(line) // 2
     kernel = torch.from_numpy(line).to(pixels).expand(3, 1, -1)

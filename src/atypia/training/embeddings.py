@@ -1,8 +1,8 @@
-"""What the network is shown of figures: their windows, or embeddings where it is not trained.
+"""What batches are made from: windows of the figures, or embeddings where the backbone is frozen.
 
-With `adapter.kind = "linear"` nothing below the heads is trained, so each figure is shown to the
-backbone once, as prediction shows it, and heads are trained on what came out. Embeddings are kept
-for every later training.
+With `adapter.kind = "linear"` only the heads are trained, so the backbone embeds each figure once,
+from the crop that prediction would take, and the heads are trained on these embeddings. They are
+stored for later trainings.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
 from atypia.data.table import FigureTable
-from atypia.data.windows import Windows
 from atypia.files import parse_json, written_whole
 from atypia.fingerprint import joined_hash, text_hash
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
 from atypia.training.backbone_weights import BackboneWeights
-from atypia.training.batches import Embeddings, plain_crops, read_windows
+from atypia.training.batches import BatchSource, Embeddings, plain_crops, read_windows
 from atypia.training.devices import precision_of
 from atypia.training.recipe import Precision, Recipe
 from atypia.training.scoring import SCORE_BATCH
 
-# Embeddings are written as often as this, so that a stop costs no more.
-_KEEP_SECONDS = 30.0
+# A stop loses the work of this many seconds at most.
+_SAVE_SECONDS = 30.0
 
-# Called with what is being done, how far it is and how far it goes.
+# Called with the task, what is done of it, and its total.
 OnProgress = Callable[[str, int, int], None]
-Table = dict[str, npt.NDArray[np.float32]]
+EmbeddingTable = dict[str, npt.NDArray[np.float32]]
 
 
-def read_shown(
+def read_batch_source(
     table: FigureTable,
     recipe: Recipe,
     content: Sequence[str],
@@ -49,18 +48,17 @@ def read_shown(
     fabric: Fabric,
     on_progress: OnProgress,
     weights: BackboneWeights,
-) -> Windows | Embeddings:
-    """Return what training shows to the network: windows, or embeddings by a frozen backbone.
+) -> BatchSource:
+    """Read the windows of figures; with a frozen backbone, embed them and return the embeddings.
 
     Args:
         table: N figures.
         recipe: of the training.
         content: SHA-256 of each figure's image.
-        windows_in: folder where decoded windows are kept and found again.
-        embeddings_in: folder where embeddings are kept and found again: by what decides them
-            (backbone and its weights' hash, pooling, crop, size, normalisation, precision), and
-            each by the hash of its image and its mpp. What is there already, from whatever
-            training, is not computed again.
+        windows_in: folder that stores decoded windows.
+        embeddings_in: folder that stores embeddings, by all that decides them (the backbone and the
+            hash of its weights, pooling, crop, size, normalisation, precision), and each by the
+            hash of its image and its mpp. Those of earlier trainings are used again.
         fabric: device and precision.
         on_progress: called from time to time.
         weights: the backbone's published ones.
@@ -81,9 +79,9 @@ def read_shown(
         f"{digest} {mpp!r}"
         for digest, mpp in zip(content, table.frame["mpp"].tolist(), strict=True)
     ]
-    kept = embeddings_in / _settings_hash(recipe, weights.sha256, precision_of(fabric))
-    found = _read(kept)
-    missing = np.array([row for row, key in enumerate(keys) if key not in found], dtype=np.int64)
+    folder = embeddings_in / _settings_hash(recipe, weights.sha256, precision_of(fabric))
+    stored = _read(folder)
+    missing = np.array([row for row, key in enumerate(keys) if key not in stored], dtype=np.int64)
     if len(missing):
         torch.manual_seed(recipe.seed)  # decides the weights of a backbone that is not pretrained
         classifier = build_classifier(
@@ -96,8 +94,8 @@ def read_shown(
         if precision_of(fabric) == "bf16-mixed":
             hold_in_bfloat16(classifier.backbone)
         classifier = classifier.to(fabric.device).to(memory_format=torch.channels_last).eval()
-        fresh: Table = {}
-        kept_at = time.monotonic()
+        fresh: EmbeddingTable = {}
+        saved_at = time.monotonic()
         for start in range(0, len(missing), SCORE_BATCH):
             rows = missing[start : start + SCORE_BATCH]
             crops = plain_crops(windows.batch(rows), recipe, fabric.device)
@@ -105,12 +103,12 @@ def read_shown(
                 values = classifier.embed(crops.contiguous(memory_format=torch.channels_last))
             fresh |= zip((keys[row] for row in rows), values.cpu().numpy(), strict=True)
             done = start + len(rows)
-            if done == len(missing) or time.monotonic() - kept_at > _KEEP_SECONDS:
-                _add(kept, fresh)
-                found |= fresh
-                fresh, kept_at = {}, time.monotonic()
+            if done == len(missing) or time.monotonic() - saved_at > _SAVE_SECONDS:
+                _add(folder, fresh)
+                stored |= fresh
+                fresh, saved_at = {}, time.monotonic()
             on_progress("embedding", len(keys) - len(missing) + done, len(keys))
-    return Embeddings(np.stack([found[key] for key in keys]))
+    return Embeddings(np.stack([stored[key] for key in keys]))
 
 
 def _settings_hash(recipe: Recipe, weights_sha256: str, precision: Precision) -> str:
@@ -123,25 +121,25 @@ def _settings_hash(recipe: Recipe, weights_sha256: str, precision: Precision) ->
     return text_hash(json.dumps(settings))[:16]
 
 
-def _read(folder: Path) -> Table:
-    """Read all embeddings of a folder; what cannot be read is computed again."""
-    found: Table = {}
+def _read(folder: Path) -> EmbeddingTable:
+    """Read all embeddings of a folder; an unreadable file is skipped and computed again."""
+    table: EmbeddingTable = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="np") as file:
                 keys = parse_json(file.metadata()["figures"])
-                found |= zip(keys, file.get_tensor("embedding"), strict=True)
+                table |= zip(keys, file.get_tensor("embedding"), strict=True)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             continue
-    return found
+    return table
 
 
-def _add(folder: Path, found: Table) -> None:
-    """Write embeddings to a file of their own, named after what it holds."""
+def _add(folder: Path, table: EmbeddingTable) -> None:
+    """Write embeddings to a new file, named by the hash of its content."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = joined_hash(found)[:16]
-    values = torch.from_numpy(np.stack(list(found.values())))
+    name = joined_hash(table)[:16]
+    values = torch.from_numpy(np.stack(list(table.values())))
     with written_whole(folder / f"{name}.safetensors") as partial:
         partial.write_bytes(
-            serialized({"embedding": values}, metadata={"figures": json.dumps(list(found))})
+            serialized({"embedding": values}, metadata={"figures": json.dumps(list(table))})
         )

@@ -1,4 +1,4 @@
-"""What training knows of the figures: targets, classes, domains, phases, groups."""
+"""Figures as training sees them: targets, classes, domains, phases, groups."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrainingFigures:
         figure_id: str (N,).
         target: float32 (N,), the soft label in [0, 1].
         truth: float64 (N,), the hard label, NaN where the votes are split evenly.
-        unanimous: bool (N,), no two votes differ (also where there are none, only a label).
+        unanimous: bool (N,), no two votes differ; True for a figure with a label and no votes.
         votes: float64 (N, experts), 1, 0 or NaN.
         domain: int64 (N,), position in `domains`.
         domains: names of the domains, sorted.
@@ -52,7 +52,7 @@ class TrainingFigures:
 
     @property
     def atypical(self) -> npt.NDArray[np.bool_]:
-        """Bool (N,): the class that balancing counts a figure to."""
+        """Bool (N,): the class of each figure, for balancing."""
         return self.target > 0.5
 
     @property
@@ -63,7 +63,7 @@ class TrainingFigures:
 
 @dataclass(frozen=True)
 class UnlabelledFigures:
-    """Figures of a laboratory to adapt to: no target, only where they come from.
+    """Figures of a laboratory to adapt to: no targets, only domains.
 
     Attributes:
         windows: of M figures.
@@ -77,12 +77,12 @@ class UnlabelledFigures:
 def training_figures(
     table: FigureTable, labels: SoftLabelsSection, further_domains: Sequence[str] = ()
 ) -> TrainingFigures:
-    """Read targets and groups off a table.
+    """Return the targets and groups of a table.
 
     Args:
         table: the labelled figures.
         labels: how votes become targets.
-        further_domains: names of domains that unlabelled figures come from.
+        further_domains: names of the domains of unlabelled figures.
 
     Raises:
         TableError: figures without any label, one class only, or one case only.
@@ -92,35 +92,35 @@ def training_figures(
     if len(missing):
         first = table.frame["figure_id"].iloc[missing[0]]
         raise TableError(
-            f"{len(missing)} figures have neither a label nor a vote, the first is {first}; "
-            "label them or take their rows out"
+            f"{len(missing)} figures have neither a label nor a vote (first: {first}); label them "
+            "or remove their rows"
         )
     truth = hard_labels(table.frame)
     counts = {"atypical": int(np.sum(truth == 1)), "normal": int(np.sum(truth == 0))}
     for name, count in counts.items():
         if not count:
             raise TableError(
-                f"the table holds no {name} figure (of {len(truth)}); "
-                "training needs both classes, check the column label or the votes"
+                f"the table has no {name} figure (of {len(truth)}); training needs both classes, "
+                "check the column label or the votes"
             )
     case = table.frame["case"].to_numpy(dtype=object)
     if len(np.unique(case)) < 2:
         raise TableError(
             f"all {len(case)} figures come from one case ({case[0]}); held-out scores need at "
-            "least two, check the columns slide and case"
+            "least two cases, check the columns slide and case"
         )
-    named = domain_names(table.frame)
-    domains = sorted({*map(str, named), *further_domains})
+    names = domain_names(table.frame).astype(str)
+    domains = sorted({*map(str, names), *further_domains})
     phase, phases = _phases(table.frame)
     fraction = vote_fractions(table.frame)
     slide = table.frame["slide"].to_numpy(dtype=object)
     return TrainingFigures(
         figure_id=table.frame["figure_id"].to_numpy(dtype=object),
-        target=_smoothed(target, labels),
+        target=_smooth_targets(target, labels),
         truth=truth,
         unanimous=~((fraction > 0) & (fraction < 1)),
         votes=votes_of(table.frame),
-        domain=np.searchsorted(domains, named.astype(str)).astype(np.int64),
+        domain=np.searchsorted(domains, names).astype(np.int64),
         domains=domains,
         case=case,
         slide=np.unique(np.where(slide == "", case, slide).astype(str), return_inverse=True)[1],
@@ -134,12 +134,12 @@ def deciding_columns(frame: pd.DataFrame) -> list[str]:
     return [*COLUMNS, *vote_names(frame.columns), "phase_1", "phase_2", "split"]
 
 
-def fitted(figures: TrainingFigures, rows: Ints, labels: SoftLabelsSection) -> TrainingFigures:
-    """Return the figures with targets in which only some of them have a say.
+def fit_targets(figures: TrainingFigures, rows: Ints, labels: SoftLabelsSection) -> TrainingFigures:
+    """Fit the targets on the training figures only.
 
-    With "dawid-skene" the experts' skill is estimated on `rows` alone, so that a held-out figure
-    decides nothing; the targets of the others are left as they are. Other methods look at one
-    figure at a time, and change nothing here.
+    With "dawid-skene" the experts' skill is estimated on `rows` only, so that a held-out figure
+    decides nothing; the targets of the other figures stay as they are. Other methods treat each
+    figure separately, and change nothing here.
 
     Args:
         figures: all of them.
@@ -150,25 +150,25 @@ def fitted(figures: TrainingFigures, rows: Ints, labels: SoftLabelsSection) -> T
         return figures
     p = dawid_skene(figures.votes[rows]).p
     target = figures.target.copy()
-    target[rows[~np.isnan(p)]] = _smoothed(p[~np.isnan(p)], labels)
+    target[rows[~np.isnan(p)]] = _smooth_targets(p[~np.isnan(p)], labels)
     return replace(figures, target=target)
 
 
-def _smoothed(
+def _smooth_targets(
     target: npt.NDArray[np.float64], labels: SoftLabelsSection
 ) -> npt.NDArray[np.float32]:
     return (target * (1 - 2 * labels.smoothing) + labels.smoothing).astype(np.float32)
 
 
 def _phases(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float32], list[str]]:
-    """Return the share of each phase among the labels given, and the phases' names."""
+    """Return the share of each phase among a figure's phase labels, and the phases' names."""
     columns = [name for name in ("phase_1", "phase_2") if name in frame] or ["phase"]
-    given = [frame[name].fillna("").to_numpy(dtype=object) for name in columns]
-    phases = sorted({str(name) for column in given for name in column} - {""})
+    labels = [frame[name].fillna("").to_numpy(dtype=object) for name in columns]
+    phases = sorted({str(name) for column in labels for name in column} - {""})
     if not phases:
         return np.zeros((len(frame), 0), dtype=np.float32), []
     counts = sum(
-        (column[:, None] == np.array(phases, dtype=object)).astype(int) for column in given
+        (column[:, None] == np.array(phases, dtype=object)).astype(int) for column in labels
     )
     total = np.asarray(counts).sum(axis=1, keepdims=True)
     return (counts / np.maximum(total, 1)).astype(np.float32), phases

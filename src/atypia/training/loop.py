@@ -20,28 +20,28 @@ from lightning_fabric import Fabric
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from atypia.data.windows import Windows
 from atypia.errors import AtypiaError
 from atypia.evaluation.probe import DomainProbe, domain_probe
-from atypia.training.batches import Embeddings
+from atypia.models.classifier import Output
+from atypia.training.batches import BatchSource
 from atypia.training.checkpoint import load_checkpoint, save_checkpoint
 from atypia.training.components.base import Material
 from atypia.training.components.hard_negatives import HardNegatives
-from atypia.training.components.sampling import draw_epoch, figure_weights, in_mixture
-from atypia.training.figures import TrainingFigures, UnlabelledFigures, fitted
-from atypia.training.member import CHECKPOINT, Member, keep_member, read_member
+from atypia.training.components.sampling import draw_epoch, figure_weights, mixture_weights
+from atypia.training.figures import TrainingFigures, UnlabelledFigures, fit_targets
+from atypia.training.member import CHECKPOINT, Member, read_member, save_member
 from atypia.training.metrics_log import MetricsLog
 from atypia.training.recipe import Recipe, ScheduleSection
 from atypia.training.requirements import require_components_work
-from atypia.training.scoring import look_at
+from atypia.training.scoring import infer
 from atypia.training.stepper import MemberStepper, seed_of
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 CHECKPOINT_SECONDS = 60.0
-# Scoring the held-out figures is for the curve alone and costs time.
+# Scoring the held-out figures costs time and serves the curve only.
 HELD_OUT_CURVE_POINTS = 6
-# Enough for a linear probe to tell six domains, and a second's work.
+# Enough for a linear probe to separate six domains, and a second's work.
 PROBE_FIGURES = 400
 
 
@@ -50,10 +50,10 @@ class Progress:
     """Where a training stands.
 
     Attributes:
-        step: so many are done.
-        steps: of so many.
+        step: steps done.
+        steps: steps in total.
         loss: of the last step.
-        gamma: of each confidence bin, least confident first; empty unless it is adaptive.
+        gamma: of each confidence bin, least confident first; empty unless gamma is adaptive.
     """
 
     step: int
@@ -64,11 +64,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class MemberInputs:
-    """What all members of a training are trained on, and where.
+    """What all members of a training share: recipe, figures, device.
 
     Attributes:
         recipe: what decides the training.
-        shown: windows of N figures, or embeddings where the backbone is not trained.
+        source: windows of N figures, or embeddings where the backbone is frozen.
         figures: the same N figures.
         fabric: device and precision, launched.
         unlabelled: figures of a laboratory to adapt to, for the domain loss alone.
@@ -76,7 +76,7 @@ class MemberInputs:
     """
 
     recipe: Recipe
-    shown: Windows | Embeddings
+    source: BatchSource
     figures: TrainingFigures
     fabric: Fabric
     unlabelled: UnlabelledFigures | None = None
@@ -93,34 +93,34 @@ def train_member(
     on_progress: Callable[[Progress], None],
     curve: bool = True,
 ) -> Member:
-    """Train one member on all figures but the held-out ones, and score these.
+    """Train one member on all figures but the held-out ones, then score these.
 
-    The held-out figures decide nothing: the weights after the last step are kept. A training that
-    was stopped resumes from its last checkpoint; one that is done is read back.
+    The held-out figures decide nothing: the weights after the last step are kept. An interrupted
+    training resumes from its last checkpoint; a finished one is read back.
 
     Args:
-        inputs: what it is trained on, and where.
+        inputs: recipe, figures, device.
         held_out: rows that are not trained on.
         folder: of this member: checkpoint, metrics, weights, scores.
         member: its number, part of every draw.
         identity: fingerprint of all that decides the weights.
         on_progress: called after every step.
-        curve: record the AUROC of the held-out figures as training goes on, which takes time and
-            changes nothing.
+        curve: record the AUROC of the held-out figures during training: it takes time and changes
+            nothing.
 
     Raises:
         RecipeError: a component has nothing to work on in these figures.
     """
-    done = read_member(folder, identity)
-    if done is not None:
-        return done
-    recipe, shown, figures, fabric = inputs.recipe, inputs.shown, inputs.figures, inputs.fabric
-    rows = np.setdiff1d(np.arange(len(shown)), held_out)
-    there = None if inputs.unlabelled is None else inputs.unlabelled.domain
-    require_components_work(recipe, figures, rows, there)
-    figures = fitted(figures, rows, recipe.soft_labels)
-    rows, aside = recipe.focal.calibration_rows(Material(figures, rows, there, recipe.seed))
-    work = MemberTraining(inputs, figures, rows, aside, held_out, member)
+    finished = read_member(folder, identity)
+    if finished is not None:
+        return finished
+    recipe, figures, fabric = inputs.recipe, inputs.figures, inputs.fabric
+    rows = np.setdiff1d(np.arange(len(inputs.source)), held_out)
+    adapt_to = None if inputs.unlabelled is None else inputs.unlabelled.domain
+    require_components_work(recipe, figures, rows, adapt_to)
+    figures = fit_targets(figures, rows, recipe.soft_labels)
+    rows, aside = recipe.focal.calibration_rows(Material(figures, rows, adapt_to, recipe.seed))
+    training = MemberTraining(inputs, figures, rows, aside, held_out, member)
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     epochs = epochs_for(recipe.schedule, len(rows))
@@ -128,7 +128,7 @@ def train_member(
 
     held_out_every = math.ceil(epochs / HELD_OUT_CURVE_POINTS)
     checkpoint = folder / CHECKPOINT
-    first, seconds, losses = _resumed(work, checkpoint, identity)
+    first, seconds, losses = _resume(training, checkpoint, identity)
     folder.mkdir(parents=True, exist_ok=True)
     metrics_log = MetricsLog(folder, first, silent=not fabric.is_global_zero)
     clock = time.monotonic()
@@ -137,57 +137,57 @@ def train_member(
         epoch, position = divmod(step, steps_per_epoch)
         if position == 0 or step == first:
             rng = np.random.default_rng(seed_of(recipe, member, 1, epoch))
-            drawn = draw_epoch(work.weights(), steps_per_epoch * batch_size, rng)
+            drawn = draw_epoch(training.weights(), steps_per_epoch * batch_size, rng)
         batch = drawn[position * batch_size : (position + 1) * batch_size]
-        losses.append(work.stepper.step(batch, step, steps))
+        losses.append(training.stepper.step(batch, step, steps))
         last = position == steps_per_epoch - 1
         loss = losses[-1]["loss"]
         if last:
-            renewed = work.end_epoch(curve=curve and (epoch + 1) % held_out_every == 0)
-            metrics_log.write(step + 1, {"epoch": epoch + 1, **_means(losses), **renewed})
+            values = training.end_epoch(curve=curve and (epoch + 1) % held_out_every == 0)
+            metrics_log.write(step + 1, {"epoch": epoch + 1, **_means(losses), **values})
             losses = []
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            took = seconds + time.monotonic() - clock
-            place = {"identity": identity, "step": step + 1, "seconds": took, "losses": losses}
+            spent = seconds + time.monotonic() - clock
+            place = {"identity": identity, "step": step + 1, "seconds": spent, "losses": losses}
             if fabric.is_global_zero:
-                save_checkpoint(checkpoint, {**place, "work": work.state()})
+                save_checkpoint(checkpoint, {**place, "work": training.state()})
             saved_at = time.monotonic()
-        on_progress(Progress(step + 1, steps, loss, work.gamma))
-    probe = work.domain_probe()
+        on_progress(Progress(step + 1, steps, loss, training.gamma))
+    probe = training.domain_probe()
     if probe is not None:
-        metrics_log.write(steps, {f"domain_probe_{name}": of for name, of in asdict(probe).items()})
+        metrics_log.write(steps, {f"domain_probe_{key}": p for key, p in asdict(probe).items()})
     metrics_log.close()
-    logit, phase = work.look_at_held_out()
+    logit, phase = training.score_held_out()
     result = Member(
-        state=work.stepper.kept_state(),
+        state=training.stepper.bundle_state(),
         held_out=held_out,
         logit=logit,
         phase=phase,
-        hardness=work.hardness(),
+        hardness=training.hardness(),
         probe=probe,
-        gammas=work.gammas(),
+        gammas=training.gammas(),
         seconds=seconds + time.monotonic() - clock,
     )
     if fabric.is_global_zero:
-        keep_member(folder, identity, result)
+        save_member(folder, identity, result)
         checkpoint.unlink(missing_ok=True)
     fabric.barrier()
     return result
 
 
 def epochs_for(schedule: ScheduleSection, figures: int) -> int:
-    """Return how many epochs a member is trained for: more than asked for on a small set.
+    """Return the number of epochs: more than in the recipe for a small set.
 
     Args:
         schedule: of the recipe.
-        figures: trained on, 1 or more.
+        figures: number of training figures, 1 or more.
     """
     steps = math.ceil(figures / schedule.batch_size)
     return max(schedule.epochs, math.ceil(schedule.min_steps / steps))
 
 
 class MemberTraining:
-    """A member in training, and what is renewed after every epoch: mining and gamma."""
+    """A member in training, with what is updated after every epoch: hard negatives and gamma."""
 
     def __init__(
         self,
@@ -198,9 +198,9 @@ class MemberTraining:
         held_out: Rows,
         member: int,
     ) -> None:
-        recipe, shown, fabric = inputs.recipe, inputs.shown, inputs.fabric
+        recipe, source, fabric = inputs.recipe, inputs.source, inputs.fabric
         unlabelled, weights = inputs.unlabelled, inputs.weights
-        self._recipe, self._shown, self._figures = recipe, shown, figures
+        self._recipe, self._source, self._figures = recipe, source, figures
         self._fabric, self._aside, self._held_out = fabric, aside, held_out
         self._weights = np.zeros(len(figures.target))
         self._weights[rows] = figure_weights(
@@ -210,23 +210,23 @@ class MemberTraining:
             domain_balance=recipe.sampling.domain_balance,
         )
         self.stepper = MemberStepper(
-            recipe, member, fabric, shown, figures, self._weights, unlabelled, weights
+            recipe, member, fabric, source, figures, self._weights, unlabelled, weights
         )
         counted = self._weights * self.stepper.loss_weight
-        self._aside_weight = in_mixture(counted, figures.atypical, aside)
+        self._aside_weight = mixture_weights(counted, figures.atypical, aside)
         self._mining: HardNegatives | None = None
         if recipe.hard_negatives.oversampling > 1:
             normal = rows[~figures.atypical[rows]]
             self._mining = HardNegatives(recipe.hard_negatives, normal, figures.unanimous[normal])
         rng = np.random.default_rng(seed_of(recipe, member, 4))
-        self._probed = rng.permutation(rows)[:PROBE_FIGURES]
+        self._probe_rows = rng.permutation(rows)[:PROBE_FIGURES]
         self._probe_before = self._probe()
-        # After each epoch; none where a checkpoint of an earlier version does not know the first.
+        # After each epoch; None where a checkpoint of an earlier version lacks the first ones.
         self._gammas: list[Floats] | None = []
 
     @property
     def gamma(self) -> tuple[float, ...]:
-        """Of each confidence bin; empty unless it is adaptive."""
+        """Of each confidence bin; empty unless gamma is adaptive."""
         adaptive = self.stepper.gamma
         return () if adaptive is None else tuple(map(float, adaptive.gamma))
 
@@ -237,7 +237,7 @@ class MemberTraining:
         return self._mining.sharpen(self._weights, self._figures.cell)
 
     def end_epoch(self, *, curve: bool) -> dict[str, float]:
-        """Renew hard negatives and gammas; return what is to be recorded, the AUROC if asked."""
+        """Update hard negatives and gammas; return values to record, with `curve` the AUROC."""
         values = self.stepper.rates()
         if self._mining is not None:
             self._mining.update(self._p(self._mining.rows))
@@ -248,33 +248,32 @@ class MemberTraining:
         adaptive = self.stepper.gamma
         if adaptive is not None:
             target = self._figures.target[self._aside].astype(np.float64)
-            error = adaptive.renew(self._p(self._aside), target, self._aside_weight)
-            for number, (each, gamma) in enumerate(zip(error, adaptive.gamma, strict=True), 1):
-                values[f"calibration_error_bin_{number}"] = float(each)
+            error = adaptive.update(self._p(self._aside), target, self._aside_weight)
+            for number, (bias, gamma) in enumerate(zip(error, adaptive.gamma, strict=True), 1):
+                values[f"calibration_error_bin_{number}"] = float(bias)
                 values[f"gamma_bin_{number}"] = float(gamma)
             if self._gammas is not None:
                 self._gammas.append(adaptive.gamma.copy())
         if curve:
-            logit, _ = self.look_at_held_out(exact=False)
+            logit, _ = self.score_held_out(exact=False)
             values |= _auroc(self._figures.truth[self._held_out], logit)
         return values
 
-    def look_at_held_out(
+    def score_held_out(
         self, *, exact: bool = True
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return logits (H,) and phase logits (H, phases) of the network that is kept."""
+        """Return logits (H,) and phase logits (H, phases) of the averaged network."""
         rows = self._held_out
         if not len(rows):
             return np.empty(0, dtype=np.float32), np.empty((0, 0), dtype=np.float32)
-        with self.stepper.averaged() as kept:
-            found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=exact)
-        phase = torch.empty(len(rows), 0) if found.phase is None else found.phase
-        return found.logit.numpy(), phase.numpy()
+        output = self._infer_averaged(rows, exact=exact)
+        phase = torch.empty(len(rows), 0) if output.phase is None else output.phase
+        return output.logit.numpy(), phase.numpy()
 
     def gammas(self) -> Floats | None:
-        """Return the gammas after each epoch, float64 (epochs, bins); none if they are not known.
+        """Return the gammas after each epoch, float64 (epochs, bins); None if they are unknown.
 
-        There is no epoch where gamma is not adaptive.
+        Without adaptive gamma the array is empty.
         """
         if self.stepper.gamma is None:
             return np.empty((0, 0))
@@ -288,7 +287,7 @@ class MemberTraining:
         return hardness
 
     def domain_probe(self) -> DomainProbe | None:
-        """Return how well domains are told, before and after."""
+        """Return the linear-probe accuracy for domain before and after training."""
         after = self._probe()
         if after is None or self._probe_before is None:
             return None
@@ -312,40 +311,43 @@ class MemberTraining:
 
     def _p(self, rows: Rows) -> Floats:
         """Return P(atypical) by the network as the last step left it, float64 (len(rows),)."""
-        now = self.stepper.current
-        found = look_at(now, self._shown, rows, self._recipe, self._fabric, exact=False)
-        return np.asarray(expit(found.logit.double().numpy()))
+        network = self.stepper.current
+        output = infer(network, self._source, rows, self._recipe, self._fabric, exact=False)
+        return np.asarray(expit(output.logit.double().numpy()))
+
+    def _infer_averaged(self, rows: Rows, *, exact: bool) -> Output:
+        with self.stepper.use_average() as network:
+            return infer(network, self._source, rows, self._recipe, self._fabric, exact=exact)
 
     def _probe(self) -> tuple[float, float] | None:
-        rows, figures = self._probed, self._figures
+        rows, figures = self._probe_rows, self._figures
         if len(np.unique(figures.domain[rows])) < 2:
             return None
-        with self.stepper.averaged() as kept:
-            found = look_at(kept, self._shown, rows, self._recipe, self._fabric, exact=False)
-        return domain_probe(found.embedding.numpy(), figures.domain[rows], figures.case[rows])
+        embedding = self._infer_averaged(rows, exact=False).embedding.numpy()
+        return domain_probe(embedding, figures.domain[rows], figures.case[rows])
 
 
-def _resumed(
-    work: MemberTraining, checkpoint: Path, identity: str
+def _resume(
+    training: MemberTraining, checkpoint: Path, identity: str
 ) -> tuple[int, float, list[dict[str, float]]]:
     """Load a checkpoint, if there is one; return its step, seconds, and losses of the epoch."""
-    found = load_checkpoint(checkpoint, identity)
-    if found is None:
+    state = load_checkpoint(checkpoint, identity)
+    if state is None:
         return 0, 0.0, []
     try:
-        work.load_state(found["work"])
-        return found["step"], found["seconds"], found["losses"]
+        training.load_state(state["work"])
+        return state["step"], state["seconds"], state["losses"]
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
         raise AtypiaError(
-            f"{checkpoint}: holds a training as this version of atypia does not know it; delete "
-            "it to train this member again"
+            f"{checkpoint}: was written by an incompatible version of atypia; delete it to train "
+            "this member again"
         ) from fault
 
 
 def _means(parts: list[dict[str, float]]) -> dict[str, float]:
     """Return the mean of each part of the loss over an epoch."""
-    named = {name: name if name == "loss" else f"loss_{name}" for name in parts[0]}
-    return {shown: float(np.mean([one[name] for one in parts])) for name, shown in named.items()}
+    names = {name: name if name == "loss" else f"loss_{name}" for name in parts[0]}
+    return {new: float(np.mean([part[name] for part in parts])) for name, new in names.items()}
 
 
 def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> dict[str, float]:

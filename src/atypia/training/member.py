@@ -1,4 +1,4 @@
-"""A trained member: what it learned, also about itself, and how its folder keeps it."""
+"""A trained member: weights, held-out scores, records of its training, and its files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from atypia.files import written_whole
 from atypia.fingerprint import require_same
 
 CHECKPOINT = "checkpoint.pt"
-"""Of a member in training; it goes when the member is done."""
+"""File of a member in training; it is removed when the member is finished."""
 _WEIGHTS, _SCORES = "member.safetensors", "scores.safetensors"
 
 
@@ -28,16 +28,16 @@ class Member:
 
     Attributes:
         state: the tensors that a bundle keeps (averaged over training where `ema` is on).
-        held_out: rows of the figures that it has not seen.
+        held_out: rows of the figures that it was not trained on.
         logit: float32 (len(held_out),), uncalibrated.
         phase: float32 (len(held_out), phases), logits; no columns without a phase head.
         hardness: float32 (N,), moving average of P(atypical) of each normal figure it was
             trained on, NaN elsewhere; all NaN where hard negatives are off.
-        probe: None where there are fewer than two domains to tell.
+        probe: linear-probe accuracy for domain; None where there are fewer than two domains.
         gammas: float64 (epochs, bins), the gamma of each confidence bin after each epoch, least
             confident first; no rows where it is not adaptive, None where an earlier version, which
-            did not keep them, has trained (part of) this member.
-        seconds: spent on training it, over all starts.
+            did not record them, trained (part of) this member.
+        seconds: of training, over all starts.
     """
 
     state: dict[str, torch.Tensor]
@@ -50,13 +50,13 @@ class Member:
     seconds: float
 
 
-def keep_member(folder: Path, identity: str, member: Member) -> None:
+def save_member(folder: Path, identity: str, member: Member) -> None:
     """Write a member into its folder.
 
     Args:
         folder: of the member.
         identity: fingerprint of all that decides its weights.
-        member: to be kept.
+        member: to write.
     """
     scores = {
         "held_out": torch.from_numpy(member.held_out),
@@ -74,8 +74,8 @@ def keep_member(folder: Path, identity: str, member: Member) -> None:
     _write_weights(folder, identity, member.state)
 
 
-def rename_identity(folder: Path, identity: str) -> None:
-    """Give a member that is done another fingerprint; its weights stay as they are.
+def replace_identity(folder: Path, identity: str) -> None:
+    """Replace the fingerprint of a finished member; its weights stay as they are.
 
     Args:
         folder: of the member.
@@ -84,8 +84,8 @@ def rename_identity(folder: Path, identity: str) -> None:
     _write_weights(folder, identity, load_file(folder / _WEIGHTS))
 
 
-def kept_identity(folder: Path) -> str | None:
-    """Return the fingerprint of a member that is done; None where there is none.
+def read_identity(folder: Path) -> str | None:
+    """Return the fingerprint of a finished member; None where there is none.
 
     Raises:
         AtypiaError: the member's file is damaged.
@@ -98,41 +98,40 @@ def kept_identity(folder: Path) -> str | None:
             return str(file.metadata()["identity"])
     except (SafetensorError, OSError, KeyError, TypeError) as fault:
         raise AtypiaError(
-            f"{weights}: cannot be read as a member; delete the folder {folder} to train it again"
+            f"{weights}: is damaged; delete the folder {folder} to train this member again"
         ) from fault
 
 
 def read_member(folder: Path, identity: str) -> Member | None:
-    """Read a member that is done; None where there is none.
+    """Read a finished member; None where there is none.
 
     Args:
         folder: of the member.
-        identity: what it must have been made from.
+        identity: fingerprint that it must have.
 
     Raises:
-        AtypiaError: it was made from something else, or its files are damaged.
+        AtypiaError: it has another fingerprint, or its files are damaged.
     """
-    found = kept_identity(folder)
-    if found is None:
+    own_identity = read_identity(folder)
+    if own_identity is None:
         return None
     weights, scores = folder / _WEIGHTS, folder / _SCORES
-    require_same(weights, found, identity)
+    require_same(weights, own_identity, identity)
     try:
-        kept = load_file(scores)
+        tensors = load_file(scores)
         return Member(
             state=load_file(weights),
-            held_out=kept["held_out"].numpy(),
-            logit=kept["logit"].numpy(),
-            phase=kept["phase"].numpy(),
-            hardness=kept["hardness"].numpy(),
-            probe=DomainProbe(*kept["probe"].tolist()) if "probe" in kept else None,
-            gammas=kept["gammas"].numpy() if "gammas" in kept else None,
-            seconds=float(kept["seconds"]),
+            held_out=tensors["held_out"].numpy(),
+            logit=tensors["logit"].numpy(),
+            phase=tensors["phase"].numpy(),
+            hardness=tensors["hardness"].numpy(),
+            probe=DomainProbe(*tensors["probe"].tolist()) if "probe" in tensors else None,
+            gammas=tensors["gammas"].numpy() if "gammas" in tensors else None,
+            seconds=float(tensors["seconds"]),
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as fault:
         raise AtypiaError(
-            f"{scores}: does not hold what a member keeps; delete the folder {folder} to train it "
-            "again"
+            f"{scores}: is damaged; delete the folder {folder} to train this member again"
         ) from fault
 
 

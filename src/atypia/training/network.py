@@ -1,4 +1,4 @@
-"""The network while it is trained: the classifier, and heads that no bundle keeps."""
+"""The network in training: the classifier, and auxiliary heads that no bundle keeps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from atypia.training.figures import TrainingFigures
 from atypia.training.recipe import Recipe
 
 
-class Trained(NamedTuple):
-    """What the network says of a batch of B crops, of which the last A are unmixed.
+class TrainingOutput(NamedTuple):
+    """Outputs for a batch of B crops, of which the last A are unmixed.
 
     Attributes:
         logit: float32 (B,), of P(atypical).
         phase: float32 (B, phases); None without a phase head.
-        heads: what each component's own head says of the unmixed crops, by the name of its section.
+        heads: output of each component's own head for the unmixed crops, by section name.
     """
 
     logit: torch.Tensor
@@ -51,29 +51,29 @@ class TrainingNetwork(nn.Module):
             self.classifier = build_heads(recipe.backbone.key, dropout=dropout, phases=phases)
         embedding = self.classifier.head.in_features
         self._losses = dict(recipe.losses())
-        heads = {name: loss.head(embedding, figures) for name, loss in self._losses.items()}
+        heads = {name: loss.build_head(embedding, figures) for name, loss in self._losses.items()}
         self.heads = nn.ModuleDict({name: head for name, head in heads.items() if head is not None})
 
-    def forward(self, shown: torch.Tensor, unmixed: int, done: float) -> Trained:
-        """Look at a batch.
+    def forward(self, batch: torch.Tensor, unmixed: int, done: float) -> TrainingOutput:
+        """Compute the outputs for a batch.
 
         Args:
-            shown: crops, float32 (B, 3, P, P), RGB in [0, 1]; embeddings, float32 (B, D), where
-                the backbone is not trained.
-            unmixed: A, so many crops at the end go to the components' own heads.
+            batch: crops, float32 (B, 3, P, P), RGB in [0, 1]; embeddings, float32 (B, D), where
+                the backbone is frozen.
+            unmixed: A, the number of crops at the end that go to the components' own heads.
             done: share of the training that is done, in [0, 1].
         """
-        output = self.classifier(shown)
-        with torch.autocast(shown.device.type, enabled=False):
+        output = self.classifier(batch)
+        with torch.autocast(batch.device.type, enabled=False):
             embedding, logit = output.embedding[-unmixed:], output.logit[-unmixed:]
             heads = {
-                name: self._losses[name].look(head, embedding, logit, done)
+                name: self._losses[name].apply_head(head, embedding, logit, done)
                 for name, head in self.heads.items()
             }
-        return Trained(output.logit, output.phase, heads)
+        return TrainingOutput(output.logit, output.phase, heads)
 
     def rate_factors(self) -> dict[str, float]:
-        """Return how many times as fast as other heads some learn, by name of the parameter."""
+        """Return the factor on the heads' learning rate, by parameter name."""
         return {
             f"heads.{name}.{parameter}": self._losses[name].rate_factor
             for name, head in self.heads.items()

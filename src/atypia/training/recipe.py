@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 Precision = Literal["32-true", "bf16-mixed"]
 
-#: Names of sections and keys as earlier versions had them, and those of today. They are still read.
+#: Old name of a section or key -> current name. Old names are still read.
 OLD_NAMES = {
     "metric": "contrastive",
     "domain": "domain_adversarial",
@@ -42,66 +42,73 @@ OLD_NAMES = {
 
 
 class BackboneSection(Section):
-    """What the network is and what it sees."""
+    """The network and its crops."""
 
     key: str = Field("lite", description="a key of `atypia models list`")
     crop_um: float = Field(16.0, ge=2, le=256, description="side of the crop in tissue, um")
     input_px: int = Field(128, ge=16, le=1024, description="side of the crop for the network, px")
     tta_views: Literal[1, 2, 4, 8] = Field(
-        1, description="test-time augmentation: symmetries of a crop, whose logits are averaged"
+        1, description="test-time augmentation: symmetric views of a crop, logits averaged"
     )
     pretrained: bool = Field(True, description="start from the published weights")
 
 
 class HeadSection(Section):
-    """The head that gives P(atypical)."""
+    """The classification head."""
 
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the embedding")
 
 
 class SoftLabelsSection(Section):
-    """The target: what the experts say together."""
+    """The target: the experts' votes combined."""
 
     method: Literal["fraction", "majority", "dawid-skene"] = Field(
         "fraction",
-        description="share of votes for atypical, what most say, or experts weighed by skill",
+        description="share of votes for atypical, majority vote, or votes weighted by skill",
     )
     smoothing: float = Field(0.0, ge=0, le=0.5, description="label smoothing towards 0.5")
 
 
 class ScheduleSection(Section):
-    """How long and how fast."""
+    """Length, learning rate, precision."""
 
-    epochs: int = Field(12, ge=1, le=10_000, description="times as many draws as there are figures")
-    min_steps: int = Field(
-        300, ge=1, le=10**7, description="minimum number of steps: more epochs for small sets"
+    epochs: int = Field(
+        12, ge=1, le=10_000, description="one epoch draws as many figures as there are"
     )
-    batch_size: int = Field(64, ge=2, le=65_536, description="figures in a step")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak, of AdamW")
-    head_learning_rate: float = Field(2e-3, gt=0, le=1, description="peak, of the head")
-    weight_decay: float = Field(0.02, ge=0, le=1, description="of AdamW, on matrices only")
-    warmup: Share = Field(0.1, description="share of the steps that the rate rises")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    min_steps: int = Field(
+        300,
+        ge=1,
+        le=10**7,
+        description="minimum number of steps: small sets are trained for more epochs",
+    )
+    batch_size: int = Field(64, ge=2, le=65_536, description="figures per step")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak learning rate (AdamW)")
+    head_learning_rate: float = Field(
+        2e-3, gt=0, le=1, description="peak learning rate of the heads"
+    )
+    weight_decay: float = Field(
+        0.02, ge=0, le=1, description="weight decay (AdamW), not on biases and norms"
+    )
+    warmup: Share = Field(0.1, description="share of the steps with a rising learning rate")
+    clip: float = Field(1.0, gt=0, description="maximum norm of the gradient")
     precision: Precision = Field(
-        "bf16-mixed", description="of the network; a CPU without bf16 takes 32-true"
+        "bf16-mixed", description="of the network; a CPU without bf16 uses 32-true"
     )
     gradient_checkpointing: bool = Field(
-        False, description="compute activations again for the gradient: less memory, more time"
+        False, description="recompute activations in the backward pass: less memory, more time"
     )
 
 
 class FoldsSection(Section):
-    """Members, and scores for figures that their member has not seen."""
+    """Cross-validation: members, and out-of-fold scores."""
 
-    count: int = Field(5, ge=2, le=100, description="folds, grouped by case")
+    count: int = Field(5, ge=2, le=100, description="number of folds, grouped by case")
     scheme: Literal["slides", "domains"] = Field(
-        "slides", description="slides: grouped, stratified folds; domains: each domain left out"
+        "slides", description="slides: grouped, stratified folds; domains: leave one domain out"
     )
-    members: int = Field(
-        1, ge=1, le=20, description="networks without each part; the mean of their logits is scored"
-    )
+    members: int = Field(1, ge=1, le=20, description="networks per fold; their logits are averaged")
     left_out_domains: bool = Field(
-        False, description="also train without each domain: to judge, and to calibrate the bundle"
+        False, description="also leave each domain out, for evaluation and to calibrate the bundle"
     )
 
     @model_validator(mode="after")
@@ -115,17 +122,17 @@ class FoldsSection(Section):
 
 
 class CardSection(Section):
-    """What the bundle's card says of the figures; it decides nothing of the training."""
+    """Text for the bundle's model card; without effect on the training."""
 
-    data: str = Field("", description="where the figures are from, and who labelled them")
-    licence: str = Field("", description="of the figures, and of what was trained on them")
+    data: str = Field("", description="where the figures come from, and who labelled them")
+    licence: str = Field("", description="licence of the figures and of the bundle")
 
 
 class Recipe(Section):
-    """A training, whole."""
+    """A complete training."""
 
-    name: str = Field("unnamed", description="stands in the bundle's card")
-    seed: int = Field(0, ge=0, lt=2**31, description="decides every random draw")
+    name: str = Field("unnamed", description="name in the model card")
+    seed: int = Field(0, ge=0, lt=2**31, description="random seed")
     backbone: BackboneSection = BackboneSection()
     adapter: AdapterConfig = AdapterConfig()
     head: HeadSection = HeadSection()
@@ -148,24 +155,24 @@ class Recipe(Section):
         if self.augment.shift_um >= self.backbone.crop_um / 2:
             raise ValueError(
                 f"augment.shift_um {self.augment.shift_um:g} moves the figure out of a crop of "
-                f"{self.backbone.crop_um:g} um; give less than half of it"
+                f"{self.backbone.crop_um:g} um; use less than half of it"
             )
         return self
 
     @model_validator(mode="after")
     def _components_can_work(self) -> Recipe:
         for name, loss in self.losses():
-            least, reason = loss.least_batch
-            if self.schedule.batch_size < least:
+            minimum, reason = loss.min_batch
+            if self.schedule.batch_size < minimum:
                 raise ValueError(
                     f"{name}.weight {loss.weight:g} with schedule.batch_size "
-                    f"{self.schedule.batch_size}: too small {reason}; give at least {least}, or "
+                    f"{self.schedule.batch_size}: too small {reason}; use at least {minimum}, or "
                     f"{name}.weight = 0"
                 )
             if loss.trains_backbone and not self.adapter.trains_backbone:
                 raise ValueError(
                     f"{name}.weight {loss.weight:g} with adapter.kind {self.adapter.kind!r}: a "
-                    "frozen backbone cannot follow this loss; use lora or full, or "
+                    "frozen backbone cannot learn from this loss; use lora or full, or "
                     f"{name}.weight = 0"
                 )
         if self.backbone.tta_views > 1 and not self.adapter.trains_backbone:
@@ -179,31 +186,31 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_old_names(cls, values: Any) -> Any:
-        return with_todays_names(values) if isinstance(values, dict) else values
+        return with_current_names(values) if isinstance(values, dict) else values
 
     def components(self) -> list[tuple[str, Component]]:
-        """Return all components that need something of the figures, by their section's name."""
+        """Return all components with requirements on the figures, by section name."""
         return [(name, part) for name, part in self if isinstance(part, Component)]
 
     def losses(self) -> list[tuple[str, LossComponent]]:
-        """Return the losses that are on, beside that of the class, by the name of their section."""
+        """Return the auxiliary losses that are on, by section name."""
         parts = [(name, part) for name, part in self if isinstance(part, LossComponent)]
         return [(name, part) for name, part in parts if part.weight]
 
-    def asks_for(self, key: str) -> bool:
-        """Tell whether somebody set `section.key`: in a file or with --set, not atypia's recipes.
+    def was_asked_for(self, key: str) -> bool:
+        """Return whether the user set `section.key`, in a file or with --set.
 
-        A component that is on because a recipe of atypia has it on may step back where it cannot
-        work; one that was asked for is refused there.
+        A component that cannot work is switched off if it was on only because a recipe of atypia
+        has it on; one that the user asked for is refused.
         """
         section, _, name = key.partition(".")
         return name in getattr(self, section).model_fields_set
 
-    def unasked(self, asked: Mapping[str, Any] | None = None) -> Recipe:
-        """Return the recipe as one in which nobody asked for anything but some values.
+    def with_asked(self, asked: Mapping[str, Any] | None = None) -> Recipe:
+        """Return the recipe without the marks of values that the user did not ask for.
 
         Args:
-            asked: section -> its values that somebody asked for; none for nothing.
+            asked: section -> the values that the user asked for; None removes all marks.
         """
         sections = {name: part.model_copy() for name, part in self if isinstance(part, BaseModel)}
         for name, part in sections.items():
@@ -215,8 +222,8 @@ class Recipe(Section):
         section, _, name = key.partition(".")
         return getattr(getattr(self, section), name)
 
-    def changed(self, key: str, value: Any) -> Recipe:
-        """Return the recipe with another value of `section.key`, which nobody asked for."""
+    def with_value(self, key: str, value: Any) -> Recipe:
+        """Return the recipe with another value of `section.key`, not marked as asked for."""
         section, _, name = key.partition(".")
         part = getattr(self, section).model_copy(update={name: value})
         part.model_fields_set.discard(name)
@@ -224,7 +231,7 @@ class Recipe(Section):
 
 
 def loss_components() -> dict[str, type[LossComponent]]:
-    """Return the kinds of all losses beside that of the class, by the name of their section."""
+    """Return the classes of all auxiliary losses, by section name."""
     kinds = {name: field.annotation for name, field in Recipe.model_fields.items()}
     return {
         name: kind
@@ -234,10 +241,10 @@ def loss_components() -> dict[str, type[LossComponent]]:
 
 
 def deciding_values(recipe: Recipe) -> dict[str, Any]:
-    """Return all that decides a training, by `key` or `section.key`, plain as JSON gives it back.
+    """Return all values that decide a training, by `key` or `section.key`, as plain JSON values.
 
-    What the card says is left out. A name that has changed is the first that it had, so that what
-    was recorded of earlier trainings still agrees.
+    The card's are left out. A renamed key has its first name, so that records of earlier trainings
+    still agree.
     """
     values = recipe.model_dump(mode="json", exclude={"card"})
     sections = {key: value for key, value in values.items() if isinstance(value, dict)}
@@ -252,36 +259,34 @@ def _first_name(key: str) -> str:
     return first.get(section, section) + dot + name
 
 
-def todays_name(key: str) -> str:
-    """Return the name of today of a section, or of a `section.key`, by whatever name it is called.
+def current_name(key: str) -> str:
+    """Return the current name of a section or a `section.key`.
 
-    A name that has changed is named on the log, once.
+    An old name is logged as a warning, once.
     """
     section, dot, name = key.partition(".")
-    today = OLD_NAMES.get(key) or OLD_NAMES.get(section, section) + dot + name
-    if today != key:
-        _warn_of_old_name(key, today)
-    return today
+    current = OLD_NAMES.get(key) or OLD_NAMES.get(section, section) + dot + name
+    if current != key:
+        _warn_of_old_name(key, current)
+    return current
 
 
 @functools.cache
-def _warn_of_old_name(key: str, today: str) -> None:
-    _log.warning("%s is now called %s; the old name is still read", key, today)
+def _warn_of_old_name(key: str, current: str) -> None:
+    _log.warning("%s is now called %s; the old name is still read", key, current)
 
 
-def with_todays_names(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
-    """Return values by the names of today.
+def with_current_names(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Return values by their current names.
 
     Raises:
-        ValueError: one is given by its old name and by its new one.
+        ValueError: a value has both its old and its new name.
     """
     renamed: dict[str, Any] = {}
     for name, value in values.items():
-        today = todays_name(f"{section}{name}").removeprefix(section)
-        if today in renamed:
-            raise ValueError(
-                f"{section}{today} is given by its old name as well; keep one of the two"
-            )
+        current = current_name(f"{section}{name}").removeprefix(section)
+        if current in renamed:
+            raise ValueError(f"{section}{current} is also set by its old name; keep one of the two")
         in_section = not section and isinstance(value, dict)
-        renamed[today] = with_todays_names(value, f"{today}.") if in_section else value
+        renamed[current] = with_current_names(value, f"{current}.") if in_section else value
     return renamed

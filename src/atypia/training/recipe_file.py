@@ -1,4 +1,4 @@
-"""Recipes as TOML files: read, changed by `--set`, written out."""
+"""Recipes as TOML files: read, change by `--set`, write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from atypia.errors import RecipeError, abbreviate
 from atypia.files import shipped_folder
-from atypia.training.recipe import Recipe, todays_name, with_todays_names
+from atypia.training.recipe import Recipe, current_name, with_current_names
 
 _NAMED_FAULTS = 20
 
@@ -23,14 +23,14 @@ def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         source: a TOML file, or the name of a recipe that comes with atypia.
-        changes: `section.key=value`, the value as in TOML (a bare word is taken as text).
+        changes: `section.key=value`, the value as in TOML (a bare word is text).
 
     Raises:
         RecipeError: no such recipe; not TOML; an unknown key; a value out of range.
     """
     path = _find(str(source))
     try:
-        values = with_todays_names(read_toml(path))
+        values = with_current_names(read_toml(path))
     except ValueError as fault:
         raise RecipeError(f"{path}: {fault}") from None
     asked: dict[str, Any] = {} if path in recipe_files().values() else values
@@ -38,7 +38,7 @@ def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
         _set(values, change)
         if asked is not values:
             _set(asked, change)
-    return check_recipe(values, str(path)).unasked(asked)
+    return check_recipe(values, str(path)).with_asked(asked)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -57,32 +57,30 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: is not a TOML file ({fault})") from None
 
 
-def check_recipe(values: Mapping[str, Any], named: str) -> Recipe:
-    """Validate a recipe's values; all faults are reported at once.
+def check_recipe(values: Mapping[str, Any], name: str) -> Recipe:
+    """Validate a recipe's values; report all faults at once.
 
     Raises:
-        RecipeError: one line a fault, each with the key, the value and what was expected.
+        RecipeError: one line per fault: the key, the value and what was expected.
     """
     try:
         return Recipe.model_validate(values)
     except ValidationError as faults:
-        raise RecipeError(
-            list_faults(_explain(fault, named) for fault in faults.errors())
-        ) from None
+        raise RecipeError(list_faults(_explain(fault, name) for fault in faults.errors())) from None
 
 
 def list_faults(lines: Iterable[str]) -> str:
-    """Return faults, one a line, and the number of those beyond the first 20."""
+    """Return the first 20 faults, one per line, and the number of the others."""
     lines = list(lines)
     more = len(lines) - _NAMED_FAULTS
     return "\n".join([*lines[:_NAMED_FAULTS], *([f"... and {more} more"] if more > 0 else [])])
 
 
 def recipe_files(kind: str = ".") -> dict[str, Path]:
-    """Return the recipes that come with atypia, by name.
+    """Return the recipe files that come with atypia, by name.
 
     Args:
-        kind: a folder inside that of the recipes, such as "ablation" for plans.
+        kind: a subfolder of the recipes, such as "ablation" for plans.
     """
     folder = shipped_folder("recipes")
     if folder is None:
@@ -91,7 +89,7 @@ def recipe_files(kind: str = ".") -> dict[str, Path]:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """Write a recipe out in full, every value with its meaning."""
+    """Return a recipe as TOML, every value with its meaning."""
     return "\n".join(_toml_lines(recipe)) + "\n"
 
 
@@ -104,13 +102,13 @@ def _find(source: str) -> Path:
     near = difflib.get_close_matches(source, known, n=1)
     offer = f"; did you mean {near[0]!r}?" if near else ""
     raise RecipeError(
-        f"recipe {abbreviate(source)} is neither a file nor one that comes with atypia{offer} "
+        f"recipe {abbreviate(source)} is neither a file nor a recipe of atypia{offer} "
         f"(known: {', '.join(known)})"
     )
 
 
 def is_file(source: str) -> bool:
-    """Tell whether there is a file of this name; what cannot be a file's name is none."""
+    """Return whether a file of this name exists; False for what cannot be a file name."""
     try:
         return Path(source).is_file()
     except OSError:  # too long
@@ -127,7 +125,7 @@ def _set(values: dict[str, Any], change: str) -> None:
         value = _value(text)
     except RecursionError:
         raise RecipeError(f"--set {abbreviate(change)}: is nested too deeply") from None
-    *sections, last = todays_name(key.strip()).split(".")
+    *sections, last = current_name(key.strip()).split(".")
     place = values
     for section in sections:
         place = place.setdefault(section, {})
@@ -139,7 +137,7 @@ def _set(values: dict[str, Any], change: str) -> None:
 
 
 def _value(text: str) -> Any:
-    """Return a value as in TOML; what is none, or more than one, is text."""
+    """Return a value as TOML reads it; what is not one TOML value is text."""
     try:
         values = tomllib.loads(f"value = {text}")
     except ValueError:
@@ -147,7 +145,7 @@ def _value(text: str) -> Any:
     return values["value"] if len(values) == 1 else text.strip()
 
 
-def _explain(fault: Any, named: str) -> str:
+def _explain(fault: Any, name: str) -> str:
     where = [str(part) for part in fault["loc"]]
     key = ".".join(where) or "recipe"
     if fault["type"] == "extra_forbidden":
@@ -155,11 +153,11 @@ def _explain(fault: Any, named: str) -> str:
         elsewhere = [k for k in _all_keys() if k.split(".")[-1] == where[-1]]
         near = elsewhere[:1] or difflib.get_close_matches(where[-1], known, n=1, cutoff=0.4)
         offer = f"did you mean {near[0]!r}? " if near else ""
-        return f"{named}: unknown key {abbreviate(key)}; {offer}(known here: {', '.join(known)})"
+        return f"{name}: unknown key {abbreviate(key)}; {offer}(known here: {', '.join(known)})"
     if fault["type"] == "value_error":
-        return f"{named}: {fault['ctx']['error']}"
+        return f"{name}: {fault['ctx']['error']}"
     message = str(fault["msg"])
-    return f"{named}: {key} is {abbreviate(fault['input'])}; {message[0].lower()}{message[1:]}"
+    return f"{name}: {key} is {abbreviate(fault['input'])}; {message[0].lower()}{message[1:]}"
 
 
 def _keys(sections: Sequence[str]) -> list[str]:
@@ -180,7 +178,7 @@ def _all_keys() -> Iterator[str]:
 
 
 def _toml_lines(model: BaseModel) -> Iterator[str]:
-    """Yield a model's own values first, then its sections, as TOML asks."""
+    """Yield a model's own values first, then its sections, as TOML requires."""
     fields = type(model).model_fields
     for name, field in fields.items():
         value = getattr(model, name)

@@ -1,4 +1,4 @@
-"""What changes while a member is trained: network, optimiser, averaged weights; and one step."""
+"""One step of training, and what it changes: network, optimiser, averaged weights."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
-from atypia.data.windows import Windows
 from atypia.errors import AtypiaError
 from atypia.models.adapters import hold_in_bfloat16, recompute_activations
 from atypia.models.classifier import Classifier
 from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
-from atypia.training.batches import Embeddings, training_batch
+from atypia.training.batches import BatchSource, training_batch
 from atypia.training.components.adaptive_gamma import AdaptiveGamma
-from atypia.training.components.base import Answers, Labels, Rows
+from atypia.training.components.base import Labels, Outputs, Rows
 from atypia.training.components.ema import Averaging
 from atypia.training.components.focal import class_weights, focal_loss
 from atypia.training.components.mixup import mixup
@@ -29,7 +28,7 @@ from atypia.training.figures import TrainingFigures, UnlabelledFigures
 from atypia.training.network import TrainingNetwork
 from atypia.training.recipe import Recipe
 
-#: What the loss of the class is called beside those of the components.
+#: Name of the classification loss beside those of the components.
 CLASS = "class"
 
 # Names of tensors in checkpoints of versions before components had heads of their own.
@@ -40,7 +39,7 @@ _OLD_TENSORS = {
 
 
 class Batch(NamedTuple):
-    """What the network is shown in a step, and what is known of it.
+    """The crops of a step, and their labels.
 
     Attributes:
         crops: float32 (B, 3, P, P), mixed where `mixup` is on.
@@ -48,10 +47,10 @@ class Batch(NamedTuple):
         weight: float32 (B,), of each figure in the class loss, mixed likewise.
         phase: float32 (B, phases), mixed likewise.
         rows: int64 (B,), its figures.
-        unmixed: float32 (A, 3, P, P), crops for the losses that see unmixed ones alone.
+        unmixed: float32 (A, 3, P, P), crops for the losses that take unmixed crops only.
         unmixed_rows: int64 (L,), the figures of the first L of these.
         unlabelled: int64 (A - L,), the domains of the others.
-        is_unmixed: whether these losses look at `crops`, too.
+        is_unmixed: whether these losses take `crops`, too.
     """
 
     crops: torch.Tensor
@@ -93,7 +92,7 @@ class MemberStepper:
         recipe: Recipe,
         member: int,
         fabric: Fabric,
-        shown: Windows | Embeddings,
+        source: BatchSource,
         figures: TrainingFigures,
         shares: npt.NDArray[np.float64],
         unlabelled: UnlabelledFigures | None,
@@ -105,14 +104,14 @@ class MemberStepper:
             recipe: what decides the training.
             member: its number, part of every draw.
             fabric: device and precision, launched.
-            shown: windows of N figures, or embeddings where the backbone is not trained.
+            source: windows of N figures, or embeddings where the backbone is frozen.
             figures: the same N figures.
             shares: float64 (N,), of each figure in an epoch; 0 where it is not trained on.
             unlabelled: figures of a laboratory to adapt to.
             weights: file of the backbone's published weights, where they are a file.
         """
         self._recipe, self._member, self._fabric = recipe, member, fabric
-        self._source, self._figures, self._unlabelled = shown, figures, unlabelled
+        self._source, self._figures, self._unlabelled = source, figures, unlabelled
         torch.manual_seed(seed_of(recipe, member, 0))
         network = TrainingNetwork(recipe, figures, weights)
         network = network.to(memory_format=torch.channels_last)
@@ -139,21 +138,21 @@ class MemberStepper:
         assert isinstance(module, Classifier)
         return module
 
-    def averaged(self) -> AbstractContextManager[Classifier]:
-        """Hold the classifier as it is to be kept: averaged over training where `ema` is on."""
-        return self._averaging.applied()
+    def use_average(self) -> AbstractContextManager[Classifier]:
+        """Hold the classifier that a bundle keeps: averaged over training where `ema` is on."""
+        return self._averaging.use_average()
 
-    def kept_state(self) -> dict[str, torch.Tensor]:
+    def bundle_state(self) -> dict[str, torch.Tensor]:
         """Return the tensors that a bundle keeps, on the CPU."""
-        with self.averaged() as kept:
-            return {name: tensor.clone() for name, tensor in kept.saved_state().items()}
+        with self.use_average() as network:
+            return {name: tensor.clone() for name, tensor in network.saved_state().items()}
 
     def step(self, rows: Rows, step: int, steps: int) -> dict[str, float]:
         """Take one step on some figures; return the loss and its parts, before weighting.
 
-        Where the device's memory is too small for the batch, it is shown in pieces whose gradients
-        add up: the step stays that of the whole batch, but for what figures of a batch do to one
-        another (batch normalisation, contrastive pairs), which happens within a piece.
+        A batch too large for the device's memory is divided into pieces whose gradients add up.
+        The step stays that of the whole batch, except for what depends on the other figures of a
+        batch (batch normalisation, contrastive pairs), which then happens within a piece.
 
         Raises:
             AtypiaError: not even pieces of one figure fit into the memory.
@@ -172,9 +171,9 @@ class MemberStepper:
                 break
             except torch.OutOfMemoryError as fault:
                 if fabric.world_size > 1 or self._pieces >= len(rows):
-                    raise self._no_memory() from fault
-            # Outside the handler: what the failed batch held is let go first.
-            self._let_go()
+                    raise self._out_of_memory() from fault
+            # Outside the handler, so that the memory of the failed batch is free.
+            self._free_memory()
             self._pieces *= 2
         fabric.clip_gradients(self._network, self._optimizer, max_norm=recipe.schedule.clip)
         _set_rates(self._optimizer, recipe, step, steps)
@@ -182,14 +181,14 @@ class MemberStepper:
         self._optimizer.zero_grad()
         self._averaging.update(step)
         if fabric.world_size > 1:
-            parts = dict(zip(parts, self._over_all(list(parts.values()), "mean"), strict=True))
+            parts = dict(zip(parts, self._reduce(list(parts.values()), "mean"), strict=True))
         return parts
 
     def _make_fit(self, batch: Batch, done: float) -> None:
         """Find, before the first step of several processes, pieces that fit into every memory.
 
-        Later it would be too late: a process that starts again would leave the others waiting for
-        its gradients. What is computed here is thrown away.
+        Later would be too late: a process that repeats a step would leave the others waiting for
+        its gradients. What is computed here is discarded.
         """
         buffers = [buffer.clone() for buffer in self._network.module.buffers()]
         while not self._fits:
@@ -199,39 +198,39 @@ class MemberStepper:
                 failed = 0.0
             except torch.OutOfMemoryError:
                 failed = 1.0
-            self._let_go()
-            self._fits = self._over_all([failed], "max") == [0.0]
+            self._free_memory()
+            self._fits = self._reduce([failed], "max") == [0.0]
             if not self._fits:
                 if self._pieces >= len(batch.rows):
-                    raise self._no_memory()
+                    raise self._out_of_memory()
                 self._pieces *= 2
         for buffer, before in zip(self._network.module.buffers(), buffers, strict=True):
             buffer.copy_(before)
 
-    def _over_all(self, values: list[float], how: Literal["mean", "max"]) -> list[float]:
-        """Return the mean or the greatest of each value over all processes."""
+    def _reduce(self, values: list[float], how: Literal["mean", "max"]) -> list[float]:
+        """Return the mean or the maximum of each value over all processes."""
         own = torch.tensor(values, device=self._fabric.device)
-        found = self._fabric.all_reduce(own, reduce_op=how)
-        assert isinstance(found, torch.Tensor)
-        return [float(value) for value in found]
+        reduced = self._fabric.all_reduce(own, reduce_op=how)
+        assert isinstance(reduced, torch.Tensor)
+        return [float(value) for value in reduced]
 
-    def _let_go(self) -> None:
+    def _free_memory(self) -> None:
         self._optimizer.zero_grad()
         torch.cuda.empty_cache()
 
-    def _no_memory(self) -> AtypiaError:
+    def _out_of_memory(self) -> AtypiaError:
         return AtypiaError(
             f"{self._fabric.device}: not enough memory for one figure of "
-            f"{self._recipe.backbone.input_px} px; give a smaller backbone.input_px, or "
+            f"{self._recipe.backbone.input_px} px; use a smaller backbone.input_px, or "
             "--device cpu"
         )
 
     def _batch(self, rows: Rows, step: int, rng: np.random.Generator) -> Batch:
-        """Prepare what the network is shown in a step.
+        """Prepare the crops and labels of a step.
 
-        With MixUp, half of the batch is shown again, unmixed, to the losses that see such crops;
-        one that wants a second view is shown that half once more, in another augmentation. Crops
-        of the laboratory to adapt to come last.
+        With MixUp, half of the batch is added again, unmixed, for the losses that take such crops;
+        for a loss that needs a second view, that half is augmented once more. Crops of the
+        laboratory to adapt to come last.
         """
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
         crops = training_batch(self._source, rows, recipe, device, rng)
@@ -257,9 +256,9 @@ class MemberStepper:
         if share and self._unlabelled is not None:
             others = self._unlabelled
             count = max(1, round(share * len(rows)))
-            chosen = rng.integers(0, len(others.domain), count)
-            unmixed.append(training_batch(others.windows, chosen, recipe, device, rng))
-            unlabelled = others.domain[chosen]
+            draws = rng.integers(0, len(others.domain), count)
+            unmixed.append(training_batch(others.windows, draws, recipe, device, rng))
+            unlabelled = others.domain[draws]
         return Batch(
             crops=mixed,
             target=target,
@@ -289,7 +288,7 @@ class MemberStepper:
         return totals if len(totals) > 2 else {"loss": totals["loss"]}
 
     def _losses(self, batch: Batch, done: float) -> dict[str, torch.Tensor]:
-        """Return the mean of each loss over what is shown, each a scalar."""
+        """Return the mean of each loss over a batch, each a scalar."""
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
         labelled = batch.unmixed_rows
         if batch.is_unmixed:
@@ -304,13 +303,13 @@ class MemberStepper:
             )
         )
         crops = torch.cat([batch.crops, batch.unmixed]) if len(batch.unmixed) else batch.crops
-        found = self._network(_channels_last(crops), len(domain), done)
-        logit = found.logit[: len(batch.target)]
-        phase = None if found.phase is None else found.phase[: len(batch.target)]
-        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.of(logit)
+        output = self._network(_channels_last(crops), len(domain), done)
+        logit = output.logit[: len(batch.target)]
+        phase = None if output.phase is None else output.phase[: len(batch.target)]
+        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.for_logits(logit)
         labels = Labels(batch.phase, atypical, unanimous, slide, domain)
         return {CLASS: (batch.weight * focal_loss(logit, batch.target, gamma)).mean()} | {
-            name: loss.loss(Answers(logit, phase, found.heads.get(name)), labels)
+            name: loss.compute_loss(Outputs(logit, phase, output.heads.get(name)), labels)
             for name, loss in recipe.losses()
         }
 
@@ -321,7 +320,11 @@ class MemberStepper:
     def state(self) -> dict[str, Any]:
         """Return all that training has changed, for a checkpoint."""
         module = self._network.module
-        trained = {name: one for name, one in module.named_parameters() if one.requires_grad}
+        trained = {
+            name: parameter
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
         return {
             "network": trained if self._partly_frozen else module.state_dict(),
             "averaging": self._averaging.state(),
@@ -330,8 +333,8 @@ class MemberStepper:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load what `state` gave."""
-        tensors = {_todays_tensor(name): tensor for name, tensor in state["network"].items()}
+        """Restore what `state` returned."""
+        tensors = {_current_tensor_name(name): tensor for name, tensor in state["network"].items()}
         self._network.module.load_state_dict(tensors, strict=not self._partly_frozen)
         self._averaging.load_state(state["averaging"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -340,12 +343,12 @@ class MemberStepper:
 
     @property
     def _partly_frozen(self) -> bool:
-        """A frozen backbone comes from its own file, and is not copied into checkpoints."""
+        """Whether checkpoints leave out the backbone, which is frozen and has a file of its own."""
         return not self._recipe.adapter.keeps_backbone
 
 
-def _todays_tensor(name: str) -> str:
-    """Return the name of a tensor, which an earlier version may have called otherwise."""
+def _current_tensor_name(name: str) -> str:
+    """Return the current name of a tensor; an earlier version may have used another one."""
     for old, new in _OLD_TENSORS.items():
         if name.startswith(old):
             return new + name.removeprefix(old)
@@ -357,7 +360,7 @@ def _channels_last(batch: torch.Tensor) -> torch.Tensor:
 
 
 def seed_of(recipe: Recipe, *parts: int) -> int:
-    """Return a seed that depends on the recipe's and on the place in the training alone."""
+    """Return a seed that depends only on the recipe's seed and the place in the training."""
     return int(np.random.SeedSequence((recipe.seed, *parts)).generate_state(1)[0])
 
 
@@ -385,6 +388,7 @@ def _optimizer(network: TrainingNetwork, recipe: Recipe, *, fused: bool) -> torc
 
 def _set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
     """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
+    # A library's scheduler has a state to restore (torch) or ends at a step of rate zero (timm).
     warm = max(1, round(recipe.schedule.warmup * steps))
     factor = min(
         (step + 1) / warm,

@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import training_part
 from atypia.data.table import FigureTable, missing_slides
@@ -26,28 +24,29 @@ from atypia.files import (
     write_output,
     written_output,
 )
+from atypia.models.devices import Device, choose_device
 from atypia.training.ablation import Plan
-from atypia.training.devices import Device, require_device
+from atypia.training.devices import count_threads
 from atypia.workflows.ablation_bench import Bench, Job
 from atypia.workflows.ablation_runs import RunLine, append_run
-from atypia.workflows.ablation_workers import alone, in_workers
+from atypia.workflows.ablation_workers import train_here, train_in_workers
 from atypia.workflows.classify import Say, to_stderr
 from atypia.workflows.training.fit import OnProgress, show_nothing
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """Where an ablation stands.
+    """The state of an ablation.
 
     Attributes:
-        done: runs of the plan that are there.
+        done: finished runs of the plan.
         of: runs of the plan.
-        failed: which runs could not be done, and why; one line for those of an arm that failed
-            of the same.
-        stopped: it was stopped from the keyboard.
-        other: lines of the file that are not of this plan, or of other figures or recipes.
+        failed: which runs failed, and why; one line for those of an arm that failed for the same
+            reason.
+        stopped: interrupted from the keyboard.
+        other: lines of the file that belong to another plan, or to other figures or recipes.
         comparison: None while no arm has all folds of a seed.
-        files: what was written of the comparison.
+        files: of the comparison.
     """
 
     done: int
@@ -73,31 +72,32 @@ def ablate(
     say: Say = to_stderr,
     on_progress: OnProgress = show_nothing,
 ) -> Ablation:
-    """Do the runs of a plan that are not there yet, and compare its arms.
+    """Do the missing runs of a plan, and compare its arms.
 
-    Stopped at any point and started again with the same `out`, it goes on where it was: within a
-    run from its last checkpoint. A run that fails leaves the others.
+    Started again with the same `out`, an interrupted ablation resumes, within a run from its last
+    checkpoint. A run that fails does not stop the others.
 
     Args:
         table: figures of at least three domains, with images, mpp and labels or votes.
         plan: the arms.
         out: folder; receives runs.jsonl, table.csv, table.md, differences.svg.
-        command: how this is asked for again; stands in the table's caption.
+        command: that repeats this, for the table's caption.
         device: auto, cpu or cuda.
-        threads: of the CPU, for each worker; none shares what torch takes among them.
-        workers: processes that train at the same time.
-        weights: file or folder of the backbone's published weights; none takes them from the
-            package or the local Hugging Face cache, where those of several backbones are found.
+        threads: of the CPU, per worker; None divides torch's default among them.
+        workers: processes that train in parallel.
+        weights: file or folder of the backbone's published weights; None searches the package and
+            the local Hugging Face cache, as several backbones need.
         overwrite: replace a table in `out` that atypia did not write.
-        say: is given a line on figures left out, and for each arm that cannot work on the others.
+        say: called with a line on excluded figures, and for each arm that cannot work on the
+            others.
         on_progress: called often.
 
     Raises:
         AtypiaError: the figures or what lies in `out` do not fit the plan; nothing was trained.
     """
-    require_device(device)  # refused here, not once for every run
+    choose_device(device)  # a missing GPU is refused here, not once for every run
     if threads is None and workers > 1:
-        threads = max(1, torch.get_num_threads() // workers)
+        threads = max(1, count_threads() // workers)
     table, notes = training_part(table)
     for note in notes:
         say(f"note: {note}")
@@ -105,23 +105,23 @@ def ablate(
     require_outputs([*_files(bench.out), bench.work_note], overwrite=overwrite)
     remove_partials(*_files(bench.out), bench.runs)
     remove_partials_below(bench.work)
-    plan, stepped_back = bench.workable(plan)
+    plan, stepped_back = bench.drop_unworkable_arms(plan)
     for note in stepped_back:
         say(f"note: {note}")
     jobs = bench.jobs(plan)
     bench.require_both_classes(jobs[0].recipe)
     bench = bench.with_weights(jobs, None if weights is None else Path(weights)).with_content()
-    done = bench.done(jobs)[0]
+    finished = bench.find_finished(jobs)[0]
     for job in jobs:
-        if job.key in done:  # a kill between a run's line and its folder's end
+        if job.key in finished:  # killed between a run's line and the removal of its folder
             shutil.rmtree(bench.folder(job), ignore_errors=True)
-    pending = [job for job in jobs if job.key not in done]
+    pending = [job for job in jobs if job.key not in finished]
     failed: tuple[str, ...] = ()
     stopped = False
     if pending:
         bench.prepare(pending, on_progress)
-        failed, stopped = _do(bench, pending, len(jobs), workers, on_progress)
-    return _compared(bench, plan, jobs, command, failed, stopped, on_progress)
+        failed, stopped = _train_jobs(bench, pending, len(jobs), workers, on_progress)
+    return _compare_arms(bench, plan, jobs, command, failed, stopped, on_progress)
 
 
 def show_ablation(
@@ -134,15 +134,15 @@ def show_ablation(
     say: Say = to_stderr,
     on_progress: OnProgress = show_nothing,
 ) -> Ablation:
-    """Compare the arms of a plan by the runs that are there; nothing is trained.
+    """Compare the arms of a plan by its finished runs; nothing is trained.
 
     Args:
-        table: as given to `ablate`.
-        plan: as given to `ablate`.
-        out: as given to `ablate`.
-        command: as given to `ablate`.
-        overwrite: as given to `ablate`.
-        say: as given to `ablate`.
+        table: as for `ablate`.
+        plan: as for `ablate`.
+        out: as for `ablate`.
+        command: as for `ablate`.
+        overwrite: as for `ablate`.
+        say: as for `ablate`.
         on_progress: called often.
 
     Raises:
@@ -150,20 +150,20 @@ def show_ablation(
     """
     bench = Bench.of(training_part(table)[0], Path(out), "cpu", None)
     require_outputs(_files(bench.out), overwrite=overwrite)
-    plan, notes = bench.workable(plan)
+    plan, notes = bench.drop_unworkable_arms(plan)
     for note in notes:
         say(f"note: {note}")
-    return _compared(bench, plan, bench.jobs(plan), command, (), False, on_progress)
+    return _compare_arms(bench, plan, bench.jobs(plan), command, (), False, on_progress)
 
 
-def _do(
+def _train_jobs(
     bench: Bench, jobs: list[Job], of: int, workers: int, on_progress: OnProgress
 ) -> tuple[tuple[str, ...], bool]:
-    """Do runs and keep each as it ends; return what failed, and whether it was stopped."""
+    """Do runs and record each as it ends; return the failures, and whether it was stopped."""
     short = short_domain_names(bench.domains)
     failed: dict[tuple[str, str], list[str]] = {}
     left = {job.key: job for job in jobs}
-    outcomes = alone(bench, jobs) if workers == 1 else in_workers(bench, jobs, workers)
+    outcomes = train_here(bench, jobs) if workers == 1 else train_in_workers(bench, jobs, workers)
     on_progress("runs", of - len(left), of, jobs[0].arm)
     try:
         with closing(outcomes):
@@ -180,17 +180,19 @@ def _do(
         stopped = False
     except KeyboardInterrupt:
         stopped = True
-    return tuple(_told(arm, why, where) for (arm, why), where in failed.items()), stopped
+    return tuple(
+        _describe_failure(arm, why, where) for (arm, why), where in failed.items()
+    ), stopped
 
 
-def _told(arm: str, why: str, where: list[str]) -> str:
-    """Say once what several runs of an arm failed of."""
+def _describe_failure(arm: str, why: str, where: list[str]) -> str:
+    """Return one line for runs of an arm that failed for the same reason."""
     if len(where) == 1:
         return f"{arm}, {where[0]}: {why}"
     return f"{arm}: {len(where)} runs failed, the first with {where[0]}: {why}"
 
 
-def _compared(
+def _compare_arms(
     bench: Bench,
     plan: Plan,
     jobs: list[Job],
@@ -199,13 +201,13 @@ def _compared(
     stopped: bool,
     on_progress: OnProgress,
 ) -> Ablation:
-    """Compare what is there, and write the files."""
-    found, other = bench.done(jobs)
+    """Compare the arms by their finished runs, and write the files."""
+    finished, other = bench.find_finished(jobs)
     scores: dict[str, dict[int, Scores]] = {arm.name: {} for arm in plan.arms}
     used = []
     for arm in plan.arms:
         for seed in plan.seeds:
-            lines = [found.get((arm.name, seed, fold)) for fold in range(len(bench.domains))]
+            lines = [finished.get((arm.name, seed, fold)) for fold in range(len(bench.domains))]
             whole = [line for line in lines if line is not None]
             if len(whole) == len(lines):
                 scores[arm.name][seed] = bench.scores(whole)
@@ -222,9 +224,9 @@ def _compared(
             {arm.name: arm.against for arm in plan.arms if arm.against is not None},
             on_progress=lambda done, of: on_progress("comparing", done, of, ""),
         )
-        facts = _facts(bench, plan, comparison, used, command, len(found), len(jobs))
+        facts = _facts(bench, plan, comparison, used, command, len(finished), len(jobs))
         files = _write(bench.out, plan, comparison, facts)
-    return Ablation(len(found), len(jobs), failed, stopped, other, comparison, files)
+    return Ablation(len(finished), len(jobs), failed, stopped, other, comparison, files)
 
 
 def _facts(
@@ -242,21 +244,21 @@ def _facts(
     threads = sorted({line.threads for line in used})
     return {
         "Made by": f"`{command}`",
-        "Figures": f"{comparison.figures} of known truth, of {cases}, from "
+        "Figures": f"{comparison.figures} with a majority label, of {cases}, from "
         f"`{bench.table.name}`" + (f"; {unknown}" if unknown else ""),
         "Domains": "; ".join(short_domain_names(bench.domains).values()),
-        "Seeds": f"{', '.join(map(str, plan.seeds))}; an arm's numbers are of those with all folds",
-        "In every arm": ", ".join(f"`{change}`" for change in plan.changes) or "nothing changed",
+        "Seeds": f"{', '.join(map(str, plan.seeds))}; an arm's results use those with all folds",
+        "In every arm": ", ".join(f"`{change}`" for change in plan.changes) or "no changes",
         "Runs": f"{done} of {of}; {hours:.2f} hours of training in the {len(used)} used here",
         "On": f"{', '.join(sorted({line.device for line in used}))}; "
-        f"threads a run: {', '.join(map(str, threads))}; "
-        f"{_told_precisions(used)}; "
+        f"threads per run: {', '.join(map(str, threads))}; "
+        f"{_describe_precisions(used)}; "
         f"torch {', '.join(sorted({line.torch for line in used}))}, "
         f"atypia {', '.join(sorted({line.atypia for line in used}))}",
     }
 
 
-def _told_precisions(lines: list[RunLine]) -> str:
+def _describe_precisions(lines: list[RunLine]) -> str:
     counts = Counter(line.precision for line in lines)
     if len(counts) == 1:
         return next(iter(counts))
@@ -264,23 +266,23 @@ def _told_precisions(lines: list[RunLine]) -> str:
 
 
 def _files(out: Path) -> tuple[Path, Path, Path]:
-    """Return what is written of a comparison: two tables and a drawing."""
+    """Return the files of a comparison: two tables and a plot."""
     return out / "table.csv", out / "table.md", out / "differences.svg"
 
 
 def _write(
     out: Path, plan: Plan, comparison: Comparison, facts: dict[str, str]
 ) -> tuple[Path, ...]:
-    table, text, picture = _files(out)
+    table, text, plot = _files(out)
     files = [table, text]
     with written_output(table) as partial:
         comparison_frame(comparison).to_csv(partial, index=False, float_format="%.6f")
     write_output(text, comparison_markdown(comparison, f"Ablation: {plan.name}", facts))
-    drawn = difference_plot(comparison)
-    if drawn is None:
-        remove_ours(picture)  # of an earlier plan
+    drawing = difference_plot(comparison)
+    if drawing is None:
+        remove_ours(plot)  # of an earlier plan
     else:
-        with written_output(picture) as partial:
-            partial.write_bytes(svg_bytes(drawn))
-        files.append(picture)
+        with written_output(plot) as partial:
+            partial.write_bytes(svg_bytes(drawing))
+        files.append(plot)
     return tuple(files)

@@ -1,4 +1,4 @@
-"""What does the runs of an ablation: figures, folds and folders."""
+"""The bench of an ablation: figures, folds and folders that all runs share."""
 
 from __future__ import annotations
 
@@ -11,42 +11,41 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from threadpoolctl import threadpool_limits
 
 from atypia.data.domains import short_domain_names
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
-from atypia.data.windows import Windows
 from atypia.errors import AtypiaError, TableError
 from atypia.evaluation.comparison import Scores
 from atypia.files import write_output
 from atypia.fingerprint import ImageHashes, fingerprint, joined_hash
 from atypia.models.backbones.registry import backbone_spec
+from atypia.models.devices import Device
 from atypia.training.ablation import Plan
 from atypia.training.backbone_weights import BackboneWeights, find_backbone_weights
-from atypia.training.batches import Embeddings
+from atypia.training.batches import BatchSource
 from atypia.training.components.augment import window_um
-from atypia.training.devices import Device, open_fabric, precision_of
-from atypia.training.embeddings import read_shown
+from atypia.training.devices import describe_hardware, limit_threads, open_fabric
+from atypia.training.embeddings import read_batch_source
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import MemberInputs, train_member
 from atypia.training.recipe import Recipe
-from atypia.training.requirements import step_back
+from atypia.training.requirements import switch_off_components
 from atypia.version import __version__
 from atypia.workflows.ablation_runs import (
+    PlannedRun,
     RunLine,
-    Wanted,
-    agreeing,
     flat_recipe,
-    mend_end,
+    match_runs,
+    mend_last_line,
     read_runs,
 )
 from atypia.workflows.training.fit import OnProgress, figures_part, settings_of
 
 Ints = npt.NDArray[np.int64]
 
-# The partition is the same whatever the seeds, so that arms and seeds differ in nothing else.
+# The partition is the same for all seeds, so that arms and seeds differ in nothing else.
 _PARTITION_SEED = 0
 
 
@@ -67,21 +66,21 @@ class Job:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all runs share; sent to every worker.
+    """Figures, folds and folders that all runs share; sent to every worker.
 
     Attributes:
         table: N figures.
         out: the folder.
         device: auto, cpu or cuda.
-        threads: of the CPU, for each worker; none takes what torch takes.
+        threads: of the CPU, per worker; None leaves the choice to torch.
         left_out: int64 (N,), as `crossed_folds` gives it.
         held_out: int64 (N,), as `crossed_folds` gives it.
         domains: names of the left-out domains.
-        figures: hash of what decides a run of the table, and of its folds.
-        earlier_figures: what earlier versions hashed instead: the table's whole text, remarks too.
-        weights: published ones of each backbone, by its key; one that is not in it needs none, or
-            is not to be trained.
-        content: SHA-256 of each figure's image; empty where nothing is to be trained.
+        figures: hash of the table's deciding columns and of the folds.
+        earlier_figures: the hash of earlier versions, over the table's whole text.
+        weights: published ones of each backbone, by its key; a backbone without them needs none, or
+            is not trained.
+        content: SHA-256 of each figure's image; empty where nothing is trained.
     """
 
     table: FigureTable
@@ -113,12 +112,12 @@ class Bench:
 
     @property
     def runs(self) -> Path:
-        """The file of the runs that are done."""
+        """The file of the finished runs."""
         return self.out / "runs.jsonl"
 
     @property
     def work(self) -> Path:
-        """The folder of decoded windows and checkpoints; nothing in it is needed afterwards."""
+        """The folder of decoded windows and checkpoints; not needed once all runs are finished."""
         return self.out / "work"
 
     @property
@@ -129,7 +128,7 @@ class Bench:
     def jobs(self, plan: Plan) -> list[Job]:
         """Return all runs of a plan, seed by seed, so that a stop leaves whole seeds."""
         recipes = [
-            (arm, seed, self.step_back(plan.recipe(arm, seed))[0])
+            (arm, seed, self.switch_off_components(plan.recipe(arm, seed))[0])
             for seed in plan.seeds
             for arm in plan.arms
         ]
@@ -139,30 +138,30 @@ class Bench:
             for fold in range(len(self.domains))
         ]
 
-    def step_back(self, recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
-        """As `training.requirements.step_back`, for the runs of a recipe on these figures."""
+    def switch_off_components(self, recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
+        """Apply `training.requirements.switch_off_components` to the runs of a recipe."""
         folds = range(len(self.domains))
         rows = [np.flatnonzero((self.left_out != fold) & (self.held_out != fold)) for fold in folds]
-        return step_back(recipe, self.training_figures(recipe), rows, None)
+        return switch_off_components(recipe, self.training_figures(recipe), rows, None)
 
-    def workable(self, plan: Plan) -> tuple[Plan, list[str]]:
-        """Return the plan without arms that are about what cannot work here; say so, a line each.
+    def drop_unworkable_arms(self, plan: Plan) -> tuple[Plan, list[str]]:
+        """Return the plan without arms of components that cannot work here, and a note for each.
 
-        Of a plan of atypia, that is: what somebody's own plan asks for is refused run by run.
+        This concerns plans of atypia; what the user's own plan asks for is refused run by run.
         """
-        left_out, notes = [], []
+        names, notes = [], []
         for arm in plan.arms:
-            _, lacks = self.step_back(plan.recipe(arm, plan.seeds[0]))
+            _, lacks = self.switch_off_components(plan.recipe(arm, plan.seeds[0]))
             for key, lack in lacks.items():
                 if any(change.partition("=")[0].strip() == key for change in arm.changes):
-                    left_out.append(arm.name)
+                    names.append(arm.name)
                     notes.append(f"arm {arm.name!r} is left out: {lack}")
                 else:
                     notes.append(f"arm {arm.name!r}: {key} is off: {lack}")
-        return plan.without(left_out), notes
+        return plan.without_arms(names), notes
 
     def require_both_classes(self, recipe: Recipe) -> None:
-        """Refuse figures with which a run cannot be trained or called, or no domain be judged."""
+        """Refuse figures that leave a run without a class, or no domain with both classes."""
         _require_both_classes(self, self.training_figures(recipe).truth)
 
     def with_content(self) -> Bench:
@@ -174,22 +173,22 @@ class Bench:
 
     @property
     def images(self) -> str | None:
-        """Hash of the content of all images; none where it is not known."""
+        """Hash of the content of all images; None where it is unknown."""
         return joined_hash(self.content)[:16] if self.content else None
 
-    def with_weights(self, jobs: Sequence[Job], given: Path | None) -> Bench:
+    def with_weights(self, jobs: Sequence[Job], source: Path | None) -> Bench:
         """Find the published weights of all backbones.
 
         Raises:
-            AtypiaError: they are not here, or a backbone cannot look at the crops of a recipe.
+            AtypiaError: they are not here, or a backbone cannot take the crops of a recipe.
         """
         weights: dict[str, BackboneWeights] = {}
         for recipe in (job.recipe for job in jobs):
             spec = backbone_spec(recipe.backbone.key)
             spec.require_input_px(recipe.backbone.input_px)
             if recipe.backbone.pretrained and spec.key not in weights:
-                own = given if spec.packaged is None else None
-                weights[spec.key] = find_backbone_weights(recipe, own)
+                path = source if spec.packaged is None else None
+                weights[spec.key] = find_backbone_weights(recipe, path)
         return replace(self, weights=weights)
 
     def weights_of(self, recipe: Recipe) -> BackboneWeights:
@@ -200,10 +199,10 @@ class Bench:
         known = self.weights.get(recipe.backbone.key)
         return None if known is None else known.sha256
 
-    def done(self, jobs: Sequence[Job]) -> tuple[dict[tuple[str, int, int], RunLine], int]:
-        """Return the lines of the jobs that are done, and the number of lines of no use here."""
-        wanted = {
-            job.key: Wanted(
+    def find_finished(self, jobs: Sequence[Job]) -> tuple[dict[tuple[str, int, int], RunLine], int]:
+        """Return the lines of finished jobs, and the number of lines that match no job."""
+        planned = {
+            job.key: PlannedRun(
                 recipe=flat_recipe(job.recipe),
                 figures=(self.figures, self.earlier_figures),
                 images=self.images,
@@ -213,16 +212,16 @@ class Bench:
             )
             for job in jobs
         }
-        return agreeing(read_runs(self.runs), wanted, self.runs)
+        return match_runs(read_runs(self.runs), planned, self.runs)
 
     def folder(self, job: Job) -> Path:
-        """Return where a run's checkpoint lies: another one for another recipe or figures."""
+        """Return the folder of a run's checkpoint; another recipe or other figures have another."""
         slug = re.sub(r"[^a-z0-9]+", "-", job.arm.lower()).strip("-")
         unique = hashlib.sha256(f"{job.arm} {self.identity(job)}".encode()).hexdigest()[:8]
         return self.work / f"{slug}-{job.seed}-{job.fold}-{unique}"
 
     def identity(self, job: Job) -> str:
-        """Hash what decides a run's weights: the recipe, the figures, their folds, the fold."""
+        """Return the fingerprint of all that decides a run's weights."""
         return fingerprint(
             recipe=settings_of(job.recipe),
             figures=self.figures,
@@ -235,34 +234,34 @@ class Bench:
         """Return the figures as a recipe's training sees them."""
         return training_figures(self.table, recipe.soft_labels)
 
-    def shown(
+    def read_source(
         self, recipe: Recipe, on_progress: Callable[[str, int, int], None] | None = None
-    ) -> Windows | Embeddings:
-        """Read what a recipe's training is shown, or open what lies on disk."""
+    ) -> BatchSource:
+        """Read what a recipe's batches are made from, or open what lies on disk."""
         fabric = open_fabric(self.device, recipe.schedule)
-        return read_shown(
+        return read_batch_source(
             self.table,
             recipe,
             self.content,
             self.work / "windows",
             self.work / "embeddings",
             fabric,
-            on_progress or _silent,
+            on_progress or _ignore_progress,
             self.weights_of(recipe),
         )
 
     def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
         """Read all crops, before anything is trained."""
         self.work.mkdir(parents=True, exist_ok=True)
-        write_output(self.work_note, "*\n")  # the folder around it is for committing
-        mend_end(self.runs)
-        for recipe in {_read_once(job.recipe): job.recipe for job in jobs}.values():
+        write_output(self.work_note, "*\n")  # users commit the folder around it
+        mend_last_line(self.runs)
+        for recipe in {_reading_key(job.recipe): job.recipe for job in jobs}.values():
             crop_um = recipe.backbone.crop_um
             sizes = f"{crop_um:g} um, {window_um(recipe.augment, crop_um):.1f} um with their margin"
-            self.shown(recipe, partial(_report, on_progress, sizes))
+            self.read_source(recipe, partial(_report_sizes, on_progress, sizes))
 
     def scores(self, lines: Sequence[RunLine]) -> Scores:
-        """Put the scores of one arm and seed, a line a fold, in the order of the figures."""
+        """Return the scores of one arm and seed, one line per fold, in the order of the figures."""
         left, held = np.full((2, len(self.table)), np.nan)
         for line in lines:
             left[self.left_out == line.fold] = line.left_out_logit
@@ -273,18 +272,19 @@ class Bench:
         """Do one run.
 
         Raises:
-            AtypiaError: it cannot be done.
+            AtypiaError: it failed.
         """
         if self.threads is not None:
-            torch.set_num_threads(self.threads)
-            threadpool_limits(self.threads)  # of BLAS, in which probes would wait for one another
+            limit_threads(self.threads)
+            # Of BLAS, too: the probes of parallel workers would wait for each other.
+            threadpool_limits(self.threads)
         fabric = open_fabric(self.device, job.recipe.schedule)
         left, held = self.left_out == job.fold, self.held_out == job.fold
         weights = self.weights_of(job.recipe)
         member = train_member(
             MemberInputs(
                 job.recipe,
-                self.shown(job.recipe),
+                self.read_source(job.recipe),
                 self.training_figures(job.recipe),
                 fabric,
                 weights=weights.file,
@@ -298,12 +298,12 @@ class Bench:
         )
         if not np.isfinite(member.logit).all():
             raise AtypiaError(
-                "the training has diverged, its scores are not finite; lower "
-                "schedule.learning_rate in this arm"
+                "the training diverged (its scores are not finite); lower schedule.learning_rate "
+                "in this arm"
             )
         logits = np.zeros(len(self.table))
         logits[member.held_out] = member.logit
-        gpu = fabric.device.type == "cuda"
+        hardware = describe_hardware(fabric)
         return RunLine(
             arm=job.arm,
             seed=job.seed,
@@ -313,10 +313,10 @@ class Bench:
             figures=self.figures,
             images=self.images or "",
             seconds=round(member.seconds, 1),
-            threads=torch.get_num_threads(),
-            device=torch.cuda.get_device_name(fabric.device) if gpu else fabric.device.type,
-            precision=precision_of(fabric),
-            torch=torch.__version__,
+            threads=hardware.threads,
+            device=hardware.name,
+            precision=hardware.precision,
+            torch=hardware.torch,
             atypia=__version__,
             weights_sha256=weights.sha256,
             probe=None if member.probe is None else asdict(member.probe),
@@ -325,18 +325,18 @@ class Bench:
         )
 
 
-def _read_once(recipe: Recipe) -> tuple[object, ...]:
-    """Return what decides how crops are read: recipes that agree in it share them."""
+def _reading_key(recipe: Recipe) -> tuple[object, ...]:
+    """Return what decides how crops are read; recipes that agree in it share them."""
     windows = (recipe.backbone.crop_um, window_um(recipe.augment, recipe.backbone.crop_um))
     linear = not recipe.adapter.trains_backbone
     return (*windows, linear and (recipe.backbone, recipe.schedule.precision))
 
 
-def _report(on_progress: OnProgress, sizes: str, task: str, done: int, of: int) -> None:
+def _report_sizes(on_progress: OnProgress, sizes: str, task: str, done: int, of: int) -> None:
     on_progress(f"{task} of {sizes}", done, of, "")
 
 
-def _silent(task: str, done: int, of: int) -> None:
+def _ignore_progress(task: str, done: int, of: int) -> None:
     """Show nothing."""
 
 
@@ -344,7 +344,7 @@ def _require_both_classes(bench: Bench, truth: npt.NDArray[np.float64]) -> None:
     of_domain = [set(truth[bench.left_out == fold]) for fold in range(len(bench.domains))]
     if not any({0.0, 1.0} <= classes for classes in of_domain):
         raise TableError(
-            "no domain holds both normal and atypical figures: nothing can be judged with it left "
+            "no domain has both normal and atypical figures, so none can be evaluated when left "
             "out; check the columns tumour, scanner, laboratory and species"
         )
     short = short_domain_names(bench.domains)

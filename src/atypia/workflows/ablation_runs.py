@@ -1,7 +1,7 @@
-"""The runs of an ablation as they are kept: one JSON line a run, appended when it is done.
+"""The record of the runs of an ablation: one JSON line per run, appended when it ends.
 
-The file is what the table is made of, so it can be committed, merged with that of another machine,
-and gone on with there: it holds the scores, not only what was computed from them.
+The table is made from this file alone: it holds the scores, not only results computed from them.
+So it can be committed, merged with that of another machine, and continued there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RunLine(BaseModel):
         left_out: name of that domain.
         recipe: every value of the recipe but name and seed, by section.key.
         figures: hash of the figures and their folds.
-        images: hash of the content of their images; "" in lines of a version that did not look.
+        images: hash of the content of their images; "" in lines of versions without it.
         seconds: of training, over all starts.
         threads: of the CPU.
         device: "cpu", or the name of the GPU.
@@ -37,7 +37,7 @@ class RunLine(BaseModel):
         torch: version.
         atypia: version.
         weights_sha256: of the backbone's published weights; "" where they are no file.
-        probe: how well a linear probe tells the domains from the embedding; None with one domain.
+        probe: linear-probe accuracy for domain; None with one domain.
         left_out_logit: of the figures of the domain left out, in the order of their rows.
         held_out_logit: of the figures of other domains held out, in the order of their rows.
     """
@@ -69,8 +69,8 @@ class RunLine(BaseModel):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A run that the plan asks for, as far as a line must agree with it.
+class PlannedRun:
+    """A run of the plan, as far as a line must agree with it.
 
     Attributes:
         recipe: as `flat_recipe` gives it.
@@ -89,15 +89,15 @@ class Wanted:
     weights_sha256: str | None
 
     def agrees(self, line: RunLine) -> bool:
-        """Tell whether a line is of this recipe and these figures.
+        """Return whether a line belongs to this recipe and these figures.
 
         A key that the line does not have came into the recipe after it was written, and agrees
         where the recipe has its default.
         """
         defaults = flat_recipe(Recipe())
-        there = {key: line.recipe.get(key, defaults[key]) for key in self.recipe}
+        values = {key: line.recipe.get(key, defaults[key]) for key in self.recipe}
         return (
-            there == self.recipe
+            values == self.recipe
             and not line.recipe.keys() - self.recipe.keys()
             and line.figures in self.figures
             and (not line.images or self.images in (None, line.images))
@@ -111,20 +111,20 @@ def flat_recipe(recipe: Recipe) -> dict[str, Any]:
 
 
 def read_runs(path: Path) -> list[RunLine]:
-    """Read all lines; none where there is no file. A last line that a kill has cut is left out.
+    """Read all lines; none without a file. A last line that a kill has cut is left out.
 
     Raises:
-        AtypiaError: a line is damaged or lacks what the table needs; the first one is named.
+        AtypiaError: a line is damaged or lacks a value; the first one is named.
     """
     if not path.is_file():
         return []
     *ended, last = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    lines = [_parsed(path, number, text) for number, text in enumerate(ended, start=1)]
+    lines = [_parse_line(path, number, text) for number, text in enumerate(ended, start=1)]
     return [*lines, RunLine.model_validate_json(last)] if _is_whole(last) else lines
 
 
-def mend_end(path: Path) -> None:
-    """Take away a last line that a kill has cut, so that the next one does not join it."""
+def mend_last_line(path: Path) -> None:
+    """Remove a last line that a kill has cut, so that the next one does not join it."""
     if not path.is_file():
         return
     text = path.read_bytes()
@@ -142,30 +142,30 @@ def append_run(path: Path, line: RunLine) -> None:
         os.fsync(file.fileno())
 
 
-def agreeing(
-    lines: Sequence[RunLine], wanted: dict[tuple[str, int, int], Wanted], path: Path
+def match_runs(
+    lines: Sequence[RunLine], planned: dict[tuple[str, int, int], PlannedRun], path: Path
 ) -> tuple[dict[tuple[str, int, int], RunLine], int]:
-    """Return the line of each wanted run that has one (the last), and how many lines have no use.
+    """Return the last line of each planned run, and the number of lines that match none.
 
     Raises:
         AtypiaError: a line agrees with its run but holds another number of scores.
     """
-    found: dict[tuple[str, int, int], RunLine] = {}
+    matched: dict[tuple[str, int, int], RunLine] = {}
     other = 0
     for number, line in enumerate(lines, start=1):
-        run = wanted.get(line.key)
+        run = planned.get(line.key)
         if run is None or not run.agrees(line):
             other += 1
             continue
-        held = (len(line.left_out_logit), len(line.held_out_logit))
-        if held != (run.left_out, run.held_out):
+        counts = (len(line.left_out_logit), len(line.held_out_logit))
+        if counts != (run.left_out, run.held_out):
             raise AtypiaError(
-                f"{path}, line {number}: holds {held[0]} and {held[1]} scores of left-out and "
-                f"held-out figures, expected {run.left_out} and {run.held_out}; delete the line, "
-                "its run is then done again"
+                f"{path}, line {number}: holds {counts[0]} and {counts[1]} scores of left-out and "
+                f"held-out figures, expected {run.left_out} and {run.held_out}; delete the line to "
+                "repeat its run"
             )
-        found[line.key] = line
-    return found, other
+        matched[line.key] = line
+    return matched, other
 
 
 def _is_whole(text: str | bytes) -> bool:
@@ -176,7 +176,7 @@ def _is_whole(text: str | bytes) -> bool:
     return True
 
 
-def _parsed(path: Path, number: int, text: str) -> RunLine:
+def _parse_line(path: Path, number: int, text: str) -> RunLine:
     try:
         return RunLine.model_validate_json(text)
     except ValidationError as faults:
@@ -184,6 +184,5 @@ def _parsed(path: Path, number: int, text: str) -> RunLine:
         where = ".".join(str(part) for part in first["loc"])
         why = f"{where}: {first['msg']}" if where else first["msg"]
         raise AtypiaError(
-            f"{path}, line {number}: is damaged ({why}); delete the line, its run is then done "
-            "again"
+            f"{path}, line {number}: is damaged ({why}); delete the line to repeat its run"
         ) from None

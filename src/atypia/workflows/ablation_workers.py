@@ -15,10 +15,10 @@ from atypia.workflows.ablation_bench import Bench, Job
 from atypia.workflows.ablation_runs import RunLine
 
 Outcomes = Generator[tuple[Job, RunLine | AtypiaError], None, None]
-"""Each run as it ends: its line, or why it could not be done."""
+"""Each run as it ends: its line, or why it failed."""
 
 
-def alone(bench: Bench, jobs: list[Job]) -> Outcomes:
+def train_here(bench: Bench, jobs: list[Job]) -> Outcomes:
     """Do runs in this process, one after the other."""
     for job in jobs:
         try:
@@ -27,20 +27,20 @@ def alone(bench: Bench, jobs: list[Job]) -> Outcomes:
             yield job, fault
 
 
-def in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
-    """Do runs in processes of their own; whatever ends this generator ends them at once."""
+def train_in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
+    """Do runs in processes of their own; they end at once when this generator ends."""
     spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads and CUDA
     before = set(multiprocessing.active_children())
-    # A bench goes to a worker once, not with every job: a stop would wait for ever for a pipe that
-    # is full and that nobody reads any more.
+    # A bench goes to a worker once, not with every job: a stop would wait for ever on a full pipe
+    # that nobody reads any more.
     pool = ProcessPoolExecutor(
         min(workers, len(jobs)), spawn, initializer=_begin_worker, initargs=(bench,)
     )
     try:
-        # Ctrl-C reaches the whole group; workers inherit this mask and leave the answer to us.
+        # Ctrl-C reaches the whole group; workers inherit this mask and leave the handling to us.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            futures = {pool.submit(_train_in_worker, job): job for job in jobs}
+            futures = {pool.submit(_train_job, job): job for job in jobs}
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for future in as_completed(futures):
@@ -48,8 +48,8 @@ def in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
                 yield futures[future], future.result()
             except BrokenProcessPool:
                 raise AtypiaError(
-                    "a worker was ended from outside, perhaps for want of memory; the same "
-                    "command goes on, with fewer --workers it needs less"
+                    "a worker was killed, perhaps for lack of memory; run the same command again "
+                    "to resume, with fewer --workers to need less memory"
                 ) from None
             except AtypiaError as fault:
                 yield futures[future], fault
@@ -62,7 +62,7 @@ def in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
 
 
 _benches: list[Bench] = []
-"""In a worker, the one it works at."""
+"""In a worker, its bench."""
 
 
 def _begin_worker(bench: Bench) -> None:
@@ -70,7 +70,7 @@ def _begin_worker(bench: Bench) -> None:
     _end_with_parent()
 
 
-def _train_in_worker(job: Job) -> RunLine:
+def _train_job(job: Job) -> RunLine:
     return _benches[0].train(job)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from atypia.data.table import FigureTable
+from atypia.models.devices import Device
 from atypia.training.backbone_weights import find_backbone_weights
-from atypia.training.devices import Device, open_fabric
+from atypia.training.devices import limit_threads, open_fabric
 from atypia.training.recipe import Recipe
 from atypia.workflows.classify import Say, to_stderr
 from atypia.workflows.training.earlier import take_over
@@ -34,9 +33,9 @@ def train(
     say: Say = to_stderr,
     on_progress: OnProgress = show_nothing,
 ) -> TrainingRun:
-    """Train members on folds, judge them on what they have not seen, and make a bundle.
+    """Train members on folds, evaluate them out of fold, and write a bundle.
 
-    Started again with the same `out`, it resumes where it was stopped and ends with the same
+    Started again with the same `out`, an interrupted training resumes and ends with the same
     weights (on a CPU with the same number of threads, to the bit).
 
     Args:
@@ -44,17 +43,17 @@ def train(
             its training part are used (`splits.training_part`).
         recipe: what decides the training.
         out: folder of the run.
-        adapt_to: figures of a laboratory that the classifier shall work in, for the domain loss
-            alone; labels and votes in it are not looked at.
-        weights: file or folder of the backbone's published weights; none takes them from the
-            package or the local Hugging Face cache.
-        embeddings: folder where a linear training keeps its embeddings and finds those of others;
-            none takes one in `out`.
+        adapt_to: figures of the laboratory to adapt to, for the domain loss only; their labels and
+            votes are ignored.
+        weights: file or folder of the backbone's published weights; None searches the package and
+            the local Hugging Face cache.
+        embeddings: folder that stores the embeddings of linear trainings for reuse; None takes one
+            in `out`.
         device: auto, cpu or cuda.
-        threads: of the CPU; none takes what torch takes.
+        threads: of the CPU; None leaves the choice to torch.
         overwrite: replace files in `out` that atypia did not write.
-        say: is given a line on figures left out, labels against their votes, and whatever is not as
-            the recipe asks.
+        say: called with a line on excluded figures, labels that contradict votes, and every
+            departure from the recipe.
         on_progress: called often.
 
     Raises:
@@ -63,11 +62,11 @@ def train(
     """
     started, folder = datetime.now(UTC), RunFolder(Path(out))
     if threads is not None:
-        torch.set_num_threads(threads)
+        limit_threads(threads)
     published = find_backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
     if not fabric.is_global_zero:
-        say, on_progress = _say_nothing, show_nothing
+        say, on_progress = _drop_line, show_nothing
     table, adapt_to, remarks = training_tables(table, adapt_to)
     for remark in remarks:
         say(f"note: {remark}")
@@ -77,8 +76,8 @@ def train(
     if fabric.is_global_zero:
         take_over(plan, folder, published, say)
         folder.require_place(overwrite=overwrite)
-    kept = None if embeddings is None else Path(embeddings)
-    members = fit(plan, folder, published, fabric, embeddings=kept, on_progress=on_progress)
+    store = None if embeddings is None else Path(embeddings)
+    members = fit(plan, folder, published, fabric, embeddings=store, on_progress=on_progress)
     on_progress("judging", 0, 1, "")
     judged = judge_members(plan, members)
     run = publish(plan, members, judged, folder, published.sha256, fabric, started)
@@ -86,5 +85,5 @@ def train(
     return run
 
 
-def _say_nothing(line: str) -> None:
-    """Say nothing: another process says it."""
+def _drop_line(line: str) -> None:
+    """Print nothing: another process prints it."""

@@ -1,4 +1,4 @@
-"""Torch as it runs a bundle: precision, the memory of a GPU, a device that is not there."""
+"""Torch as it runs a bundle: precision, the memory of a GPU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from atypia.bundle.load import load_bundle
 from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
 from atypia.inference.runtimes.base import Outputs
-from atypia.inference.runtimes.torch import TorchRuntime, choose_device
+from atypia.inference.runtimes.torch import TorchRuntime
 
-CPU = torch.device("cpu")
 FP32, BF16 = (PredictOptions(precision=one, device="cpu") for one in ("fp32", "bf16"))
 
 
@@ -51,10 +50,3 @@ def test_a_batch_too_large_for_the_memory_is_halved(
 
 def _no_memory() -> Exception:
     return torch.OutOfMemoryError()
-
-
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == CPU
-    with pytest.raises(AtypiaError, match="device cuda: torch finds no GPU"):
-        choose_device("cuda")

@@ -8,7 +8,7 @@ import torch
 
 from atypia.training.components.adaptive_gamma import HIGHEST, LOWEST, SWITCH, AdaptiveGamma
 from atypia.training.components.focal import FocalSection
-from atypia.training.components.sampling import in_mixture
+from atypia.training.components.sampling import mixture_weights
 
 SECTION = FocalSection(gamma=1.0, adaptive=True, bins=2, rate=1.0)
 
@@ -25,7 +25,7 @@ def test_it_rises_on_an_over_confident_bin_and_falls_on_an_under_confident_one()
     adaptive = AdaptiveGamma(SECTION)
     unsure, sure = _held_back(0.9, 0.6), _held_back(0.7, 0.95)
     parts = zip(unsure, sure, strict=True)
-    error = adaptive.renew(*(np.concatenate(pair) for pair in parts))
+    error = adaptive.update(*(np.concatenate(pair) for pair in parts))
     assert error == pytest.approx([0.6 - 0.9, 0.95 - 0.7], abs=1e-9)
     assert adaptive.gamma == pytest.approx(np.exp(error))
     assert adaptive.gamma[0] < 1 < adaptive.gamma[1]
@@ -35,16 +35,16 @@ def test_lasting_under_confidence_turns_it_negative_and_over_confidence_back() -
     adaptive = AdaptiveGamma(FocalSection(gamma=0.5, adaptive=True, bins=2, rate=3.0))
     seen = []
     for _ in range(12):
-        adaptive.renew(*_held_back(1.0, 0.6))
+        adaptive.update(*_held_back(1.0, 0.6))
         seen.append(adaptive.gamma[-1])
     assert min(seen) >= LOWEST
     assert seen[-1] == pytest.approx(LOWEST)
     assert np.all(np.diff(seen) <= 0)
     for _ in range(12):
-        adaptive.renew(*_held_back(0.5, 0.99))
+        adaptive.update(*_held_back(0.5, 0.99))
     assert adaptive.gamma[-1] > 1
     for _ in range(12):
-        adaptive.renew(*_held_back(0.5, 0.99))
+        adaptive.update(*_held_back(0.5, 0.99))
     assert adaptive.gamma[-1] <= HIGHEST
 
 
@@ -52,7 +52,7 @@ def test_it_never_rests_between_minus_and_plus_the_switching_size() -> None:
     adaptive = AdaptiveGamma(FocalSection(gamma=0.0, adaptive=True, bins=3))
     rng = np.random.default_rng(0)
     for _ in range(30):
-        adaptive.renew(rng.random(90), rng.random(90), rng.random(90))
+        adaptive.update(rng.random(90), rng.random(90), rng.random(90))
         assert np.all(np.abs(adaptive.gamma) >= SWITCH - 1e-12)
 
 
@@ -60,14 +60,14 @@ def test_a_figure_takes_the_gamma_of_its_confidence_whichever_class_it_is_called
     adaptive = AdaptiveGamma(SECTION)
     adaptive.edges, adaptive.gamma = np.array([0.8]), np.array([0.3, 4.0])
     p = torch.tensor([0.55, 0.45, 0.75, 0.9, 0.1, 0.99])
-    found = adaptive.of(torch.logit(p).requires_grad_())
+    found = adaptive.for_logits(torch.logit(p).requires_grad_())
     assert found.tolist() == pytest.approx([0.3, 0.3, 0.3, 4.0, 4.0, 4.0])
     assert not found.requires_grad
 
 
 def test_soft_targets_count_as_shares_of_right_calls() -> None:
     adaptive = AdaptiveGamma(SECTION)
-    error = adaptive.renew(
+    error = adaptive.update(
         np.array([0.7, 0.7, 0.3, 0.3]), np.array([2 / 3, 1, 1 / 3, 0]), np.ones(4)
     )
     # All of one confidence: they fall into the upper bin, the lower one is empty.
@@ -79,24 +79,26 @@ def test_a_network_calibrated_on_balanced_classes_is_not_over_confident() -> Non
     atypical = np.arange(100) % 5 == 0
     p = np.full(100, 0.501)
     drawn = np.where(atypical, 1 / 20, 1 / 80)  # of the hundred that are trained on
-    weight = in_mixture(drawn, atypical, np.arange(100))
-    error = AdaptiveGamma(SECTION).renew(p, atypical.astype(float), weight)
+    weight = mixture_weights(drawn, atypical, np.arange(100))
+    error = AdaptiveGamma(SECTION).update(p, atypical.astype(float), weight)
     assert np.abs(error).max() < 0.01
-    as_they_are = AdaptiveGamma(SECTION).renew(p, atypical.astype(float), np.ones(100))
+    as_they_are = AdaptiveGamma(SECTION).update(p, atypical.astype(float), np.ones(100))
     assert as_they_are.max() == pytest.approx(0.501 - 0.2)
 
 
 def test_weights_count_a_class_as_training_does_whichever_figures_are_at_hand() -> None:
     atypical = np.array([True, False, False, False, True, False])
     counted = np.array([0.3, 0.1, 0.1, 0.1, 0.0, 0.0])
-    weight = in_mixture(counted, atypical, np.array([4, 5]))
+    weight = mixture_weights(counted, atypical, np.array([4, 5]))
     assert weight == pytest.approx([0.3, 0.3])
-    assert in_mixture(counted, atypical, np.array([1, 2, 4])) == pytest.approx([0.15, 0.15, 0.3])
+    assert mixture_weights(counted, atypical, np.array([1, 2, 4])) == pytest.approx(
+        [0.15, 0.15, 0.3]
+    )
 
 
 def test_the_state_is_kept() -> None:
     one, other = AdaptiveGamma(SECTION), AdaptiveGamma(SECTION)
-    one.renew(*_held_back(0.6, 0.9))
+    one.update(*_held_back(0.6, 0.9))
     other.load_state(one.state())
     np.testing.assert_array_equal(one.gamma, other.gamma)
     np.testing.assert_array_equal(one.edges, other.edges)

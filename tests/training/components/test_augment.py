@@ -14,7 +14,6 @@ from atypia.training.components.augment import (
     recompress,
     window_um,
 )
-from atypia.training.components.mixup import mixup
 from atypia.training.crop_windows import crop_windows
 
 PLAIN = AugmentSection(rotate=False, scale=0, shift_um=0, stain=0, brightness=0, blur=0, jpeg=0)
@@ -88,19 +87,3 @@ def test_recompression_changes_the_chosen_share_a_little() -> None:
     changed = (again != noisy).any(axis=(1, 2, 3))
     assert 0.35 < changed.mean() < 0.65
     assert np.abs(again[changed].astype(int) - noisy[changed]).mean() < 30
-
-
-def test_mixup_interpolates_crops_and_targets_alike() -> None:
-    target = torch.tensor([0.0, 1.0, 0.0, 1.0])
-    crops = target.view(4, 1, 1, 1).expand(4, 3, 2, 2).clone()
-    mixed, mixed_target = mixup(1.0, np.random.default_rng(1), crops, target)
-    torch.testing.assert_close(mixed[:, 0, 0, 0], mixed_target)
-    assert float(mixed_target.sum()) == pytest.approx(2.0)
-    assert len(mixed_target.unique()) > 2
-
-
-def test_mixup_off_changes_nothing() -> None:
-    crops, target = torch.rand(4, 3, 2, 2), torch.rand(4)
-    mixed, mixed_target = mixup(0.0, np.random.default_rng(0), crops, target)
-    assert mixed is crops
-    assert mixed_target is target

@@ -91,6 +91,6 @@ def test_its_gradient_pulls_a_class_together_across_slides() -> None:
 
 def test_projections_lie_on_the_unit_sphere() -> None:
     component = ContrastiveSection(weight=1.0)
-    head = component.head(8, None)  # type: ignore[arg-type]
-    points = component.look(head, torch.randn(6, 8), torch.zeros(6), 0.5)
+    head = component.build_head(8, None)  # type: ignore[arg-type]
+    points = component.apply_head(head, torch.randn(6, 8), torch.zeros(6), 0.5)
     torch.testing.assert_close(points.norm(dim=1), torch.ones(6))

@@ -35,7 +35,7 @@ def test_it_is_the_average_of_the_whole_network_and_leaves_the_live_weights(kind
         averaging.update(step)
         whole.update(classifier, step)
     live = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
-    with averaging.applied() as kept:
+    with averaging.use_average() as kept:
         assert kept is classifier
         for name, tensor in whole.module.state_dict().items():
             torch.testing.assert_close(classifier.state_dict()[name], tensor, msg=name)
@@ -58,7 +58,7 @@ def test_the_live_weights_come_back_after_a_fault() -> None:
     averaging = Averaging(classifier, 0.9)
     _move(classifier)
     live = classifier.head.weight.clone()
-    with pytest.raises(ZeroDivisionError), averaging.applied():
+    with pytest.raises(ZeroDivisionError), averaging.use_average():
         raise ZeroDivisionError
     assert torch.equal(classifier.head.weight, live)
 
@@ -69,6 +69,6 @@ def test_without_decay_the_live_weights_are_kept() -> None:
     _move(classifier)
     averaging.update(3)
     live = classifier.head.weight.clone()
-    with averaging.applied() as kept:
+    with averaging.use_average() as kept:
         assert torch.equal(kept.head.weight, live)
     assert averaging.state() == {}

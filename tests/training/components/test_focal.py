@@ -8,7 +8,11 @@ import torch
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
+from atypia.data.table import FigureTable
+from atypia.training.components.base import Material
 from atypia.training.components.focal import class_weights, focal_loss
+from atypia.training.figures import training_figures
+from small_training import small_recipe
 
 
 def test_gamma_zero_is_cross_entropy() -> None:
@@ -103,3 +107,16 @@ def test_class_weights_do_not_balance_again_what_is_drawn_in_balance() -> None:
     by_halves = balanced**0.5 / (balanced**0.5).sum()
     weights = class_weights(cells, by_halves, 1 - 1e-9)
     np.testing.assert_allclose(np.bincount(cells, weights * by_halves)[[0, 1, 7]], 1 / 3, rtol=1e-4)
+
+
+def test_cases_set_aside_for_gamma_are_not_trained_on(table: FigureTable) -> None:
+    recipe = small_recipe("plain", "focal.adaptive=true", "focal.calibration_share=0.25")
+    figures = training_figures(table, recipe.soft_labels)
+    everything = Material(figures, np.arange(90), None, recipe.seed)
+    rows, aside = recipe.focal.calibration_rows(everything)
+    assert not set(figures.case[rows]) & set(figures.case[aside])
+    assert sorted([*rows, *aside]) == list(range(90))
+    assert 10 <= len(aside) <= 35
+    everyone, nobody = small_recipe("plain").focal.calibration_rows(everything)
+    assert len(everyone) == 90
+    assert not len(nobody)

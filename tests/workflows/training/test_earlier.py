@@ -154,7 +154,7 @@ def test_a_kill_while_the_folder_is_taken_over_loses_nothing(
     shutil.copytree(undisturbed, out)
     _age(out, table)
     renamed: list[Path] = []
-    rename = earlier.rename_identity
+    rename = earlier.replace_identity
 
     def once(place: Path, identity: str) -> None:
         if renamed:
@@ -162,7 +162,7 @@ def test_a_kill_while_the_folder_is_taken_over_loses_nothing(
         renamed.append(place)
         rename(place, identity)
 
-    monkeypatch.setattr(earlier, "rename_identity", once)
+    monkeypatch.setattr(earlier, "replace_identity", once)
     with pytest.raises(StopError):
         Run(table, out)
     monkeypatch.undo()

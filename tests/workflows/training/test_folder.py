@@ -32,10 +32,10 @@ def test_a_folder_that_somebody_else_filled_is_refused_unless_asked(
 ) -> None:
     (tmp_path / name).mkdir()
     folder = RunFolder(tmp_path)
-    with pytest.raises(AtypiaError, match=rf"{name}: is not of a training"):
+    with pytest.raises(AtypiaError, match=rf"{name}: does not belong to a training"):
         folder.require_place()
     folder.require_place(overwrite=True)
-    folder.note_begun(read_recipe("lite"))
+    folder.note_start(read_recipe("lite"))
     folder.require_place()
 
 
@@ -51,9 +51,9 @@ def test_every_result_is_protected(tmp_path: Path) -> None:
 
 def test_a_recipe_is_kept_and_another_one_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.keep_recipe(read_recipe("lite", ["seed=3"]))
+    folder.save_recipe(read_recipe("lite", ["seed=3"]))
     assert read_recipe(folder.recipe).seed == 3
     with pytest.raises(AtypiaError, match=r"another recipe \(seed is 3 there, 4 here\)"):
-        folder.keep_recipe(read_recipe("lite", ["seed=4"]))
-    folder.keep_recipe(read_recipe("lite", ["seed=3", "card.licence=Ours."]))
+        folder.save_recipe(read_recipe("lite", ["seed=4"]))
+    folder.save_recipe(read_recipe("lite", ["seed=3", "card.licence=Ours."]))
     assert read_recipe(folder.recipe).card.licence == "Ours."

@@ -38,7 +38,7 @@ def test_every_recipe_of_atypia_can_train_on_two_folders_of_crops(
     for key in ("phase.weight", "domain_adversarial.weight"):
         if asked.value(key):
             assert not plan.recipe.value(key)
-            off = f"{key} is off for this training: "
+            off = f"{key} is off in this training: "
             assert any(note.startswith(off) for note in plan.notes)
     assert list(plan.schemes) == ["folds"]
 
@@ -47,9 +47,7 @@ def test_the_default_recipe_says_in_a_line_that_the_phase_steps_back(
     two_folders: FigureTable,
 ) -> None:
     plan = plan_training(two_folders, read_recipe("lite", ["schedule.min_steps=1"]))
-    assert plan.notes == (
-        "phase.weight is off for this training: no figure to train on has a phase",
-    )
+    assert plan.notes == ("phase.weight is off in this training: no training figure has a phase",)
     assert plan.recipe.phase.weight == 0
     assert read_recipe("lite").phase.weight > 0
 
@@ -66,7 +64,7 @@ def test_what_was_asked_for_by_name_is_refused(
     else:
         recipe = Recipe.model_validate({"phase": {"weight": 0.5}})
     with pytest.raises(
-        RecipeError, match=r"phase\.weight 0\.5: no figure .* or set phase\.weight=0"
+        RecipeError, match=r"phase\.weight 0\.5: no training figure .* or set phase\.weight=0"
     ):
         plan_training(two_folders, recipe)
 
@@ -83,5 +81,5 @@ def test_a_recipe_that_stepped_back_is_another_one_than_that_which_did_not(
 def test_epochs_that_a_small_set_gets_more_of_are_named(two_folders: FigureTable) -> None:
     recipe = read_recipe("lite", ["schedule.epochs=1", "phase.weight=0"])
     (note,) = plan_training(two_folders, recipe).notes
-    assert "schedule.epochs 1: trained for 300 epochs instead" in note
+    assert "schedule.epochs 1: training for 300 epochs instead" in note
     assert "schedule.min_steps=1" in note

@@ -68,7 +68,7 @@ def test_unknown_slides_are_said_wherever_a_training_says_of_what_it_is(
     texts = _texts(_table(tmp_path, slides), tmp_path / "bundle")
     cases = "5 cases and some unknown" if named else "unknown cases"
     assert texts["Figures"] == f"40 of {cases} in 1 domain"
-    for text in (texts["Judged"], texts["fitted on"], texts["refer"], texts["card"]):
+    for text in (texts["Evaluation"], texts["fitted on"], texts["refer"], texts["card"]):
         assert "no slide" in text
     assert f"40 figures of {cases} from" in texts["card"]
     assert "40 cases" not in texts["card"].replace("count as cases", "")

@@ -17,13 +17,14 @@ from torch import nn
 from atypia.bundle.load import Bundle
 from atypia.bundle.manifest import BundleManifest
 from atypia.bundle.members import read_member
-from atypia.errors import AtypiaError, BundleError, OptionError
+from atypia.errors import AtypiaError, BundleError
 from atypia.files import sha256
-from atypia.inference.options import Device, Precision, PredictOptions
+from atypia.inference.options import Precision, PredictOptions
 from atypia.inference.runtimes.base import FloatArray, Outputs, Runtime, join_outputs
 from atypia.models.backbones.registry import BackboneSpec, backbone_spec
 from atypia.models.classifier import Classifier, build_classifier, build_heads
 from atypia.models.cpu import cpu_has_bf16, keep_freed_memory
+from atypia.models.devices import choose_device
 from atypia.models.folding import FoldedMembers
 from atypia.models.weights import find_weights
 
@@ -130,22 +131,6 @@ class TorchRuntime(Runtime):
                 torch.stack([each.logit.float() for each in outputs]).cpu().numpy(),
                 torch.stack(phases).mean(dim=0).cpu().numpy() if phases else None,
             )
-
-
-def choose_device(asked: Device) -> torch.device:
-    """Return the device asked for; `auto` takes a GPU where there is one.
-
-    Raises:
-        OptionError: a GPU is asked for and there is none that torch can use.
-    """
-    usable = torch.cuda.is_available()
-    if asked == "cuda" and not usable:
-        raise OptionError(
-            "device",
-            asked,
-            "torch finds no GPU it can use; use --device cpu, or see `atypia doctor`",
-        )
-    return torch.device("cuda" if usable and asked != "cpu" else "cpu")
 
 
 def load_members(

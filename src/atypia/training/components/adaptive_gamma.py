@@ -1,10 +1,10 @@
-"""The adaptive part of the focal loss: gamma follows the calibration of each confidence bin.
+"""Adaptive gamma of the focal loss: it follows the calibration of each confidence bin.
 
 AdaFocal (Ghosh et al. 2022, algorithm 1): confident figures are held back where the network is
 over-confident, and pushed (inverse focal) where it is under-confident. The error is measured on
-training cases that are set aside for it, never on the held-out fold, and in the mixture of classes
-that training sees: a network trained on balanced classes looks over-confident wherever they are
-not, and gamma would grow until nothing is learned.
+training cases that are set aside for it, never on the held-out fold, and in the class mixture of
+training: a network trained on balanced classes looks over-confident wherever they are not, and
+gamma would grow until nothing is learned.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class AdaptiveGamma:
         self.edges: Floats = np.linspace(0.5, 1.0, section.bins + 1)[1:-1]
         self.gamma: Floats = np.full(section.bins, max(section.gamma, SWITCH))
 
-    def of(self, logit: torch.Tensor) -> torch.Tensor:
+    def for_logits(self, logit: torch.Tensor) -> torch.Tensor:
         """Return the gamma of each figure, float32 (B,), by its logit (B,); without gradient."""
         confidence = logit.detach().float().abs().sigmoid()
         edges = torch.from_numpy(self.edges).to(logit.device, torch.float32)
         bins = torch.bucketize(confidence, edges, right=True)
         return torch.from_numpy(self.gamma).to(logit.device, torch.float32)[bins]
 
-    def renew(self, p: Floats, target: Floats, weight: Floats) -> Floats:
-        """Renew bins and gammas from figures that are not trained on.
+    def update(self, p: Floats, target: Floats, weight: Floats) -> Floats:
+        """Update bins and gammas from figures that are not trained on.
 
         Bins hold equal numbers of these figures. A bin's error is its mean confidence less its
         accuracy, the mean of the target's share for the called class. Where gamma >= 0 it is
@@ -54,7 +54,7 @@ class AdaptiveGamma:
         Args:
             p: float64 (M,), uncalibrated P(atypical).
             target: float64 (M,), soft labels in [0, 1].
-            weight: float64 (M,), not negative, any scale: what each figure counts in these means.
+            weight: float64 (M,), not negative, any scale: weight of each figure in these means.
 
         Returns:
             float64 (bins,), the error of each bin; 0 for an empty one.
@@ -63,9 +63,9 @@ class AdaptiveGamma:
         right = np.where(p >= 0.5, target, 1 - target)
         bins = len(self.gamma)
         self.edges = np.quantile(confidence, np.arange(1, bins) / bins)
-        of = np.searchsorted(self.edges, confidence, side="right")
-        total = np.bincount(of, weight, bins)
-        surplus = np.bincount(of, weight * (confidence - right), bins)
+        bin_of = np.searchsorted(self.edges, confidence, side="right")
+        total = np.bincount(bin_of, weight, bins)
+        surplus = np.bincount(bin_of, weight * (confidence - right), bins)
         error: Floats = surplus / np.where(total > 0, total, 1)
         moved = self.gamma * np.exp(np.sign(self.gamma) * self._rate * error)
         small = np.abs(moved) < SWITCH
@@ -78,5 +78,5 @@ class AdaptiveGamma:
         return {"edges": torch.from_numpy(self.edges), "gamma": torch.from_numpy(self.gamma)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load what `state` gave."""
+        """Restore what `state` returned."""
         self.edges, self.gamma = state["edges"].numpy(), state["gamma"].numpy()

@@ -1,7 +1,7 @@
 """Augmentation: geometry in one resampling, stain in optical density, blur, compression.
 
-Every draw comes from the generator that is handed in, on the CPU, so that a training repeats
-whatever device it runs on.
+Every draw comes from the generator passed in, on the CPU, so that a training is repeatable on any
+device.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from torch.nn import functional as F
 
 from atypia.training.section import Section, Share
 
@@ -23,17 +22,19 @@ _EOSIN = (0.072, 0.990, 0.105)
 
 
 class AugmentSection(Section):
-    """Geometry and stain."""
+    """Augmentation of geometry, stain, focus and compression."""
 
-    rotate: bool = Field(True, description="any rotation; off: multiples of 90 degrees")
-    scale: float = Field(0.15, ge=0, le=0.5, description="size changes by up to this share")
-    shift_um: float = Field(0.8, ge=0, le=10, description="the centre moves by up to this, um")
+    rotate: bool = Field(True, description="rotate by any angle; off: by multiples of 90 degrees")
+    scale: float = Field(0.15, ge=0, le=0.5, description="scale by up to this share")
+    shift_um: float = Field(0.8, ge=0, le=10, description="shift the centre by up to this, um")
     stain: float = Field(
-        0.2, ge=0, le=1, description="haematoxylin and eosin strengths change by up to this share"
+        0.2, ge=0, le=1, description="change haematoxylin and eosin strength by up to this share"
     )
-    brightness: float = Field(0.1, ge=0, le=0.5, description="light changes by up to this share")
-    blur: Share = Field(0.1, description="share of the crops that are blurred")
-    jpeg: Share = Field(0.1, description="share of the crops that are compressed again")
+    brightness: float = Field(
+        0.1, ge=0, le=0.5, description="change brightness by up to this share"
+    )
+    blur: Share = Field(0.1, description="share of the crops to blur")
+    jpeg: Share = Field(0.1, description="share of the crops to recompress as JPEG")
 
 
 def window_um(augment: AugmentSection, crop_um: float) -> float:
@@ -44,13 +45,13 @@ def window_um(augment: AugmentSection, crop_um: float) -> float:
 def draw_moves(
     augment: AugmentSection, crop_um: float, count: int, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Draw how each crop is turned, mirrored, scaled and shifted.
+    """Draw the rotation, mirroring, scale and shift of each crop.
 
     Args:
         augment: the recipe's section.
         crop_um: side of a crop, in um.
         count: crops, B.
-        rng: where the draws come from.
+        rng: of the draws.
 
     Returns:
         float32 (B, 2, 3), the maps from crop to window coordinates that `crop_windows` takes.
@@ -76,22 +77,21 @@ def recompress(
     Args:
         pixels: uint8 (B, S, S, 3); changed in place.
         share: of the windows, in [0, 1].
-        rng: where the draws come from.
+        rng: of the draws.
     """
-    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+    from torchvision.transforms.v2 import functional as transforms  # takes a second to import
 
-    chosen = np.flatnonzero(rng.random(len(pixels)) < share)
-    for row, quality in zip(chosen, rng.integers(40, 91, len(chosen)), strict=True):
+    rows = np.flatnonzero(rng.random(len(pixels)) < share)
+    for row, quality in zip(rows, rng.integers(40, 91, len(rows)), strict=True):
         image = torch.from_numpy(pixels[row]).permute(2, 0, 1).contiguous()
-        again = decode_jpeg(encode_jpeg(image, int(quality)), mode=ImageReadMode.RGB)
-        pixels[row] = again.permute(1, 2, 0).numpy()
+        pixels[row] = transforms.jpeg(image, int(quality)).permute(1, 2, 0).numpy()
     return pixels
 
 
 def jitter_stain(
     crops: torch.Tensor, stain: float, brightness: float, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Change the strength and the colour of both stains, and the light, in optical density.
+    """Change the strength and the colour of both stains, and the brightness, in optical density.
 
     After Tellez et al. 2018 (Whole-slide mitosis detection, sec. III-B): the image is unmixed into
     stains, each stain's density is scaled, and the image is mixed again, here with stain vectors
@@ -100,8 +100,8 @@ def jitter_stain(
     Args:
         crops: float32 (B, 3, P, P), RGB in [0, 1].
         stain: strengths change by up to this share; vectors by a tenth of it.
-        brightness: the light of each channel changes by up to this share.
-        rng: where the draws come from.
+        brightness: each channel changes by up to this share.
+        rng: of the draws.
 
     Returns:
         float32 (B, 3, P, P), RGB in [0, 1].
@@ -130,18 +130,13 @@ def blur(crops: torch.Tensor, share: float, rng: np.random.Generator) -> torch.T
     Args:
         crops: float32 (B, 3, P, P), changed in place.
         share: of the crops, in [0, 1].
-        rng: where the draws come from; the width, 0.5 to 2 px, is drawn once a batch.
+        rng: of the draws; the width, 0.5 to 2 px, is drawn once a batch.
     """
-    chosen = np.flatnonzero(rng.random(len(crops)) < share)
+    from torchvision.transforms.v2 import functional as transforms  # takes a second to import
+
+    rows = np.flatnonzero(rng.random(len(crops)) < share)
     sigma = float(rng.uniform(0.5, 2.0))
-    if not len(chosen):
-        return crops
-    line = torch.arange(-4, 5, dtype=torch.float32)
-    kernel = torch.exp(-(line**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).to(crops.device).expand(3, 1, 9)
-    rows = torch.from_numpy(chosen).to(crops.device)
-    padded = F.pad(crops[rows], (4, 4, 4, 4), mode="reflect")
-    crops[rows] = F.conv2d(
-        F.conv2d(padded, kernel.unsqueeze(2), groups=3), kernel.unsqueeze(3), groups=3
-    )
+    if len(rows):
+        chosen = torch.from_numpy(rows).to(crops.device)
+        crops[chosen] = transforms.gaussian_blur(crops[chosen], [9, 9], [sigma, sigma])
     return crops

@@ -1,4 +1,4 @@
-"""What a component is to those that loop over them: the recipe, the stepper, the requirements."""
+"""The interface of a component, for the recipe, the stepper and the requirements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Material:
-    """What a member would be trained on.
+    """The figures that a member would be trained on.
 
     Attributes:
         figures: all N figures.
@@ -41,8 +41,8 @@ class Lack:
     """What figures lack for a component to work.
 
     Attributes:
-        what: in words.
-        remedy: what to do about it.
+        what: is missing, in words.
+        remedy: in words.
     """
 
     what: str
@@ -50,7 +50,7 @@ class Lack:
 
 
 class Component(Section):
-    """A component that cannot work on all figures.
+    """A component with requirements on the figures.
 
     Attributes:
         switch: the key of its section that switches it on.
@@ -60,19 +60,19 @@ class Component(Section):
     switch: ClassVar[str]
     off: ClassVar[float | bool]
 
-    def lack(self, material: Material) -> Lack | None:
-        """Return what the figures lack, None where it is off or can work."""
+    def find_lack(self, material: Material) -> Lack | None:
+        """Return what the figures lack; None where the component is off or can work."""
         return None
 
 
-class Answers(NamedTuple):
-    """What the network says of a batch.
+class Outputs(NamedTuple):
+    """Outputs of the network for a batch, as a loss takes them.
 
     Attributes:
-        logit: float32 (B,), of P(atypical), of the crops that may be mixed.
+        logit: float32 (B,), of P(atypical), of the possibly mixed crops.
         phase: float32 (B, phases), likewise; None without a phase head.
-        head: what the component's own head says of the A unmixed crops, see `LossComponent.look`;
-            None where it has none.
+        head: output of the component's own head for the A unmixed crops, see
+            `LossComponent.apply_head`; None without one.
     """
 
     logit: torch.Tensor
@@ -81,12 +81,12 @@ class Answers(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What is known of a batch.
+    """Labels of a batch.
 
     Attributes:
-        phase: float32 (B, phases), of the crops that may be mixed, mixed as they are.
+        phase: float32 (B, phases), of the possibly mixed crops, mixed likewise.
         atypical: bool (L,), the class of each labelled unmixed crop.
-        unanimous: bool (L,), whether its experts are of one mind.
+        unanimous: bool (L,), whether its experts agree.
         slide: int64 (L,), a number for each slide.
         domain: int64 (A,), a number for each domain, of all unmixed crops; the A - L unlabelled
             ones come last.
@@ -100,16 +100,16 @@ class Labels(NamedTuple):
 
 
 class LossComponent(Component):
-    """A loss beside that of the class, with or without a head of its own.
+    """An auxiliary loss, with or without a head of its own.
 
     Attributes:
-        sees: the crops that its head is shown; MixUp leaves "unmixed" ones as they are.
-        second_view: half of a batch is shown to it once more, in another augmentation.
-        unlabelled_share: figures of a laboratory to adapt to that it is shown in a step, as a
-            share of the labelled ones; 0 for none.
-        rate_factor: its head learns so many times as fast as the other heads.
-        trains_backbone: it works through the backbone alone, and is refused where that is frozen.
-        least_batch: figures in a step that it needs, and why.
+        sees: the crops that its head takes; MixUp leaves "unmixed" ones as they are.
+        second_view: half of a batch is augmented once more for it.
+        unlabelled_share: figures of a laboratory to adapt to in a step, as a share of the labelled
+            ones; 0 for none.
+        rate_factor: learning rate of its head, relative to the other heads.
+        trains_backbone: it acts through the backbone only, and is refused where that is frozen.
+        min_batch: figures in a step that it needs, and why.
     """
 
     switch: ClassVar[str] = "weight"
@@ -119,28 +119,28 @@ class LossComponent(Component):
     unlabelled_share: ClassVar[float] = 0.0
     rate_factor: ClassVar[float] = 1.0
     trains_backbone: ClassVar[bool] = False
-    least_batch: ClassVar[tuple[int, str]] = (1, "")
+    min_batch: ClassVar[tuple[int, str]] = (1, "")
 
-    weight: float = Field(0.0, ge=0, le=10, description="of the loss; 0 is off")
+    weight: float = Field(0.0, ge=0, le=10, description="weight of the loss; 0 is off")
 
-    def head(self, embedding: int, figures: TrainingFigures) -> nn.Module | None:
-        """Build the head, of embeddings (B, `embedding`); None without one of its own."""
+    def build_head(self, embedding: int, figures: TrainingFigures) -> nn.Module | None:
+        """Build the head for embeddings (B, `embedding`); None without one of its own."""
         return None
 
-    def look(
+    def apply_head(
         self, head: nn.Module, embedding: torch.Tensor, logit: torch.Tensor, done: float
     ) -> torch.Tensor:
-        """Return what the head says.
+        """Return the output of the head.
 
         Args:
-            head: from `head`.
+            head: from `build_head`.
             embedding: float32 (A, D), of unmixed crops.
             logit: float32 (A,), of P(atypical).
             done: share of the training that is done, in [0, 1].
         """
-        said: torch.Tensor = head(embedding)
-        return said
+        output: torch.Tensor = head(embedding)
+        return output
 
-    def loss(self, answers: Answers, labels: Labels) -> torch.Tensor:
-        """Return the mean loss over a batch, a float32 scalar, not weighted."""
+    def compute_loss(self, outputs: Outputs, labels: Labels) -> torch.Tensor:
+        """Return the mean loss over a batch, a float32 scalar, before weighting."""
         raise NotImplementedError

@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from atypia.training.components.base import (
-    Answers,
     Labels,
     Lack,
     LossComponent,
     Material,
+    Outputs,
 )
 
 if TYPE_CHECKING:
@@ -30,41 +30,41 @@ class ContrastiveSection(LossComponent):
     sees: ClassVar[Literal["mixed", "unmixed"]] = "unmixed"
     second_view: ClassVar[bool] = True
     trains_backbone: ClassVar[bool] = True
-    # Half a batch is shown twice; with fewer than four figures it seldom holds a pair of one class.
-    least_batch: ClassVar[tuple[int, str]] = (8, "to hold pairs of one class from two slides")
+    # Half a batch has two views; with fewer than four figures it seldom holds a pair of one class.
+    min_batch: ClassVar[tuple[int, str]] = (8, "to hold pairs of one class from two slides")
 
     temperature: float = Field(0.1, gt=0, le=10, description="of the similarities")
 
-    def head(self, embedding: int, figures: TrainingFigures) -> nn.Module:
+    def build_head(self, embedding: int, figures: TrainingFigures) -> nn.Module:
         """Build the projection (Khosla et al. 2020, sec. 3.1)."""
         return nn.Sequential(nn.Linear(embedding, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN))
 
-    def look(
+    def apply_head(
         self, head: nn.Module, embedding: torch.Tensor, logit: torch.Tensor, done: float
     ) -> torch.Tensor:
         """Return points on the unit sphere, float32 (A, 128)."""
         return F.normalize(head(embedding))
 
-    def loss(self, answers: Answers, labels: Labels) -> torch.Tensor:
+    def compute_loss(self, outputs: Outputs, labels: Labels) -> torch.Tensor:
         """Return the mean over anchors with at least one positive."""
-        assert answers.head is not None
-        points = answers.head[: len(labels.atypical)]
+        assert outputs.head is not None
+        points = outputs.head[: len(labels.atypical)]
         return contrastive_loss(
             points, labels.atypical, labels.unanimous, labels.slide, self.temperature
         )
 
-    def lack(self, material: Material) -> Lack | None:
-        """Return that there is no pair to pull together, None where there is one."""
-        if not self.weight or any(_can_pull_together(material, kind) for kind in (False, True)):
+    def find_lack(self, material: Material) -> Lack | None:
+        """Return that there is no positive pair; None where there is one."""
+        if not self.weight or any(_has_positives(material, kind) for kind in (False, True)):
             return None
         return Lack(
-            "no class has unanimous figures on two slides, so there is no pair to pull together",
-            "give figures of more slides",
+            "no class has unanimous figures on two slides, so there is no positive pair",
+            "add figures of more slides",
         )
 
 
-def _can_pull_together(material: Material, atypical: bool) -> bool:
-    """Tell whether a class has an anchor, and figures on two slides."""
+def _has_positives(material: Material, atypical: bool) -> bool:
+    """Return whether a class has an anchor, and figures on two slides."""
     figures, rows = material.figures, material.rows
     members = rows[figures.atypical[rows] == atypical]
     return bool(figures.unanimous[members].any()) and len(np.unique(figures.slide[members])) > 1
@@ -74,15 +74,15 @@ Pairs = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def cross_slide_pairs(atypical: torch.Tensor, anchor: torch.Tensor, slide: torch.Tensor) -> Pairs:
-    """Return which crops are pulled together and which are pushed apart.
+    """Return the positive and the negative pairs of a batch.
 
     Positives are of the anchor's class and of another slide: what crops of one slide share may be
     its stain. Crops of the same class and the same slide, among them the other view of the same
-    figure, are neither pulled nor pushed. Negatives are of the other class, on any slide.
+    figure, are in no pair. Negatives are of the other class, on any slide.
 
     Args:
         atypical: bool (V,), the class of each crop.
-        anchor: bool (V,), whose experts are of one mind.
+        anchor: bool (V,), whose experts agree.
         slide: int64 (V,).
 
     Returns:
@@ -90,9 +90,9 @@ def cross_slide_pairs(atypical: torch.Tensor, anchor: torch.Tensor, slide: torch
     """
     same = atypical.unsqueeze(0) == atypical.unsqueeze(1)
     apart = slide.unsqueeze(0) != slide.unsqueeze(1)
-    led = anchor.unsqueeze(1)
-    a1, p = torch.where(led & same & apart)
-    a2, n = torch.where(led & ~same)
+    leads = anchor.unsqueeze(1)
+    a1, p = torch.where(leads & same & apart)
+    a2, n = torch.where(leads & ~same)
     return a1, p, a2, n
 
 
@@ -115,7 +115,7 @@ def contrastive_loss(
     Returns:
         float32, a scalar; 0 where no anchor has a positive.
     """
-    from pytorch_metric_learning.losses import SupConLoss  # a second that only this loss takes
+    from pytorch_metric_learning.losses import SupConLoss  # takes a second to import
 
     pairs = cross_slide_pairs(atypical, anchor, slide)
     loss: torch.Tensor = SupConLoss(temperature=temperature)(projection, atypical.long(), pairs)

@@ -1,4 +1,4 @@
-"""Domain-adversarial training: a head tells domains, and what lies before it learns the opposite.
+"""Domain-adversarial training: a head predicts the domain, and the backbone learns against it.
 
 A gradient reversal (Ganin et al. 2016), conditioned on the class (CDAN, Long et al. 2018).
 """
@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from atypia.training.components.base import (
-    Answers,
     Labels,
     Lack,
     LossComponent,
     Material,
+    Outputs,
 )
 
 if TYPE_CHECKING:
@@ -33,25 +33,25 @@ class DomainAdversarialSection(LossComponent):
     sees: ClassVar[Literal["mixed", "unmixed"]] = "unmixed"
     unlabelled_share: ClassVar[float] = 0.25
     # The head must keep up with the backbone that is trained against it: at the rate of the other
-    # heads a linear probe still told the stain of a phantom after 200 steps.
+    # heads, a linear probe still separated the stains of a phantom after 200 steps.
     rate_factor: ClassVar[float] = 5.0
     trains_backbone: ClassVar[bool] = True
 
-    def head(self, embedding: int, figures: TrainingFigures) -> nn.Module:
-        """Build the head of the domains."""
+    def build_head(self, embedding: int, figures: TrainingFigures) -> nn.Module:
+        """Build the domain classifier."""
         return nn.Sequential(
             nn.Linear(2 * embedding, _HIDDEN),
             nn.ReLU(),
             nn.Linear(_HIDDEN, len(figures.domains)),
         )
 
-    def look(
+    def apply_head(
         self, head: nn.Module, embedding: torch.Tensor, logit: torch.Tensor, done: float
     ) -> torch.Tensor:
         """Return the logits of each domain, float32 (A, domains).
 
         The head sees the outer product of embedding and class probabilities (CDAN, Long et al.
-        2018, eq. 5), so that the embedding need only lose what tells domains apart within a class.
+        2018, eq. 5), so that the embedding need only lose what separates domains within a class.
         As there, no gradient flows through the probabilities.
         """
         p = logit.detach().sigmoid().unsqueeze(1)
@@ -59,22 +59,22 @@ class DomainAdversarialSection(LossComponent):
         domain: torch.Tensor = head(torch.cat([p * reversed_, (1 - p) * reversed_], dim=1))
         return domain
 
-    def loss(self, answers: Answers, labels: Labels) -> torch.Tensor:
+    def compute_loss(self, outputs: Outputs, labels: Labels) -> torch.Tensor:
         """Return the mean cross-entropy of the domains."""
-        assert answers.head is not None
-        return F.cross_entropy(answers.head, labels.domain)
+        assert outputs.head is not None
+        return F.cross_entropy(outputs.head, labels.domain)
 
-    def lack(self, material: Material) -> Lack | None:
-        """Return that there is one domain, None where there are more."""
-        known = material.figures.domain[material.rows]
+    def find_lack(self, material: Material) -> Lack | None:
+        """Return that there is one domain; None where there are more."""
+        domains = material.figures.domain[material.rows]
         if material.adapt_to is not None:
-            known = np.concatenate([known, material.adapt_to])
-        if not self.weight or len(np.unique(known)) > 1:
+            domains = np.concatenate([domains, material.adapt_to])
+        if not self.weight or len(np.unique(domains)) > 1:
             return None
-        name = material.figures.domains[int(known[0])]
+        name = material.figures.domains[int(domains[0])]
         return Lack(
-            f"all figures to train on come from one domain ({name})",
-            "give figures of a second one, name figures to adapt to",
+            f"all training figures come from one domain ({name})",
+            "add figures of a second domain, use --adapt-to",
         )
 
 

@@ -22,38 +22,43 @@ class FocalSection(Component):
 
     gamma: float = Field(0.0, ge=0, le=10, description="|y - p|^gamma; 0 is cross-entropy")
     adaptive: bool = Field(False, description="gamma follows the calibration of confidence bins")
-    bins: int = Field(5, ge=2, le=50, description="adaptive: bins of equal counts")
+    bins: int = Field(
+        5, ge=2, le=50, description="adaptive: number of confidence bins, of equal counts"
+    )
     rate: float = Field(1.0, gt=0, le=10, description="adaptive: gamma grows by exp(rate * error)")
     calibration_share: float = Field(
-        0.1, gt=0, le=0.5, description="adaptive: share of the cases kept to measure it on"
+        0.1,
+        gt=0,
+        le=0.5,
+        description="adaptive: share of the cases that calibration is measured on",
     )
     beta: float = Field(
-        0.0, ge=0, lt=1, description="weights by effective number (Cui et al. 2019); 0 is off"
+        0.0, ge=0, lt=1, description="class weights by effective number (Cui et al. 2019); 0 is off"
     )
 
     def calibration_rows(self, material: Material) -> tuple[Rows, Rows]:
-        """Divide training figures into those trained on and those that gamma is renewed by.
+        """Divide training figures into those trained on and those that calibration is measured on.
 
         Returns:
-            Rows to train on, and rows kept back: none unless gamma is adaptive, and the cases are
-            enough. No case is in both.
+            Rows of both. The second are empty unless gamma is adaptive and there are enough cases.
+            No case is in both.
         """
-        divided = self._divided(material) if self.adaptive else None
-        return (material.rows, material.rows[:0]) if divided is None else divided
+        parts = self._divide(material) if self.adaptive else None
+        return (material.rows, material.rows[:0]) if parts is None else parts
 
-    def lack(self, material: Material) -> Lack | None:
-        """Return that the cases are too few to measure calibration on, None where they are not."""
-        if not self.adaptive or self._divided(material) is not None:
+    def find_lack(self, material: Material) -> Lack | None:
+        """Return that the cases are too few to measure calibration; None where they suffice."""
+        if not self.adaptive or self._divide(material) is not None:
             return None
         cases = len(np.unique(material.figures.case[material.rows]))
         return Lack(
-            "it sets cases aside to measure calibration on, but the "
-            f"{cases} cases at hand leave a class empty",
-            "give figures of more cases",
+            f"{cases} cases are too few to measure calibration on some of them: a class would be "
+            "empty",
+            "add figures of more cases",
         )
 
-    def _divided(self, material: Material) -> tuple[Rows, Rows] | None:
-        """Return rows to train on and rows kept back, None where the cases are too few."""
+    def _divide(self, material: Material) -> tuple[Rows, Rows] | None:
+        """Return the rows of both; None where the cases are too few."""
         from sklearn.model_selection import StratifiedGroupKFold
 
         rows, figures = material.rows, material.figures
@@ -65,10 +70,10 @@ class FocalSection(Component):
         folds = StratifiedGroupKFold(parts, shuffle=True, random_state=material.seed)
         with warnings.catch_warnings():  # of a class with fewer cases than parts, checked below
             warnings.simplefilter("ignore", UserWarning)
-            kept, aside = next(iter(folds.split(rows, atypical, cases)))
-        if not (atypical[kept].any() and (~atypical[kept]).any() and len(aside)):
+            training, aside = next(iter(folds.split(rows, atypical, cases)))
+        if not (atypical[training].any() and (~atypical[training]).any() and len(aside)):
             return None
-        return rows[kept], rows[aside]
+        return rows[training], rows[aside]
 
 
 def focal_loss(
@@ -84,8 +89,8 @@ def focal_loss(
     Args:
         logit: floating (B,), any size; computed in float32.
         target: floating (B,), in [0, 1].
-        gamma: one for all, or floating (B,), one a figure; above 0 what is nearly right is passed
-            over, below 0 it counts more.
+        gamma: one for all, or floating (B,), one per figure; above 0 figures that are nearly right
+            count less, below 0 more.
 
     Returns:
         float32 (B,), not reduced.

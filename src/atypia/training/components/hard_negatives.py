@@ -1,8 +1,8 @@
-"""Hard negatives: normal figures that look atypical to the network, shown more often.
+"""Hard negatives: normal figures that look atypical to the network are drawn more often.
 
 After Shrivastava et al. 2016 (online hard example mining), adapted: hardness is a moving average
-over epochs, so that one unlucky look does not decide, and figures on which the experts' votes are
-split are never mined, so that label noise is not.
+over epochs, so that one unlucky score does not decide, and figures with split votes are never
+mined, so that label noise is not.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ Floats = npt.NDArray[np.float64]
 
 
 class HardNegativesSection(Section):
-    """Normal figures that look atypical to the network are shown more often."""
+    """Normal figures that look atypical to the network are drawn more often."""
 
     oversampling: float = Field(1.0, ge=1, le=20, description="how many times as often; 1 is off")
-    share: float = Field(0.2, gt=0, le=1, description="of the unanimous normal figures are hard")
-    momentum: float = Field(0.5, ge=0, lt=1, description="of the moving average of their scores")
+    share: float = Field(
+        0.2, gt=0, le=1, description="share of the unanimous normal figures that count as hard"
+    )
+    momentum: float = Field(
+        0.5, ge=0, lt=1, description="momentum of the moving average of their scores"
+    )
 
 
 class HardNegatives:
@@ -54,7 +58,7 @@ class HardNegatives:
         self.score: Floats = np.full(len(rows), np.nan)
 
     def update(self, p: Floats) -> None:
-        """Take the scores of `rows` after an epoch, P(atypical), float64 (M,)."""
+        """Update the averages with the P(atypical) of `rows` after an epoch, float64 (M,)."""
         momentum = self._section.momentum
         self.score = np.where(
             np.isnan(self.score), p, momentum * self.score + (1 - momentum) * p
@@ -69,7 +73,7 @@ class HardNegatives:
         return np.asarray(self.rows[hardest], dtype=np.int64)
 
     def sharpen(self, weights: Floats, cells: npt.NDArray[np.int64]) -> Floats:
-        """Draw mined figures more often, at the cost of the others of their (domain, class).
+        """Raise the shares of mined figures at the cost of the others of their (domain, class).
 
         Args:
             weights: float64 (N,), the share of each figure in an epoch; 0 where not trained on.
@@ -88,5 +92,5 @@ class HardNegatives:
         return {"score": torch.from_numpy(self.score)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load what `state` gave."""
+        """Restore what `state` returned."""
         self.score = state["score"].numpy()

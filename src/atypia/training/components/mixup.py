@@ -10,7 +10,7 @@ from atypia.training.section import Section
 
 
 class MixupSection(Section):
-    """MixUp: crops and targets interpolated (Zhang et al. 2018)."""
+    """MixUp: interpolate crops and targets in pairs (Zhang et al. 2018)."""
 
     alpha: float = Field(0.2, ge=0, le=10, description="lambda ~ Beta(alpha, alpha); 0 is off")
 
@@ -18,12 +18,12 @@ class MixupSection(Section):
 def mixup(
     alpha: float, rng: np.random.Generator, *values: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """Interpolate each figure of a batch with another one, with one weight for the whole batch.
+    """Interpolate each figure of a batch with another one; one weight for the whole batch.
 
     Args:
         alpha: the weight is drawn from Beta(alpha, alpha); 0 changes nothing.
-        rng: where the draws come from.
-        values: floating (B, ...) each, on one device: crops, targets, whatever goes with them.
+        rng: of the draws.
+        values: floating (B, ...) each, on one device: crops, targets, weights.
 
     Returns:
         The values, mixed alike.

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
 from atypia.training.components.base import (
-    Answers,
     Labels,
     Lack,
     LossComponent,
     Material,
+    Outputs,
 )
 
 
 class PhaseSection(LossComponent):
-    """Auxiliary head on the experts' phase labels, shown with every prediction.
+    """Auxiliary head on the experts' phase labels; every prediction includes its phase.
 
-    The head is the classifier's own, since a bundle keeps it.
+    The head belongs to the classifier, since a bundle keeps it.
     """
 
-    def loss(self, answers: Answers, labels: Labels) -> torch.Tensor:
+    def compute_loss(self, outputs: Outputs, labels: Labels) -> torch.Tensor:
         """Return the mean cross-entropy with soft targets."""
-        assert answers.phase is not None
-        return phase_loss(answers.phase, labels.phase)
+        assert outputs.phase is not None
+        return phase_loss(outputs.phase, labels.phase)
 
-    def lack(self, material: Material) -> Lack | None:
-        """Return that no figure has a phase, None where one has."""
+    def find_lack(self, material: Material) -> Lack | None:
+        """Return that no figure has a phase; None where one has."""
         if not self.weight or material.figures.phase[material.rows].any():
             return None
         return Lack(
-            "no figure to train on has a phase", "fill the column phase (or phase_1 and phase_2)"
+            "no training figure has a phase", "fill the column phase (or phase_1 and phase_2)"
         )
 
 
@@ -38,7 +39,7 @@ def phase_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
     Args:
         logits: float32 (B, phases).
-        target: float32 (B, phases), shares of the labels given; all 0 where none is given, and
-            such a figure adds nothing.
+        target: float32 (B, phases), shares of a figure's phase labels; a figure without any has
+            all 0 and adds nothing.
     """
-    return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    return F.cross_entropy(logits, target)

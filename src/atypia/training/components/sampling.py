@@ -1,4 +1,4 @@
-"""What an epoch holds: figures drawn with a tempered balance over domains and classes."""
+"""Sampling: an epoch draws figures with a tempered balance over domains and classes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from atypia.training.section import Section, Share
 
 
 class SamplingSection(Section):
-    """What an epoch holds: the balance over classes and domains."""
+    """Balance of an epoch over classes and domains."""
 
-    class_balance: Share = Field(0.5, description="0: as in the data, 1: both classes alike")
-    domain_balance: Share = Field(0.5, description="0: as in the data, 1: all domains alike")
+    class_balance: Share = Field(0.5, description="0: as in the data, 1: equal shares")
+    domain_balance: Share = Field(0.5, description="0: as in the data, 1: equal shares")
 
 
 def figure_weights(
@@ -24,11 +24,11 @@ def figure_weights(
     class_balance: float,
     domain_balance: float,
 ) -> npt.NDArray[np.float64]:
-    """Return how often each figure is drawn, as shares of an epoch.
+    """Return the share of each figure in an epoch.
 
     A domain's share is raised to the power 1 - `domain_balance`, and within each domain a class's
     share to the power 1 - `class_balance`; both are then normalised. 0 leaves the data as they
-    are, 1 makes all alike. Figures of one cell (domain, class) are drawn equally often.
+    are, 1 makes all equal. Figures of one cell (domain, class) are drawn equally often.
 
     Args:
         domain: int64 (N,), code of each figure's domain.
@@ -52,24 +52,24 @@ def figure_weights(
     return shares
 
 
-def in_mixture(
+def mixture_weights(
     counted: npt.NDArray[np.float64],
     atypical: npt.NDArray[np.bool_],
     rows: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    """Weigh figures so that each class counts among them as it does in training.
+    """Return weights with which each class counts as it does in training.
 
     Args:
-        counted: float64 (N,), what each figure counts in training; 0 where not trained on.
+        counted: float64 (N,), weight of each figure in training; 0 where not trained on.
         atypical: bool (N,), the class of each figure.
         rows: int64 (M,), the figures to weigh.
 
     Returns:
-        float64 (M,); alike within a class.
+        float64 (M,); equal within a class.
     """
     in_training = np.bincount(atypical, counted, 2)
-    there = np.bincount(atypical[rows], minlength=2)
-    weights: npt.NDArray[np.float64] = (in_training / np.maximum(there, 1))[
+    counts = np.bincount(atypical[rows], minlength=2)
+    weights: npt.NDArray[np.float64] = (in_training / np.maximum(counts, 1))[
         atypical[rows].astype(np.int64)
     ]
     return weights
@@ -101,10 +101,10 @@ def cell_shares(
 def draw_epoch(
     weights: npt.NDArray[np.float64], size: int, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Draw the figures of one epoch, in the order they are shown.
+    """Draw the figures of one epoch, in the order of training.
 
     Systematic resampling (Kitagawa 1996): figure i is drawn floor or ceil of `size * weights[i]`
-    times, so that an epoch holds what was promised and no figure waits long for its turn.
+    times, so that an epoch has the shares asked for and no figure waits long for its turn.
 
     Returns:
         int64 (`size`,), positions in `weights`.

@@ -1,4 +1,4 @@
-"""Fit: train the members of a plan, or read back those that are there."""
+"""Fit: train the members of a plan, or read back finished ones."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
-
 from atypia.data.table import FigureTable
 from atypia.fingerprint import ImageHashes, fingerprint, joined_hash, settings_part, table_part
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import read_windows
-from atypia.training.embeddings import read_shown
+from atypia.training.devices import Fabric
+from atypia.training.embeddings import read_batch_source
 from atypia.training.figures import UnlabelledFigures, deciding_columns
 from atypia.training.loop import MemberInputs, Progress, train_member
 from atypia.training.member import Member
@@ -37,15 +36,15 @@ def fit(
     embeddings: Path | None = None,
     on_progress: OnProgress = show_nothing,
 ) -> dict[str, list[Member]]:
-    """Train the members of a plan; what the folder holds of them is not trained again.
+    """Train the members of a plan; finished ones in the folder are read back.
 
     Args:
         plan: which members are trained, on what.
         folder: of the run.
         weights: the backbone's published ones.
         fabric: device and precision, launched.
-        embeddings: folder where a linear training keeps its embeddings and finds those of others;
-            none takes one in the run's.
+        embeddings: folder that stores the embeddings of linear trainings for reuse; None takes one
+            in the run's folder.
         on_progress: called often.
 
     Returns:
@@ -58,11 +57,11 @@ def fit(
         hashes = ImageHashes(folder.image_hashes)
         identities = identities_of(plan, weights, hashes)
         if fabric.is_global_zero:
-            folder.keep_recipe(plan.recipe)
+            folder.save_recipe(plan.recipe)
         folder.require_same_training(plan, identities, hashes.changed)
         if fabric.is_global_zero:
             hashes.keep()
-        shown = read_shown(
+        source = read_batch_source(
             plan.table,
             plan.recipe,
             hashes.of(plan.table.image_paths()),
@@ -73,7 +72,7 @@ def fit(
             weights,
         )
         unlabelled = _unlabelled(plan, folder, hashes, on_progress)
-    inputs = MemberInputs(plan.recipe, shown, plan.figures, fabric, unlabelled, weights.file)
+    inputs = MemberInputs(plan.recipe, source, plan.figures, fabric, unlabelled, weights.file)
     return {
         name: [
             train_member(
@@ -82,7 +81,7 @@ def fit(
                 folder.member(member),
                 member=member.number,
                 identity=identities[name],
-                on_progress=_show_steps(member, on_progress),
+                on_progress=_report_steps(member, on_progress),
             )
             for member in scheme.members
         ]
@@ -91,12 +90,12 @@ def fit(
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
-    """Return what of a recipe decides a training, as far as it is not at its default."""
+    """Return the deciding values of a recipe that differ from their defaults."""
     return settings_part(deciding_values(recipe), deciding_values(Recipe()))
 
 
 def figures_part(table: FigureTable) -> str:
-    """Return the hash of what a figure table decides, images' content aside."""
+    """Return the hash of a table's deciding columns, without the content of images."""
     return table_part(table.frame, deciding_columns(table.frame))
 
 
@@ -142,7 +141,7 @@ def _unlabelled(
     return UnlabelledFigures(windows, plan.adapt_to_domain)
 
 
-def _show_steps(member: MemberSpec, on_progress: OnProgress) -> Callable[[Progress], None]:
+def _report_steps(member: MemberSpec, on_progress: OnProgress) -> Callable[[Progress], None]:
     def show(at: Progress) -> None:
         gamma = f", gamma {' '.join(f'{value:.2f}' for value in at.gamma)}" if at.gamma else ""
         on_progress(f"training {member.name}", at.step, at.steps, f"loss {at.loss:.3f}{gamma}")

@@ -1,4 +1,4 @@
-"""The folder of a training run: every path in it, and what may lie there."""
+"""The folder of a training run: all its paths, and checks on what lies there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from atypia.files import (
     write_output,
 )
 from atypia.fingerprint import require_same
-from atypia.training.member import kept_identity
+from atypia.training.member import read_identity
 from atypia.training.recipe import Recipe, deciding_values
 from atypia.training.recipe_file import read_recipe, to_toml
 from atypia.workflows.training.plan import SCHEMES, MemberSpec, TrainingPlan
@@ -30,14 +30,14 @@ class RunFolder:
     """A run's folder.
 
     Attributes:
-        path: of it; it need not be there.
+        path: need not exist.
     """
 
     path: Path
 
     @property
     def recipe(self) -> Path:
-        """What decides the training, in full."""
+        """The complete recipe."""
         return self.path / "recipe.toml"
 
     @property
@@ -47,7 +47,7 @@ class RunFolder:
 
     @property
     def out_of_fold(self) -> Path:
-        """Predictions of the members that have not seen a figure."""
+        """Out-of-fold predictions."""
         return self.path / "out_of_fold.csv"
 
     @property
@@ -57,7 +57,7 @@ class RunFolder:
 
     @property
     def left_out(self) -> Path:
-        """Predictions by members that have not seen a figure's domain."""
+        """Predictions by members trained without a figure's domain."""
         return self.path / "left_out.csv"
 
     @property
@@ -77,7 +77,7 @@ class RunFolder:
 
     @property
     def results(self) -> tuple[Path, ...]:
-        """All files that are written for the user when members are there."""
+        """All files that are written for the user at the end."""
         return (
             *(self.out_of_fold, self.report, self.left_out, self.left_out_report),
             *(self.metrics, self.record),
@@ -90,12 +90,12 @@ class RunFolder:
 
     @property
     def image_hashes(self) -> Path:
-        """What is remembered of the content of images."""
+        """Hashes of the images, from earlier runs."""
         return self.windows / "images.json"
 
     @property
     def embeddings(self) -> Path:
-        """Folder of embeddings, where the user names no other."""
+        """Default folder of embeddings."""
         return self.path / "embeddings"
 
     def scheme(self, name: str) -> Path:
@@ -108,13 +108,13 @@ class RunFolder:
         return self.scheme(member.scheme) / f"{member.part}{again}"
 
     def require_place(self, *, overwrite: bool = False) -> None:
-        """Refuse a folder in which the run would cost a user a file, or that cannot be written.
+        """Refuse a folder in which the run would replace the user's files, or that is not writable.
 
         Args:
             overwrite: files that atypia did not write may be replaced.
 
         Raises:
-            AtypiaError: naming what lies there.
+            AtypiaError: names the file or folder.
         """
         require_outputs(self.results, overwrite=overwrite)
         require_replaceable(self.bundle, overwrite=overwrite)
@@ -123,35 +123,35 @@ class RunFolder:
         theirs = [path for path in work if os.path.lexists(path)]
         if theirs and not begun_here and not overwrite:
             raise AtypiaError(
-                f"{theirs[0]}: is not of a training that this version of atypia began; choose "
-                "another --out, or let the training write into it with --overwrite"
+                f"{theirs[0]}: does not belong to a training by this version of atypia; choose "
+                "another --out, or allow writing into it with --overwrite"
             )
         remove_partials_below(self.path)
 
-    def keep_recipe(self, recipe: Recipe) -> None:
-        """Write the recipe; one with remarks of the user stays as it is.
+    def save_recipe(self, recipe: Recipe) -> None:
+        """Write the recipe; one with comments by the user stays as it is.
 
         Raises:
             AtypiaError: the folder holds a training by another recipe.
         """
         path = self.recipe
         if path.is_file():
-            kept, asked = deciding_values(read_recipe(path)), deciding_values(recipe)
-            changed = [key for key in asked if asked[key] != kept[key]]
+            old, new = deciding_values(read_recipe(path)), deciding_values(recipe)
+            changed = [key for key in new if new[key] != old[key]]
             if changed:
                 first = changed[0]
                 raise AtypiaError(
                     f"{self.path}: holds a training by another recipe ({first} is "
-                    f"{kept[first]!r} there, {asked[first]!r} here); give another --out, or delete "
-                    "the folder to start anew"
+                    f"{old[first]!r} there, {new[first]!r} here); choose another --out, or delete "
+                    "the folder to start over"
                 )
-            if not is_ours(path):  # with comments of the user, perhaps
-                self.note_begun(recipe)
+            if not is_ours(path):  # it may have comments by the user
+                self.note_start(recipe)
                 return
         write_output(path, to_toml(recipe))
 
-    def note_begun(self, recipe: Recipe) -> None:
-        """Note that this version of atypia goes on with the training; its recipe is not touched."""
+    def note_start(self, recipe: Recipe) -> None:
+        """Note that this version of atypia continues the training; the recipe is not changed."""
         text = to_toml(recipe).encode()
         note_output(self.recipe, hashlib.sha256(text).hexdigest())
 
@@ -163,19 +163,20 @@ class RunFolder:
         Args:
             plan: of this training.
             identities: name of a scheme -> fingerprint of all that decides its members.
-            changed: images whose content is not what the folder remembers.
+            changed: images whose content differs from the hash in the folder.
 
         Raises:
-            AtypiaError: naming what differs.
+            AtypiaError: names what differs.
         """
         for member in plan.members:
             folder, identity = self.member(member), identities[member.scheme]
-            kept = kept_identity(folder)
-            if kept is not None and kept != identity and changed:
+            own_identity = read_identity(folder)
+            if own_identity is None:
+                continue
+            if own_identity != identity and changed:
                 raise AtypiaError(
                     f"{self.path}: {len(changed)} images have changed since members were trained "
-                    f"on them there (the first is {changed[0]}); give another --out, or delete the "
-                    "folder to start anew"
+                    f"on them (first: {changed[0]}); choose another --out, or delete the folder to "
+                    "start over"
                 )
-            if kept is not None:
-                require_same(folder, kept, identity)
+            require_same(folder, own_identity, identity)

@@ -1,4 +1,4 @@
-"""Judge the members of a training on what they have not seen."""
+"""Evaluate the members of a training on figures that they were not trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from atypia.workflows.training.plan import FOLDS, LEFT_OUT, Scheme, TrainingPlan
 
 @dataclass(frozen=True)
 class JudgedScheme:
-    """Figures scored by members that have not seen them.
+    """Figures scored by members that were not trained on them.
 
     Attributes:
         predictions: predictions table, with the fold and the raw logit of each figure beside it;
@@ -37,11 +37,11 @@ class JudgedScheme:
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """What the members of a training are worth.
+    """The evaluation of a training.
 
     Attributes:
         folds: of the members that become the bundle.
-        left_out: of those that have not seen a domain, where the recipe asks for them.
+        left_out: of those trained without a domain, where the recipe asks for them.
     """
 
     folds: JudgedScheme
@@ -49,19 +49,19 @@ class JudgedRun:
 
     @property
     def calibration(self) -> Calibration:
-        """Of the bundle: on domains that training had not seen, where there are such scores."""
+        """Of the bundle: on left-out domains, where there are such scores."""
         return (self.left_out or self.folds).calibration
 
 
 def judge_members(plan: TrainingPlan, members: Mapping[str, Sequence[Member]]) -> JudgedRun:
-    """Judge members on what they have not seen.
+    """Evaluate members on figures that they were not trained on.
 
     Args:
         plan: that they were trained by.
         members: name of a scheme -> its members.
 
     Raises:
-        AtypiaError: a score is not finite, or without a part one class only is left.
+        AtypiaError: a score is not finite, or the figures outside a part are all of one class.
     """
     judged = {
         name: judge_scheme(plan, scheme, members[name]) for name, scheme in plan.schemes.items()
@@ -109,13 +109,13 @@ def judge_scheme(plan: TrainingPlan, scheme: Scheme, members: Sequence[Member]) 
 
 
 def _phases(members: Sequence[Member], figures: TrainingFigures) -> npt.NDArray[np.object_]:
-    """Return the likeliest phase of each figure by members that have not seen it, or ""."""
+    """Return the likeliest phase of each figure, out of fold; "" without a phase head."""
     phases = np.full(len(figures.truth), "", dtype=object)
-    knowing = [member for member in members if member.phase.size]
-    if knowing:
-        p = np.zeros((len(phases), knowing[0].phase.shape[1]))
-        for member in knowing:
+    with_phase = [member for member in members if member.phase.size]
+    if with_phase:
+        p = np.zeros((len(phases), with_phase[0].phase.shape[1]))
+        for member in with_phase:
             p[member.held_out] += softmax(member.phase, axis=1)
-        seen = p.any(axis=1)
-        phases[seen] = np.array(figures.phases, dtype=object)[p[seen].argmax(axis=1)]
+        scored = p.any(axis=1)
+        phases[scored] = np.array(figures.phases, dtype=object)[p[scored].argmax(axis=1)]
     return phases

@@ -1,4 +1,4 @@
-"""The plan of a training: its figures, and which of them each member does not see."""
+"""The plan of a training: its figures, and which of them each member is trained without."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from atypia.training.components.sampling import cell_shares, figure_weights
 from atypia.training.figures import TrainingFigures, training_figures
 from atypia.training.loop import epochs_for
 from atypia.training.recipe import Recipe
-from atypia.training.requirements import require_components_work, step_back
+from atypia.training.requirements import require_components_work, switch_off_components
 
 Rows = npt.NDArray[np.int64]
 FOLDS, LEFT_OUT = SCHEMES = "folds", "left_out"
@@ -31,10 +31,10 @@ class MemberSpec:
 
     Attributes:
         scheme: name of the scheme that it belongs to.
-        part: of the figures, which it does not see.
+        part: of the figures, held out.
         turn: 0 for the first member without this part, 1 for the second, ...
-        number: decides its draws; no two members of a plan share one.
-        name: what its training is called.
+        number: unique in the plan, part of every random draw.
+        name: in progress and reports.
     """
 
     scheme: str
@@ -46,13 +46,13 @@ class MemberSpec:
 
 @dataclass(frozen=True)
 class Scheme:
-    """A division of all N figures; as many members are trained without each part.
+    """A division of all N figures; the same number of members is trained without each part.
 
     Attributes:
         part_of: int64 (N,), the part of each figure.
-        names: what training without each part is called.
-        description: what the parts are, in words.
-        members: one for each part, then the second ones.
+        names: of the parts.
+        description: of the parts, in words.
+        members: the first one of each part, then the second ones.
     """
 
     part_of: Rows
@@ -71,17 +71,17 @@ class Scheme:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is trained, on what.
+    """Members to train, and their figures.
 
     Attributes:
         table: N figures.
         figures: the same, as training sees them.
         adapt_to: M figures of a laboratory to adapt to, if there are any.
         adapt_to_domain: int64 (M,), their domains, as positions in `figures.domains`.
-        recipe: that is trained: what cannot work on these figures is off.
+        recipe: with components off that cannot work on these figures.
         folds: the scheme whose members become the bundle.
-        left_out: the one that leaves out domains beside it, where the recipe asks for it.
-        notes: a line for everything that is not as the recipe asked.
+        left_out: the scheme that leaves out domains, where the recipe asks for it as well.
+        notes: a line for every departure from the recipe.
     """
 
     table: FigureTable
@@ -95,8 +95,8 @@ class TrainingPlan:
 
     @property
     def schemes(self) -> dict[str, Scheme]:
-        """The schemes that there are, by name."""
-        return _named(self.folds, self.left_out)
+        """The schemes by name."""
+        return _schemes_by_name(self.folds, self.left_out)
 
     @property
     def members(self) -> Iterator[MemberSpec]:
@@ -114,21 +114,21 @@ def training_tables(
         adapt_to: figures of a laboratory to adapt to, if there are any.
 
     Returns:
-        Both, and a line for all that is odd about them.
+        Both, and notes on them.
     """
     table, notes = training_part(table)
     lines = [*notes, contradictions_in_words(table.frame)]
     if adapt_to is not None:
         adapt_to, left_out = training_part(adapt_to)
         adapt_to = replace(adapt_to, frame=spell_alike(adapt_to.frame, table.frame))
-        lines += [f"of the figures to adapt to, {note}" for note in left_out]
+        lines += [f"figures to adapt to: {note}" for note in left_out]
     return table, adapt_to, [line for line in lines if line]
 
 
 def plan_training(
     table: FigureTable, recipe: Recipe, adapt_to: FigureTable | None = None
 ) -> TrainingPlan:
-    """Decide which members are trained; what cannot work on these figures steps back or is refused.
+    """Plan a training; a component that cannot work on these figures is off or refused.
 
     Args:
         table: N figures, all of them to train on (see `training_tables`).
@@ -136,41 +136,41 @@ def plan_training(
         adapt_to: figures of a laboratory to adapt to, if there are any.
 
     Raises:
-        TableError: there is one case, or without a part, one class only is left.
-        RecipeError: a component that was asked for by name cannot work on these figures.
+        TableError: there is one case, or the figures outside a part are all of one class.
+        RecipeError: a component that the user asked for cannot work on these figures.
     """
-    named = None if adapt_to is None else domain_names(adapt_to.frame).astype(str)
-    further = [] if named is None else [str(name) for name in np.unique(named)]
+    names = None if adapt_to is None else domain_names(adapt_to.frame).astype(str)
+    further = [] if names is None else [str(name) for name in np.unique(names)]
     figures = training_figures(table, recipe.soft_labels, further)
-    domain = None if named is None else np.searchsorted(figures.domains, named).astype(np.int64)
+    domain = None if names is None else np.searchsorted(figures.domains, names).astype(np.int64)
     notes = []
     key = "folds.left_out_domains"
-    if recipe.folds.left_out_domains and not recipe.asks_for(key):
+    if recipe.folds.left_out_domains and not recipe.was_asked_for(key):
         try:
             _require_classes(_without_domains(table, recipe, LEFT_OUT, 0), figures)
         except TableError as lack:
-            recipe = recipe.changed(key, False)
-            notes.append(f"{key} is off for this training: {lack}")
+            recipe = recipe.with_value(key, False)
+            notes.append(f"{key} is off in this training: {lack}")
     folds, left_out = divide_figures(table, recipe)
-    schemes = _named(folds, left_out).values()
+    schemes = _schemes_by_name(folds, left_out).values()
     rows = [scheme.trained_on(part) for scheme in schemes for part in range(len(scheme.names))]
-    recipe, lacks = step_back(recipe, figures, rows, domain)
+    recipe, lacks = switch_off_components(recipe, figures, rows, domain)
     for scheme in schemes:
         _require_trainable(recipe, figures, scheme, domain)
     schedule = recipe.schedule
     epochs = {epochs_for(schedule, len(part)) for part in rows} - {schedule.epochs}
     if epochs:
         notes.append(
-            f"schedule.epochs {schedule.epochs}: trained for {max(epochs)} epochs instead, as "
-            f"these are few figures and schedule.min_steps is {schedule.min_steps}; set "
-            "schedule.min_steps=1 for the epochs alone"
+            f"schedule.epochs {schedule.epochs}: training for {max(epochs)} epochs instead, to "
+            f"reach schedule.min_steps {schedule.min_steps} with few figures; set "
+            "schedule.min_steps=1 to keep the epochs"
         )
-    off = [f"{key} is off for this training: {lack}" for key, lack in lacks.items()]
+    off = [f"{key} is off in this training: {lack}" for key, lack in lacks.items()]
     return TrainingPlan(table, figures, adapt_to, domain, recipe, folds, left_out, (*off, *notes))
 
 
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
-    """Return what an epoch will hold, one row a (domain, class): figures and expected share."""
+    """Return figures and expected share of an epoch, one row per (domain, class)."""
     table = training_part(table)[0]
     figures = training_figures(table, recipe.soft_labels)
     weights = figure_weights(
@@ -183,7 +183,7 @@ def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
 
 
 def divide_figures(table: FigureTable, recipe: Recipe) -> tuple[Scheme, Scheme | None]:
-    """Return the folds, and the domains left out where the recipe asks for them as well.
+    """Return the folds, and the scheme of left-out domains where the recipe asks for it as well.
 
     Raises:
         TableError: there is one case, or domains are to be left out and there is one domain.
@@ -193,22 +193,22 @@ def divide_figures(table: FigureTable, recipe: Recipe) -> tuple[Scheme, Scheme |
     count = min(recipe.folds.count, table.frame["case"].nunique())
     part_of = slide_folds(table.frame, count, recipe.seed)
     names = [f"fold {fold + 1} of {count}" for fold in range(count)]
-    folds = Scheme(part_of, names, _kept_together(table), _members(names, FOLDS, recipe, 0))
+    folds = Scheme(part_of, names, _describe_folds(table), _members(names, FOLDS, recipe, 0))
     if not recipe.folds.left_out_domains:
         return folds, None
     return folds, _without_domains(table, recipe, LEFT_OUT, len(folds.members))
 
 
-def _named(folds: Scheme, left_out: Scheme | None) -> dict[str, Scheme]:
+def _schemes_by_name(folds: Scheme, left_out: Scheme | None) -> dict[str, Scheme]:
     schemes = zip(SCHEMES, (folds, left_out), strict=True)
     return {name: scheme for name, scheme in schemes if scheme is not None}
 
 
-def _kept_together(table: FigureTable) -> str:
-    alone = figures_without_slide(table)
-    if alone == len(table):
+def _describe_folds(table: FigureTable) -> str:
+    count = figures_without_slide(table)
+    if count == len(table):
         return "folds by figures, which name no slide"
-    return "folds by slides" + (f" ({alone} figures name no slide)" if alone else "")
+    return "folds by slides" + (f" ({count} figures name no slide)" if count else "")
 
 
 def _without_domains(table: FigureTable, recipe: Recipe, scheme: str, first: int) -> Scheme:
@@ -232,7 +232,7 @@ def _members(names: list[str], scheme: str, recipe: Recipe, first: int) -> list[
 def _require_trainable(
     recipe: Recipe, figures: TrainingFigures, scheme: Scheme, adapt_to: Rows | None
 ) -> None:
-    """Refuse parts without which nothing can be trained or calibrated, before any work."""
+    """Refuse schemes with members that cannot be trained, before any work."""
     _require_classes(scheme, figures)
     for part, name in enumerate(scheme.names):
         try:

@@ -1,4 +1,4 @@
-"""Publish what a training has come to: the bundle, predictions, reports, metrics, the record."""
+"""Publish the results of a training: bundle, predictions, reports, metrics, record."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-
-from lightning_fabric import Fabric
 
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
@@ -22,6 +20,7 @@ from atypia.evaluation.report import write_report
 from atypia.evaluation.training_story import TrainingStory
 from atypia.files import write_output, written_output
 from atypia.models.backbones.registry import backbone_spec
+from atypia.training.devices import Fabric
 from atypia.training.member import Member
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import JudgedRun, JudgedScheme
@@ -32,18 +31,18 @@ from atypia.workflows.training.story import training_story
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a training left behind.
+    """The results of a training.
 
     Attributes:
         bundle: its folder: the members of all folds, calibrated on all out-of-fold scores.
-        out_of_fold: predictions table; each figure scored by the members that have not seen it,
-            called by an operating point fitted on the other folds.
+        out_of_fold: predictions table; each figure scored by the members that were not trained on
+            it, called by an operating point fitted on the other folds.
         report: HTML.
         judgement: of the out-of-fold predictions.
-        story: what the training did, as the report tells it.
-        left_out: of the predictions for domains that training had not seen; none unless the recipe
-            asks for them (`folds.left_out_domains`). They lie beside the others, `left_out.csv` and
-            `left_out.html`, and the bundle is then calibrated on their scores.
+        story: of the training, for the report.
+        left_out: of the predictions for left-out domains; None unless the recipe asks for them
+            (`folds.left_out_domains`). They are in `left_out.csv` and `left_out.html`, and the
+            bundle is then calibrated on their scores.
     """
 
     bundle: Path
@@ -63,19 +62,19 @@ def publish(
     fabric: Fabric,
     started: datetime,
 ) -> TrainingRun:
-    """Write all that a user asked for; of several processes, one writes.
+    """Write all results; of several processes, one writes.
 
     Args:
         plan: that was trained.
         members: name of a scheme -> its members.
-        judged: what they are worth.
+        judged: their evaluation.
         folder: receives the results.
         weights_sha256: of the backbone's published weights; "" where they are no file.
         fabric: device and precision.
         started: when, with its time zone.
 
     Raises:
-        AtypiaError: a result cannot be written, or lies where a file of the user's is.
+        AtypiaError: a result cannot be written, or would replace a file of the user's.
     """
     run = TrainingRun(
         folder.bundle,
@@ -109,7 +108,7 @@ def save_run_bundle(
         folder: of the bundle.
         plan: that was trained.
         members: of the folds.
-        judged: what they are worth.
+        judged: their evaluation.
         weights_sha256: of the backbone's published weights; "" where they are no file.
     """
     recipe, table = plan.recipe, plan.table
@@ -128,7 +127,7 @@ def save_run_bundle(
         std=spec.std,
         dropout=recipe.head.dropout,
         phases=tuple(plan.figures.phases if recipe.phase.weight else ()),
-        # A bundle that holds the whole backbone needs no other weights.
+        # A bundle with the whole backbone needs no other weights.
         weights_sha256="" if recipe.adapter.keeps_backbone else weights_sha256,
         members=member_names(len(members)),
     )
@@ -141,8 +140,7 @@ def save_run_bundle(
         f"{plain_markdown(table.name)}, {int(truth.sum())} of them atypical. "
         f"{recipe.card.data}",
         licence=recipe.card.licence
-        or "The figures' own licence holds for what was trained on them; ask whoever trained this "
-        "bundle.",
+        or "The licence of the training figures applies; ask whoever trained this bundle.",
         by_domain=judged.folds.judgement.domains.frame,
         left_out=None if judged.left_out is None else judged.left_out.judgement.domains.frame,
         further_limits=[f"In training, {unknown}."] if unknown else [],

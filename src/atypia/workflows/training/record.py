@@ -1,4 +1,4 @@
-"""What a run's record and its reports say of how it was made."""
+"""How a run was made, for its record and its reports."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import numpy as np
-import torch
-from lightning_fabric import Fabric
 
 from atypia.data.domains import domain_names
 from atypia.data.table import name_cases
 from atypia.data.table_checks import counted
-from atypia.training.devices import precision_of
+from atypia.training.devices import Fabric, describe_hardware
 from atypia.training.member import Member
 from atypia.version import __version__
 from atypia.workflows.training.plan import Scheme, TrainingPlan
@@ -23,7 +21,7 @@ from atypia.workflows.training.plan import Scheme, TrainingPlan
 def run_record(
     plan: TrainingPlan, members: Iterable[Member], started: datetime, fabric: Fabric
 ) -> dict[str, object]:
-    """Return what a run's `run.json` holds: versions, machine, seconds, memory.
+    """Return the content of `run.json`: versions, machine, seconds, memory.
 
     Args:
         plan: that was trained.
@@ -31,16 +29,17 @@ def run_record(
         started: when, with its time zone.
         fabric: device and precision.
     """
+    hardware = describe_hardware(fabric)
     return {
         "atypia": __version__,
-        "torch": torch.__version__,
+        "torch": hardware.torch,
         "recipe": plan.recipe.name,
         "seed": plan.recipe.seed,
         "figures": len(plan.table),
         "root": plan.table.name,
-        "device": str(fabric.device),
-        "precision": precision_of(fabric),
-        "threads": torch.get_num_threads(),
+        "device": hardware.device,
+        "precision": hardware.precision,
+        "threads": hardware.threads,
         "seconds_of_member": [round(member.seconds, 1) for member in members],
         "peak_memory_gb": round(_peak_memory_bytes() / 2**30, 2),
         "started": started.isoformat(timespec="seconds"),
@@ -49,11 +48,11 @@ def run_record(
 
 
 def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, str]:
-    """Return what stands at the top of a run's report, name -> value.
+    """Return the facts at the top of a run's report, name -> value.
 
     Args:
         plan: that was trained.
-        scheme: that the report is on.
+        scheme: of the report.
         refer_rule: of the bundle's calibration.
     """
     table, recipe, adapt_to = plan.table, plan.recipe, plan.adapt_to
@@ -61,7 +60,7 @@ def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, 
     adapted = (
         {}
         if adapt_to is None
-        else {"Adapted to": f"{counted(len(adapt_to), 'figure')}, labels not looked at"}
+        else {"Adapted to": f"{counted(len(adapt_to), 'figure')}, labels ignored"}
     )
     return {
         "Recipe": f"{recipe.name}, seed {recipe.seed}",
@@ -69,16 +68,16 @@ def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, 
         f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
         "Figures": f"{len(table)} of {name_cases(table.frame)} in {domains}",
         **adapted,
-        "Judged": f"every figure by the members that have not seen it ({len(scheme.names)} "
-        f"{scheme.description}), called by an operating point fitted on the others",
+        "Evaluation": f"each figure by members that were not trained on it ({len(scheme.names)} "
+        f"{scheme.description}), called by an operating point fitted on the other parts",
         "atypia": __version__,
         "Made on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        **({"Not as the recipe asks": "; ".join(plan.notes)} if plan.notes else {}),
+        **({"Departures from the recipe": "; ".join(plan.notes)} if plan.notes else {}),
         "Refer band of the bundle": refer_rule,
     }
 
 
 def _peak_memory_bytes() -> int:
-    """Return the most memory that this process has held; systems count it in other units."""
+    """Return the peak memory of this process; macOS counts bytes, Linux KiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,4 +1,4 @@
-"""Tell what a training did, from what its members learned about themselves."""
+"""The story of a training, from the records of its members."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from atypia.workflows.training.plan import TrainingPlan
 
 
 def training_story(plan: TrainingPlan, members: Sequence[Member]) -> TrainingStory:
-    """Return what the training did.
+    """Return the story of a training.
 
     Args:
         plan: that was trained.
         members: of its folds.
     """
     names = [member.name for member in plan.folds.members]
-    named = dict(zip(names, members, strict=True))
+    by_name = dict(zip(names, members, strict=True))
     adaptive = plan.recipe.focal.adaptive
-    gammas = {name: member.gammas for name, member in named.items()} if adaptive else {}
+    gammas = {name: member.gammas for name, member in by_name.items()} if adaptive else {}
     return TrainingStory(
-        probes={name: member.probe for name, member in named.items() if member.probe is not None},
+        probes={name: member.probe for name, member in by_name.items() if member.probe is not None},
         gammas=tuple(gamma for gamma in gammas.values() if gamma is not None),
         hardness=_hardness(members, plan.figures),
         unknown_gammas=tuple(name for name, gamma in gammas.items() if gamma is None),
