@@ -11,11 +11,11 @@ import pytest
 from atypia.data.audit import audit
 from atypia.data.describe import describe
 from atypia.data.domains import domain_names
-from atypia.data.readers.layout import image_names
-from atypia.data.readers.midog import SLIDE_RANGES, origin_of, scanner_mpp
+from atypia.data.readers.layout import list_image_names
+from atypia.data.readers.midog import SLIDE_RANGES, midog_origin, scanner_mpp
 from atypia.data.readers.open_figures import open_figures
 from atypia.data.readers.registry import LAYOUTS
-from atypia.data.splits import training_part
+from atypia.data.splits import select_training
 from atypia.errors import TableError
 
 
@@ -181,9 +181,9 @@ def test_slide_ranges_make_ten_domains_without_overlap() -> None:
     assert len({origin for _, _, origin in SLIDE_RANGES}) == 10
     ends = [number for first, last, _ in SLIDE_RANGES for number in (first, last)]
     assert ends == sorted(ends)
-    first, last = origin_of(405), origin_of(490)
+    first, last = midog_origin(405), midog_origin(490)
     assert first and last and first.laboratory == "AMC New York" and last.laboratory == "VMU Vienna"
-    assert origin_of(175) is None and scanner_mpp("Somebody's") is None
+    assert midog_origin(175) is None and scanner_mpp("Somebody's") is None
     assert all(scanner_mpp(origin.scanner) in (0.23, 0.25) for _, _, origin in SLIDE_RANGES)
 
 
@@ -283,7 +283,7 @@ def test_the_benchmark_holds_three_sets_apart(benchmark: Path) -> None:
 
 
 def test_nothing_is_trained_on_what_the_benchmark_holds_out(benchmark: Path) -> None:
-    table, (note,) = training_part(open_figures(benchmark))
+    table, (note,) = select_training(open_figures(benchmark))
     assert list(table.frame["figure_id"]) == ["MIDOG21_6", "MIDOG21_7"]
     assert "7 figures" in note and "held-out" in note
 
@@ -328,7 +328,7 @@ def test_images_of_a_public_layout_that_cannot_be_read_are_counted(
 ) -> None:
     for name in ("a.png", "b.gif", "c.gif", "list.csv"):
         (tmp_path / name).write_bytes(b"\0")
-    assert image_names(tmp_path) == ["a.png"]
+    assert list_image_names(tmp_path) == ["a.png"]
     assert [record.getMessage().split(";")[0] for record in caplog.records] == [
         f"{tmp_path}: 2 files left out, 2 .gif"
     ]

@@ -18,8 +18,8 @@ from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, UNKNOWN
 from atypia.data.domains import domain_names
 from atypia.data.images import read_image
 from atypia.data.splits import TRAINED_ON, split_words, unknown_splits
-from atypia.data.table import FigureTable, own_slides
-from atypia.data.votes import contradicted, hard_labels, vote_counts
+from atypia.data.table import FigureTable, lack_slide
+from atypia.data.votes import find_contradictions, hard_labels, vote_counts
 from atypia.errors import AtypiaError
 
 _THREADS = 8
@@ -59,19 +59,19 @@ def audit(
         Errors first, then warnings.
     """
     found = [
-        *_columns(table.frame),
-        *_classes(table.frame),
-        *_groups(table.frame),
-        *_labels(table.frame),
-        *_places(table.frame),
-        *_splits(table.frame),
+        *_check_columns(table.frame),
+        *_check_classes(table.frame),
+        *_check_groups(table.frame),
+        *_check_labels(table.frame),
+        *_check_places(table.frame),
+        *_check_splits(table.frame),
     ]
     if images:
-        found += _images(table, progress)
+        found += _check_images(table, progress)
     return sorted(found, key=lambda finding: finding.level != "error")
 
 
-def _finding(
+def _report(
     level: Literal["error", "warning"], frame: pd.DataFrame, mask: pd.Series, message: str
 ) -> Iterator[Finding]:
     ids = tuple(frame.loc[mask, "figure_id"])
@@ -84,7 +84,7 @@ def _named(ids: tuple[str, ...] | list[str]) -> str:
     return ", ".join(ids[:3]) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
 
 
-def _columns(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_columns(frame: pd.DataFrame) -> Iterator[Finding]:
     """A column named almost like one of ours, where ours is empty: it was read as a further one."""
     empty = [name for name in COLUMNS if frame[name].isin(["", UNKNOWN]).all()]
     empty += [name for name in COLUMNS if frame[name].isna().all()]
@@ -98,7 +98,7 @@ def _columns(frame: pd.DataFrame) -> Iterator[Finding]:
             yield Finding("warning", (), message)
 
 
-def _classes(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_classes(frame: pd.DataFrame) -> Iterator[Finding]:
     classes = hard_labels(frame)
     known = classes[np.isfinite(classes)]
     if len(known) and len(np.unique(known)) == 1:
@@ -106,12 +106,12 @@ def _classes(frame: pd.DataFrame) -> Iterator[Finding]:
         message = f"all labelled figures are {which}: nothing can be learned or judged; add others"
         yield Finding("error", (), message)
     unlabelled = pd.Series(~np.isfinite(classes), index=frame.index)
-    yield from _finding("warning", frame, unlabelled, "without a label or a majority of votes")
+    yield from _report("warning", frame, unlabelled, "without a label or a majority of votes")
 
 
-def _groups(frame: pd.DataFrame) -> Iterator[Finding]:
-    alone = own_slides(frame)
-    yield from _finding(
+def _check_groups(frame: pd.DataFrame) -> Iterator[Finding]:
+    alone = lack_slide(frame)
+    yield from _report(
         "warning",
         frame,
         alone,
@@ -127,12 +127,12 @@ def _groups(frame: pd.DataFrame) -> Iterator[Finding]:
     elif frame["case"].nunique() == 1:
         message = f"all figures are of one case ({frame['case'].iloc[0]}); add other cases"
         yield Finding("error", (), message)
-    yield from _finding(
+    yield from _report(
         "warning", frame, frame["mpp"].isna(), "without mpp (um/px): give it (--mpp) before use"
     )
     spread = pd.Series(domain_names(frame), index=frame.index).groupby(frame["case"]).nunique()
     several = spread[spread > 1].index
-    yield from _finding(
+    yield from _report(
         "warning",
         frame,
         frame["case"].isin(several),
@@ -140,33 +140,33 @@ def _groups(frame: pd.DataFrame) -> Iterator[Finding]:
     )
 
 
-def _labels(frame: pd.DataFrame) -> Iterator[Finding]:
-    against = pd.Series(contradicted(frame), index=frame.index)
+def _check_labels(frame: pd.DataFrame) -> Iterator[Finding]:
+    against = pd.Series(find_contradictions(frame), index=frame.index)
     message = "whose label is against the majority of their votes: correct one or the other"
-    yield from _finding("error", frame, against, message)
+    yield from _report("error", frame, against, message)
     voted = vote_counts(frame) > 0
     tied = pd.Series(voted & ~np.isfinite(hard_labels(frame)), index=frame.index)
-    yield from _finding("warning", frame, tied, "with a tie of votes and no label: no class")
+    yield from _report("warning", frame, tied, "with a tie of votes and no label: no class")
 
 
-def _places(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_places(frame: pd.DataFrame) -> Iterator[Finding]:
     placed = frame[frame["x"].notna() & frame["y"].notna()]
     again = placed.duplicated(["slide", "x", "y"], keep=False).reindex(
         frame.index, fill_value=False
     )
-    yield from _finding("warning", frame, again, "at the same place of a slide as another")
+    yield from _report("warning", frame, again, "at the same place of a slide as another")
     shown = frame["image"] != ""
     shared = shown & frame["image"].where(shown).duplicated(keep=False)
-    yield from _finding("warning", frame, shared, "that share an image file with another")
+    yield from _report("warning", frame, shared, "that share an image file with another")
 
 
-def _parts(frame: pd.DataFrame, column: str) -> pd.Series:
+def _split_parts(frame: pd.DataFrame, column: str) -> pd.Series:
     """Return which part of a split each figure is of, NaN where that is not said."""
     parts = split_words(frame) if column == "split" else frame[column]
     return parts.where(parts.notna() & (parts != ""))
 
 
-def _splits(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_splits(frame: pd.DataFrame) -> Iterator[Finding]:
     unknown = unknown_splits(frame)
     if unknown:
         message = (
@@ -177,12 +177,12 @@ def _splits(frame: pd.DataFrame) -> Iterator[Finding]:
     for column in _SPLIT_COLUMNS:
         if column not in frame.columns:
             continue
-        part = _parts(frame, column)
+        part = _split_parts(frame, column)
         for group in ("case", "slide"):
             divided = part.groupby(frame[group]).transform("nunique") > 1
             if divided.any():
                 names = sorted(frame.loc[divided, group].unique())
-                yield from _finding(
+                yield from _report(
                     "error",
                     frame,
                     divided,
@@ -193,7 +193,7 @@ def _splits(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Inspection:
     """What decoding one image told: its size and the hash of its pixels, or why it failed."""
 
     size: tuple[int, int] | None
@@ -201,25 +201,25 @@ class _Look:
     fault: str
 
 
-def _look(table: FigureTable, image: str) -> _Look:
+def _inspect(table: FigureTable, image: str) -> _Inspection:
     try:
         path = table.image_path(image)
         if not path.exists():
-            return _Look(None, "", "missing")
+            return _Inspection(None, "", "missing")
         pixels = read_image(path)
     except AtypiaError as fault:
-        return _Look(None, "", str(fault))
+        return _Inspection(None, "", str(fault))
     shape = f"{pixels.shape}".encode()
     hashed = blake2b(shape + pixels.tobytes(), digest_size=16).hexdigest()
-    return _Look((pixels.shape[1], pixels.shape[0]), hashed, "")
+    return _Inspection((pixels.shape[1], pixels.shape[0]), hashed, "")
 
 
-def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
+def _check_images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
     frame = table.frame[table.frame["image"] != ""]
     images = list(dict.fromkeys(frame["image"]))
-    looks: dict[str, _Look] = {}
+    looks: dict[str, _Inspection] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        coming = pool.map(lambda one: _look(table, one), images)
+        coming = pool.map(lambda one: _inspect(table, one), images)
         try:
             for image, look in zip(images, coming, strict=True):
                 looks[image] = look
@@ -231,15 +231,17 @@ def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
     seen = frame["image"].map(looks)
     missing = seen.map(lambda look: look.fault == "missing").astype(bool)
     message = f"whose image is missing in {table.where}: add the files or take the rows out"
-    yield from _finding("error", frame, missing, message)
-    yield from _unreadable(table, frame, seen.map(lambda look: look.fault))
+    yield from _report("error", frame, missing, message)
+    yield from _check_unreadable(table, frame, seen.map(lambda look: look.fault))
     read = frame[seen.map(lambda look: not look.fault).astype(bool)]
-    yield from _sizes(read, read["image"].map(lambda image: looks[image].size))
+    yield from _check_sizes(read, read["image"].map(lambda image: looks[image].size))
     pixels = read["image"].map(lambda image: looks[image].pixels)
-    yield from _duplicates(read, pixels, table.source_names())
+    yield from _check_duplicates(read, pixels, table.source_names())
 
 
-def _unreadable(table: FigureTable, frame: pd.DataFrame, faults: pd.Series) -> Iterator[Finding]:
+def _check_unreadable(
+    table: FigureTable, frame: pd.DataFrame, faults: pd.Series
+) -> Iterator[Finding]:
     alike: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for figure, image, fault in zip(frame["figure_id"], frame["image"], faults, strict=True):
         if fault and fault != "missing":
@@ -258,7 +260,7 @@ def _unreadable(table: FigureTable, frame: pd.DataFrame, faults: pd.Series) -> I
             yield from (Finding("error", (figure,), fault) for figure, fault in found)
 
 
-def _sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
+def _check_sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
     counts = Counter(sizes)
     if len(counts) < 2:
         return
@@ -269,19 +271,21 @@ def _sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
         (low, high), least, largest = usual, min(others), max(others)
         odd = sizes.map(lambda size: size != (low, high))
         span = f"{least[0]} x {least[1]} to {largest[0]} x {largest[1]} px"
-        yield from _finding(
+        yield from _report(
             "warning", frame, odd, f"of {len(others)} other sizes, {span}, {message}"
         )
         return
     for size in others:
         odd = sizes.map(lambda s, one=size: s == one)
-        yield from _finding("warning", frame, odd, f"of {size[0]} x {size[1]} px, {message}")
+        yield from _report("warning", frame, odd, f"of {size[0]} x {size[1]} px, {message}")
 
 
-def _duplicates(frame: pd.DataFrame, pixels: pd.Series, sources: pd.Series) -> Iterator[Finding]:
+def _check_duplicates(
+    frame: pd.DataFrame, pixels: pd.Series, sources: pd.Series
+) -> Iterator[Finding]:
     repeated = frame[pixels.duplicated(keep=False)]
     classes = pd.Series(hard_labels(repeated), index=repeated.index)
-    parts = {name: _parts(repeated, name) for name in _SPLIT_COLUMNS if name in repeated}
+    parts = {name: _split_parts(repeated, name) for name in _SPLIT_COLUMNS if name in repeated}
     alike: dict[tuple[Literal["error", "warning"], str, str], list[tuple[str, ...]]]
     alike = defaultdict(list)
     for _, twins in repeated.groupby(pixels[repeated.index], sort=False):

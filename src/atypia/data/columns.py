@@ -122,7 +122,7 @@ def leaves_folder(relative: str) -> bool:
     )
 
 
-def known_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+def match_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Return, for columns that spell a known one otherwise, what they are called here.
 
     Capitals do not count, and "Figure ID" and "figure-id" are figure_id. A column that bears the
@@ -151,7 +151,7 @@ def list_names(names: Iterable[str]) -> str:
     return (", ".join(named[:_LISTED]) or "none") + more
 
 
-def nearest(name: str, names: list[str]) -> str:
+def suggest_name(name: str, names: list[str]) -> str:
     """Return " (did you mean NAME?)" for the nearest of `names`, or "" if none is near."""
     close = get_close_matches(name.lower(), {known.lower(): known for known in names}, n=1)
     by_lower = {known.lower(): known for known in names}

@@ -35,7 +35,7 @@ class OmeImage:
     planes_fault: str
 
 
-def ome_images(text: str | None) -> list[OmeImage]:
+def parse_ome(text: str | None) -> list[OmeImage]:
     """Return the images that OME metadata describes; none where it cannot be read.
 
     Args:
@@ -44,21 +44,23 @@ def ome_images(text: str | None) -> list[OmeImage]:
     if not text or ("<OME" not in text and ":OME" not in text):
         return []
     try:
-        elements = [one for one in ET.fromstring(text.strip()).iter() if _name(one) == "Pixels"]
+        elements = [
+            one for one in ET.fromstring(text.strip()).iter() if _local_name(one) == "Pixels"
+        ]
     except ET.ParseError:
         return []
     images = []
     for pixels in elements:
         try:
             size = (int(pixels.attrib["SizeX"]), int(pixels.attrib["SizeY"]))
-            planes, fault = _planes(pixels)
+            planes, fault = _find_planes(pixels)
         except (KeyError, ValueError):
             continue
         images.append(OmeImage(size, _pixel_um(pixels), planes, fault))
     return images
 
 
-def _name(element: ET.Element) -> str:
+def _local_name(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
@@ -75,10 +77,10 @@ def _pixel_um(pixels: ET.Element) -> tuple[float, float] | None:
     return (x, y)
 
 
-def _planes(pixels: ET.Element) -> tuple[tuple[int, ...], str]:
+def _find_planes(pixels: ET.Element) -> tuple[tuple[int, ...], str]:
     """Return the pages of red, green and blue, or why they cannot be told."""
     sizes = [int(pixels.attrib.get(f"Size{axis}", 1)) for axis in "CZT"]
-    channels = [one for one in pixels if _name(one) == "Channel"]
+    channels = [one for one in pixels if _local_name(one) == "Channel"]
     if sizes[0] != 3 or any(int(one.get("SamplesPerPixel", 1)) != 1 for one in channels):
         return (), ""
     if sizes[1:] != [1, 1]:
@@ -92,10 +94,10 @@ def _planes(pixels: ET.Element) -> tuple[tuple[int, ...], str]:
         order = [0, 1, 2]
     else:
         return (), f"its channels are {', '.join(given)}, expected red, green and blue"
-    if len({one.get("FileName") for one in pixels.iter() if _name(one) == "UUID"}) > 1:
+    if len({one.get("FileName") for one in pixels.iter() if _local_name(one) == "UUID"}) > 1:
         return (), "its channels lie in several files"
     pages: dict[int, int] = {}
-    for block in (one for one in pixels if _name(one) == "TiffData"):
+    for block in (one for one in pixels if _local_name(one) == "TiffData"):
         count = int(block.get("PlaneCount", 1 if "IFD" in block.attrib else 3))
         first_page, first_channel = int(block.get("IFD", 0)), int(block.get("FirstC", 0))
         pages |= {first_channel + n: first_page + n for n in range(min(count, 3))}

@@ -41,7 +41,7 @@ def train(
 
     Args:
         table: figures with images, mpp and labels or votes; where it has a column `split`, those of
-            its training part are used (`splits.training_part`).
+            its training part are used (`splits.select_training`).
         recipe: what decides the training.
         out: folder of the run.
         adapt_to: figures of a laboratory that the classifier shall work in, for the domain loss

@@ -32,7 +32,7 @@ EXPERTS = (Expert(0.86, 0.99), Expert(0.95, 0.95), Expert(0.98, 0.90))
 """A wary, a balanced and an eager expert."""
 
 
-def ambiguity(severity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def measure_ambiguity(severity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return 0 for a plain figure (severity 0 or 1) to 1 at the border (0.5), float64 (N,)."""
     return 1 - np.abs(2 * severity - 1)
 

@@ -10,14 +10,14 @@ import shapely
 import shapely.errors
 import shapely.geometry
 
-from atypia.data.columns import nearest
-from atypia.data.points.classes import count_in_words
+from atypia.data.columns import suggest_name
+from atypia.data.points.classes import format_counts
 from atypia.data.points.file import PointFile
 from atypia.data.points.qupath_object import NO_GEOMETRY
 from atypia.errors import TableError
 
 
-def outlined(file: PointFile, name: str) -> shapely.Geometry:
+def unite_outlines(file: PointFile, name: str) -> shapely.Geometry:
     """Return the union of all areas of a class, px of level 0.
 
     Args:
@@ -43,8 +43,8 @@ def outlined(file: PointFile, name: str) -> shapely.Geometry:
         found.append(shape)
     if not found:
         raise TableError(
-            f"{path}: outlines no area of class {name}{nearest(name, list(others))}; its areas are "
-            f"of these classes: {count_in_words(others)}"
+            f"{path}: outlines no area of class {name}{suggest_name(name, list(others))}; its "
+            f"areas are of these classes: {format_counts(others)}"
         )
     area = _join(found)
     if area is None or not (np.isfinite(area.area) and area.area > 0):
@@ -62,7 +62,7 @@ def _join(shapes: list[shapely.Geometry]) -> shapely.Geometry | None:
         return None
 
 
-def inside_area(
+def lies_inside(
     area: shapely.Geometry, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.bool_]:
     """Return which points, px of level 0, lie in an area or on its border, bool (N,)."""

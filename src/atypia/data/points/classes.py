@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from atypia.data.columns import nearest
+from atypia.data.columns import suggest_name
 from atypia.errors import TableError
 
 _MOST_NAMED = 8
@@ -34,7 +34,7 @@ def is_no_mitosis(name: str) -> bool:
     return _NO_MITOSIS.fullmatch(plain) is not None
 
 
-def count_in_words(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """Return classes with the number of their points, the most frequent first."""
     ordered = sorted(
         ((name, count) for name, count in counts.items() if count), key=lambda of: (-of[1], of[0])
@@ -87,7 +87,7 @@ class ClassFilter:
             ask = " ".join(f"--class {name!r}" for name in there if name != self.area)
             return (
                 f"warning: {path}: {sum(negative.values())} of {sum(there.values())} points are no "
-                f"mitosis by their class ({count_in_words(negative)}) and are left out; to "
+                f"mitosis by their class ({format_counts(negative)}) and are left out; to "
                 f"classify them as well, give {ask}",
             )
         absent = [name for name in self.names if name not in counts]
@@ -97,7 +97,7 @@ class ClassFilter:
         meant = next(filter(None, (self._meant(name, there) for name in absent)), "")
         line = (
             f"{path}: has no point of class {', '.join(absent)}{meant}; its classes are "
-            f"{count_in_words(there)}"
+            f"{format_counts(there)}"
         )
         if len(absent) < len(self.names):
             return (f"warning: {line}",)
@@ -109,6 +109,6 @@ class ClassFilter:
     def _meant(self, asked: str, there: Mapping[str, int]) -> str:
         """Return the class that was perhaps meant, in words; mitosis never means non-mitosis."""
         kind = is_no_mitosis(asked)
-        return nearest(
+        return suggest_name(
             asked, [name for name in there if name != self.area and is_no_mitosis(name) == kind]
         )

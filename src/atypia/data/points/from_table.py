@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atypia.data.columns import as_numbers, as_text, nearest
+from atypia.data.columns import as_numbers, as_text, suggest_name
 from atypia.data.points.classes import ClassFilter
-from atypia.data.points.slide_names import names_of_slide
-from atypia.data.points.table import PointFailure, Points, points_of
+from atypia.data.points.slide_names import match_slide_names
+from atypia.data.points.table import PointFailure, Points, make_points
 from atypia.data.table_io import read_raw
 from atypia.errors import TableError
 
@@ -34,7 +34,7 @@ _UM_PER_UNIT = {"um": 1.0, "mm": 1000.0}
 _MOST_NAMED = 20
 
 
-def read_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilter) -> Points:
+def read_point_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilter) -> Points:
     """Read points of one slide.
 
     Args:
@@ -50,17 +50,17 @@ def read_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilter) -> 
     """
     raw = read_raw(path)
     header = [str(name) for name in raw.columns]
-    x_name, y_name, unit = _place_columns(path, header)
-    known = _first(header, _CLASSES)
+    x_name, y_name, unit = _find_place_columns(path, header)
+    known = _find_column(header, _CLASSES)
     name = as_text(raw[known]) if known else pd.Series("", index=raw.index, dtype=object)
     counts = Counter(dict.fromkeys(name.unique(), 0))
-    mine, failures = _rows_of_slide(path, raw, slide)
+    mine, failures = _select_rows(path, raw, slide)
     counts.update(name[mine].tolist())
     raw = raw[mine & name.isin([one for one in name.unique() if classes.takes(one)])]
     written = [as_text(raw[axis]) for axis in (x_name, y_name)]
     scale = _UM_PER_UNIT[unit] / mpp if unit in _UM_PER_UNIT else 1.0
     x, y = (as_numbers(text) * scale for text in written)
-    own = _first(header, _IDS)
+    own = _find_column(header, _IDS)
     numbers = pd.Series([str(n + 1) for n in range(len(raw))], index=raw.index, dtype=object)
     ids = numbers if own is None else as_text(raw[own])
     frame = pd.DataFrame(
@@ -82,7 +82,7 @@ def read_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilter) -> 
         for row, x_text, y_text, right in zip(raw.index, *written, usable, strict=True)
         if not right
     ]
-    points = points_of(path, frame[usable], failures, counts)
+    points = make_points(path, frame[usable], failures, counts)
     if unit == "px":
         return points
     line = f"warning: {path}: {x_name} and {y_name} are in {unit}; taken at {mpp:g} um/px"
@@ -95,12 +95,12 @@ def _spell(name: str) -> str:
     return re.sub(r"[\s_.:,()\[\]/-]+", " ", words).strip().casefold()
 
 
-def _first(header: Sequence[str], spellings: Sequence[str]) -> str | None:
+def _find_column(header: Sequence[str], spellings: Sequence[str]) -> str | None:
     spelt = {_spell(name): name for name in reversed(header)}
     return next((spelt[one] for one in spellings if one in spelt), None)
 
 
-def _place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
+def _find_place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
     """Return the columns of x and y, and their unit: px, um or mm.
 
     Raises:
@@ -108,7 +108,7 @@ def _place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
     """
     found: dict[tuple[str, str], list[str]] = {}
     for name in header:
-        for key in _axis_and_unit(name):
+        for key in _parse_place_column(name):
             found.setdefault(key, []).append(name)
     for kind in ("exact", "", "px", "um", "mm"):
         columns = [found.get((axis, kind), []) for axis in ("x", "y")]
@@ -125,14 +125,14 @@ def _place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
     absent = [axis for axis in ("x", "y") if not any(key[0] == axis for key in found)]
     named = " and ".join(absent) or "x and y in one unit"
     more = f" and {len(header) - _MOST_NAMED} more" if len(header) > _MOST_NAMED else ""
-    hint = nearest(absent[0], list(header)) if len(absent) == 1 else ""
+    hint = suggest_name(absent[0], list(header)) if len(absent) == 1 else ""
     raise TableError(
         f"{path}: has no column {named} (px of level 0){hint}; its columns are "
         f"{', '.join(header[:_MOST_NAMED])}{more}. Rename yours"
     )
 
 
-def _axis_and_unit(name: str) -> list[tuple[str, str]]:
+def _parse_place_column(name: str) -> list[tuple[str, str]]:
     """Return what a column is: x or y, and "exact", "" or a unit; nothing where it is neither."""
     if name in ("x", "y"):
         return [(name, "exact"), (name, "")]
@@ -161,7 +161,7 @@ def _refuse_boxes(path: Path, header: Sequence[str]) -> None:
             )
 
 
-def _rows_of_slide(
+def _select_rows(
     path: Path, raw: pd.DataFrame, slide: Path
 ) -> tuple[pd.Series, list[PointFailure]]:
     """Return which rows are of the slide, all of them where the table names no slides.
@@ -172,14 +172,14 @@ def _rows_of_slide(
         TableError: it names others alone.
     """
     everything = pd.Series(True, index=raw.index)
-    column = _first([str(name) for name in raw.columns], _SLIDES)
+    column = _find_column([str(name) for name in raw.columns], _SLIDES)
     if column is None or raw.empty:
         return everything, []
     names = as_text(raw[column])
     if (names == "").all():
         return everything, []
     try:
-        fitting = names_of_slide(names.unique(), slide)
+        fitting = match_slide_names(names.unique(), slide)
     except ValueError as fault:
         raise TableError(f"{path}: {fault}; give the points of one slide alone") from fault
     if not fitting:

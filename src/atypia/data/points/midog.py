@@ -12,10 +12,10 @@ from typing import Any
 from atypia.data.points.boxes import read_centres
 from atypia.data.points.classes import ClassFilter
 from atypia.data.points.document import short
-from atypia.data.points.slide_names import names_of_slide
-from atypia.data.points.table import PointFailure, Points, points_of
+from atypia.data.points.slide_names import match_slide_names
+from atypia.data.points.table import PointFailure, Points, make_points
 from atypia.errors import TableError
-from atypia.files import writable, write_output
+from atypia.files import escape_text, write_output
 
 # What the training sets' category_id means in a file that does not say it itself.
 _CATEGORIES = {"1": "mitotic figure", "2": "hard negative"}
@@ -75,11 +75,11 @@ def write_midog(path: Path, figures: Iterable[tuple[float, float, str, float]], 
 def _read_annotations(
     path: Path, document: dict[str, Any], slide: Path, mpp: float | None, classes: ClassFilter
 ) -> Points:
-    images = {str(one.get("id")): one for one in _dicts(document.get("images"))}
-    own = _own_images(path, images, slide)
+    images = {str(one.get("id")): one for one in _only_objects(document.get("images"))}
+    own = _find_own_images(path, images, slide)
     categories = {
-        str(one.get("id")): writable(str(one.get("name") or ""))
-        for one in _dicts(document.get("categories"))
+        str(one.get("id")): escape_text(str(one.get("name") or ""))
+        for one in _only_objects(document.get("categories"))
     } or _CATEGORIES
     counts: Counter[str] = Counter(dict.fromkeys(categories.values(), 0))
     failures: list[PointFailure] = []
@@ -103,7 +103,7 @@ def _read_annotations(
         counts[name] += 1
         if classes.takes(name):
             own_id = one.get("id")
-            point_id = writable(str(number if own_id is None else own_id))
+            point_id = escape_text(str(number if own_id is None else own_id))
             taken.append({"point_id": point_id, "name": name, "place": place, "of": one})
     read = read_centres(path, annotations, images, [one["of"] for one in taken], mpp)
     rows = []
@@ -114,11 +114,11 @@ def _read_annotations(
         else:
             rows.append({**one, "x": centre[0], "y": centre[1]})
         del one["of"]
-    points = points_of(path, rows, failures, counts)
+    points = make_points(path, rows, failures, counts)
     return replace(points, warnings=(*read.warnings, *points.warnings))
 
 
-def _own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path) -> set[str]:
+def _find_own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path) -> set[str]:
     """Return the ids of the images that are the slide; any image that has no name may be it.
 
     Raises:
@@ -128,7 +128,7 @@ def _own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path) -> s
     if not named and len(images) <= 1:
         return set(images)
     try:
-        fitting = names_of_slide(named.values(), slide)
+        fitting = match_slide_names(named.values(), slide)
     except ValueError as fault:
         raise TableError(f"{path}: {fault}; give the points of one slide alone") from fault
     if not fitting:
@@ -142,7 +142,7 @@ def _own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path) -> s
     return {key for key, name in named.items() if name in fitting}
 
 
-def _dicts(given: Any) -> list[dict[str, Any]]:
+def _only_objects(given: Any) -> list[dict[str, Any]]:
     return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
 
 
@@ -158,7 +158,7 @@ def _read_detections(
     counts: Counter[str] = Counter()
     for number, one in enumerate(given, start=1):
         place = f"point {number}"
-        name = writable(str(one.get("name") or "")) if isinstance(one, dict) else ""
+        name = escape_text(str(one.get("name") or "")) if isinstance(one, dict) else ""
         counts[name] += 1
         if not classes.takes(name):
             continue
@@ -170,4 +170,4 @@ def _read_detections(
             continue
         x, y = x_mm * 1000 / mpp, y_mm * 1000 / mpp
         rows.append({"point_id": str(number), "x": x, "y": y, "name": name, "place": place})
-    return points_of(path, rows, failures, counts)
+    return make_points(path, rows, failures, counts)

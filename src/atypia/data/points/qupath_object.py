@@ -15,7 +15,7 @@ import shapely.errors
 import shapely.geometry
 
 from atypia.data.points.document import short
-from atypia.files import parse_json, writable
+from atypia.files import escape_text, parse_json
 
 Json = dict[str, Any]
 
@@ -87,8 +87,8 @@ def class_of(properties: Json) -> str:
         names = given.get("names")
         given = names if isinstance(names, list) else given.get("name")
     if isinstance(given, list):
-        return writable(": ".join(map(str, given)))
-    return "" if given is None else writable(str(given))
+        return escape_text(": ".join(map(str, given)))
+    return "" if given is None else escape_text(str(given))
 
 
 def decode_text(value: Any) -> Any:
@@ -119,7 +119,7 @@ def uuid_of(given: Any) -> str | None:
 
 def stable_id(of: str, x: float, y: float) -> str:
     """Return a UUID (version 5) that depends on a name and a place alone."""
-    return str(uuid.uuid5(_NAMESPACE, f"{writable(of)} {x:.3f} {y:.3f}"))
+    return str(uuid.uuid5(_NAMESPACE, f"{escape_text(of)} {x:.3f} {y:.3f}"))
 
 
 def points_of_geometry(geometry: Json) -> list[Json] | None:
@@ -164,7 +164,7 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
     try:
         points = points_of_geometry(geometry)
         if points is not None:
-            places = [_pair(point["coordinates"]) for point in points]
+            places = [_parse_position(point["coordinates"]) for point in points]
         else:
             shape = shapely.geometry.shape(geometry)
             centre = shape.centroid
@@ -180,7 +180,7 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
     return places, longest_px
 
 
-def _pair(given: Any) -> tuple[float, float]:
+def _parse_position(given: Any) -> tuple[float, float]:
     """Return x and y of a position; a third number, its height, is left out.
 
     Raises:

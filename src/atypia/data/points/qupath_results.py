@@ -31,7 +31,7 @@ from atypia.data.points.qupath_object import (
 )
 from atypia.data.points.table import Points
 from atypia.errors import TableError
-from atypia.files import written_output
+from atypia.files import create_output
 
 ObjectType = Literal["annotation", "detection"]
 
@@ -128,15 +128,15 @@ def _rebuild(
         return [feature]
     if not own:
         former = properties_of(feature)
-        return [{**feature, "properties": _without_former(former)}] if former else [feature]
+        return [{**feature, "properties": _strip_former(former)}] if former else [feature]
     points = points_of_geometry(feature["geometry"])
     apart = points is not None and feature["geometry"]["type"] != "Point"
     built: list[Json] = []
     for number, point_id, result in own:
-        properties = _without_former(properties_of(feature))
-        _keep_of_id(properties, feature.get("id"), point_id)
+        properties = _strip_former(properties_of(feature))
+        _keep_former_id(properties, feature.get("id"), point_id)
         if result is not None:
-            _set(properties, result)
+            _set_result(properties, result)
         if object_type is not None:
             properties.pop("object_type", None)
             properties["objectType"] = object_type
@@ -150,7 +150,7 @@ def _rebuild(
     return built
 
 
-def _keep_of_id(properties: Json, given: Any, point_id: str) -> None:
+def _keep_former_id(properties: Json, given: Any, point_id: str) -> None:
     """Keep what an id says that QuPath would not take, and that another stands in for."""
     if given is None or given == point_id or uuid_of(given) is not None:
         return
@@ -180,7 +180,7 @@ def new_features(
         if result is None:
             continue
         properties: Json = {"objectType": object_type}
-        _set(properties, result)
+        _set_result(properties, result)
         yield {
             "type": "Feature",
             "id": stable_id(slide, x, y),
@@ -205,21 +205,21 @@ def write_features(
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     if plain.suffix.lower() not in GEOJSON_SUFFIXES:
         raise TableError(f"{path}: expected a name that ends in .geojson or .geojson.gz")
-    with written_output(path) as partial:
+    with create_output(path) as partial:
         opened = gzip.open if plain != path else open
         with opened(partial, "wt", encoding="utf-8") as file:
             file.write('{"type": "FeatureCollection", ')
             for name, value in (members or {}).items():
                 if name not in ("type", "features"):
-                    file.write(f"{_text(name)}: {_text(value)}, ")
+                    file.write(f"{_encode(name)}: {_encode(value)}, ")
             file.write('"features": [')
             for number, feature in enumerate(features):
                 file.write(",\n" if number else "\n")
-                file.write(_text(feature))
+                file.write(_encode(feature))
             file.write("\n]}\n")
 
 
-def _text(value: Any) -> str:
+def _encode(value: Any) -> str:
     # What is not finite in somebody else's measurements stays: QuPath reads NaN.
     text = json.dumps(value, ensure_ascii=False)
     try:
@@ -229,7 +229,7 @@ def _text(value: Any) -> str:
     return text
 
 
-def _without_former(given: Json) -> Json:
+def _strip_former(given: Json) -> Json:
     """Return properties without what an earlier run of atypia wrote to them.
 
     Class and phase are an earlier run's where one of its measurements is there too; else somebody
@@ -264,7 +264,7 @@ def _is_ours(name: Any) -> bool:
     return name in (P_ATYPICAL, SPREAD)
 
 
-def _set(properties: Json, result: PointResult) -> None:
+def _set_result(properties: Json, result: PointResult) -> None:
     """Set class, measurements and metadata; measurements keep the form that they have."""
     properties["classification"] = {"name": result.name, "color": list(result.colour)}
     if result.metadata:

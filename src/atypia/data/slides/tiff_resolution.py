@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from atypia.data.ome import UM, ome_images
+from atypia.data.ome import UM, parse_ome
 
 _TAG_UNITS = {2: UM["in"], 3: UM["cm"]}
 # What ImageJ also calls a unit; without an alias it is one of OME's.
@@ -25,7 +25,7 @@ def pixel_um(file: Any, page: Any) -> tuple[float, float] | None:
         page: tifffile.TiffPage of it.
     """
     size = (page.imagewidth, page.imagelength)
-    described = [one for one in ome_images(file.ome_metadata) if one.size_px == size]
+    described = [one for one in parse_ome(file.ome_metadata) if one.size_px == size]
     if described and described[0].pixel_um:
         return described[0].pixel_um
     units = (
