@@ -57,8 +57,8 @@ def require_outputs(
         faults += [f"{path}: {_FOREIGN}" for path in foreign]
     if faults:
         more = len(faults) - _MOST_LINES
-        shown = faults[:_MOST_LINES] + ([f"... and {more} more files"] if more > 0 else [])
-        raise AtypiaError("\n".join(shown))
+        listed = faults[:_MOST_LINES] + ([f"... and {more} more files"] if more > 0 else [])
+        raise AtypiaError("\n".join(listed))
     for folder in dict.fromkeys(path.parent for path in outputs):
         require_folder(folder)
     for path in foreign:
@@ -78,7 +78,8 @@ def require_folder(folder: Path) -> None:
         AtypiaError: they cannot.
     """
     above = next(
-        (one for one in (folder, *folder.absolute().parents) if os.path.lexists(one)), folder
+        (parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent)),
+        folder,
     )
     try:
         with tempfile.TemporaryFile(dir=above):
@@ -136,7 +137,7 @@ def note_output(path: Path, digest: str) -> None:
     Between this note and the renaming that follows, the old file is still in place.
     """
     known = [*_read_notes(path)[-1:], digest]
-    write_text(_notes_path(path), "".join(f"{one}\n" for one in dict.fromkeys(known)))
+    write_text(_notes_path(path), "".join(f"{line}\n" for line in dict.fromkeys(known)))
 
 
 def _read_notes(path: Path) -> list[str]:

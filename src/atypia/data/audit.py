@@ -58,7 +58,7 @@ def audit(
     Returns:
         Errors first, then warnings.
     """
-    found = [
+    findings = [
         *_check_columns(table.frame),
         *_check_classes(table.frame),
         *_check_groups(table.frame),
@@ -67,8 +67,8 @@ def audit(
         *_check_splits(table.frame),
     ]
     if images:
-        found += _check_images(table, progress)
-    return sorted(found, key=lambda finding: finding.level != "error")
+        findings += _check_images(table, progress)
+    return sorted(findings, key=lambda finding: finding.level != "error")
 
 
 def _report(
@@ -89,11 +89,11 @@ def _check_columns(frame: pd.DataFrame) -> Iterator[Finding]:
     empty = [name for name in COLUMNS if frame[name].isin(["", UNKNOWN]).all()]
     empty += [name for name in COLUMNS if frame[name].isna().all()]
     for name in set(map(str, frame.columns)) - {*COLUMNS, *OPTIONAL_COLUMNS}:
-        meant = get_close_matches(name.lower().strip(), empty, n=1, cutoff=0.8)
-        if meant:
+        near = get_close_matches(name.lower().strip(), empty, n=1, cutoff=0.8)
+        if near:
             message = (
-                f"column {name!r} is not used and {meant[0]} is empty: if that is what it means, "
-                f"rename it or give --column '{meant[0]}={name}'"
+                f"column {name!r} is not used and {near[0]} is empty: if that is what it means, "
+                f"rename it or give --column '{near[0]}={name}'"
             )
             yield Finding("warning", (), message)
 
@@ -155,8 +155,8 @@ def _check_places(frame: pd.DataFrame) -> Iterator[Finding]:
         frame.index, fill_value=False
     )
     yield from _report("warning", frame, again, "at the same place of a slide as another")
-    shown = frame["image"] != ""
-    shared = shown & frame["image"].where(shown).duplicated(keep=False)
+    with_image = frame["image"] != ""
+    shared = with_image & frame["image"].where(with_image).duplicated(keep=False)
     yield from _report("warning", frame, shared, "that share an image file with another")
 
 
@@ -217,25 +217,25 @@ def _inspect(table: FigureTable, image: str) -> _Inspection:
 def _check_images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
     frame = table.frame[table.frame["image"] != ""]
     images = list(dict.fromkeys(frame["image"]))
-    looks: dict[str, _Inspection] = {}
+    by_image: dict[str, _Inspection] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        coming = pool.map(lambda one: _inspect(table, one), images)
+        coming = pool.map(lambda image: _inspect(table, image), images)
         try:
-            for image, look in zip(images, coming, strict=True):
-                looks[image] = look
-                if progress and (len(looks) % 50 == 0 or len(looks) == len(images)):
-                    progress(len(looks), len(images))
+            for image, inspection in zip(images, coming, strict=True):
+                by_image[image] = inspection
+                if progress and (len(by_image) % 50 == 0 or len(by_image) == len(images)):
+                    progress(len(by_image), len(images))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    seen = frame["image"].map(looks)
-    missing = seen.map(lambda look: look.fault == "missing").astype(bool)
+    inspections = frame["image"].map(by_image)
+    missing = inspections.map(lambda inspection: inspection.fault == "missing").astype(bool)
     message = f"whose image is missing in {table.where}: add the files or take the rows out"
     yield from _report("error", frame, missing, message)
-    yield from _check_unreadable(table, frame, seen.map(lambda look: look.fault))
-    read = frame[seen.map(lambda look: not look.fault).astype(bool)]
-    yield from _check_sizes(read, read["image"].map(lambda image: looks[image].size))
-    pixels = read["image"].map(lambda image: looks[image].pixels)
+    yield from _check_unreadable(table, frame, inspections.map(lambda inspection: inspection.fault))
+    read = frame[inspections.map(lambda inspection: not inspection.fault).astype(bool)]
+    yield from _check_sizes(read, read["image"].map(lambda image: by_image[image].size))
+    pixels = read["image"].map(lambda image: by_image[image].pixels)
     yield from _check_duplicates(read, pixels, table.source_names())
 
 
@@ -248,16 +248,16 @@ def _check_unreadable(
             reason = fault.partition(f"{table.image_place(image)[1]}: ")[2] or fault
             # Numbers, as those of a size, make no other reason.
             alike[re.sub(r"\d+", "", reason)].append((figure, fault))
-    for found in alike.values():
-        if len(found) > _LINES_OF_A_KIND:
-            ids = tuple(figure for figure, _ in found)
+    for pairs in alike.values():
+        if len(pairs) > _LINES_OF_A_KIND:
+            ids = tuple(figure for figure, _ in pairs)
             message = (
-                f"{len(found):,} figures have an image that cannot be used ({_named(ids)}); the "
-                f"first: {found[0][1]}"
+                f"{len(pairs):,} figures have an image that cannot be used ({_named(ids)}); the "
+                f"first: {pairs[0][1]}"
             )
             yield Finding("error", ids, message)
         else:
-            yield from (Finding("error", (figure,), fault) for figure, fault in found)
+            yield from (Finding("error", (figure,), fault) for figure, fault in pairs)
 
 
 def _check_sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
@@ -307,10 +307,10 @@ def _check_duplicates(
             alike["warning", "the same pixels twice", "keep one"].append(ids)
     for (level, kind, advice), groups in alike.items():
         if len(groups) > _LINES_OF_A_KIND:
-            every = tuple(figure for ids in groups for figure in ids)
+            all_ids = tuple(figure for ids in groups for figure in ids)
             first = _named([" = ".join(ids[:3]) for ids in groups])
             message = f"{len(groups):,} times {kind}: {first}; {advice} of each"
-            yield Finding(level, every, message)
+            yield Finding(level, all_ids, message)
         else:
             for ids in groups:
                 yield Finding(level, ids, f"{kind}: {_named(ids)}; {advice}")

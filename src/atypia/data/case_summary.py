@@ -46,8 +46,8 @@ class Counts:
         """Return the interval of the share (Wilson 1927); None without figures."""
         if not self.figures:
             return None
-        found = binomtest(self.atypical, self.figures).proportion_ci(LEVEL, method="wilson")
-        return float(found.low), float(found.high)
+        interval = binomtest(self.atypical, self.figures).proportion_ci(LEVEL, method="wilson")
+        return float(interval.low), float(interval.high)
 
     @property
     def density(self) -> float | None:

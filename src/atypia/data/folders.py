@@ -91,18 +91,18 @@ def files_below(top: Path) -> Iterator[Path]:
     waiting, read = [top], set()
     while waiting:
         for parent, folders, files in os.walk(waiting.pop(0), onerror=_log_unreadable):
-            here = Path(parent)
-            if here.resolve() in read:
+            folder = Path(parent)
+            if folder.resolve() in read:
                 folders.clear()
                 continue
-            read.add(here.resolve())
+            read.add(folder.resolve())
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for link in (here / name for name in folders if (here / name).is_symlink()):
+            for link in (folder / name for name in folders if (folder / name).is_symlink()):
                 if top.resolve().is_relative_to(link.resolve()):
                     _log.warning("%s: a link back to a folder around it; not followed", link)
                 else:
                     waiting.append(link)
-            yield from (here / name for name in sorted(files) if not name.startswith("."))
+            yield from (folder / name for name in sorted(files) if not name.startswith("."))
 
 
 def _is_image(path: Path) -> bool:

@@ -209,17 +209,18 @@ def _read_header(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> Imag
 
 def _describe_unknown(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> str:
     """Say what a file is that Pillow does not take for one of `formats`."""
-    wanted = "TIFF" if formats == ("TIFF",) else "PNG, JPEG, TIFF, BMP or WebP"
+    expected = "TIFF" if formats == ("TIFF",) else "PNG, JPEG, TIFF, BMP or WebP"
     handle.seek(0)
     head = handle.read(256)
     for offset, start, kind in _OTHER_FORMATS:
         if head.startswith(start, offset):
-            return f"{name}: is {kind}, expected {wanted}; save it as PNG"
+            return f"{name}: is {kind}, expected {expected}; save it as PNG"
     odd = describe_odd_page(handle, 0) if head[:2] in (b"II", b"MM") else ""
     if odd:
         return f"{name}: {odd}"
     return (
-        f"{name}: not an image that can be read, or its beginning is damaged; give a {wanted} file"
+        f"{name}: not an image that can be read, or its beginning is damaged; give a {expected} "
+        "file"
     )
 
 

@@ -49,11 +49,11 @@ def name_sources(places: Sequence[Path]) -> list[str]:
         if deeper == depths:
             break
         depths = deeper
-    seen: Counter[str] = Counter()
+    counts_so_far: Counter[str] = Counter()
     distinct = []
     for name in names:
-        seen[name] += 1
-        distinct.append(f"{name}-{seen[name]}" if counts[name] > 1 else name)
+        counts_so_far[name] += 1
+        distinct.append(f"{name}-{counts_so_far[name]}" if counts[name] > 1 else name)
     return distinct
 
 

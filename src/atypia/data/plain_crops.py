@@ -48,8 +48,8 @@ def plain_crop(
     rows = np.ascontiguousarray(resampled.reshape(input_px * 3, high).T)
     crop = _resampling_matrix(high, mpp, crop_um, input_px, finest_mpp) @ rows
     crop *= np.float32(1 / 255)
-    shown: npt.NDArray[np.float32] = crop.reshape(input_px, input_px, 3).transpose(2, 0, 1)
-    return shown
+    pixels: npt.NDArray[np.float32] = crop.reshape(input_px, input_px, 3).transpose(2, 0, 1)
+    return pixels
 
 
 def blur_kernel(shrink: float) -> Line | None:

@@ -139,35 +139,35 @@ def _check(raw: pd.DataFrame, source: str) -> pd.DataFrame:
     if text.empty:
         raise TableError(f"{source}: no predictions; give at least one row below the header")
     absent = pd.Series("", index=text.index, dtype=object)
-    given = {name: text.get(name, absent) for name in PREDICTION_COLUMNS}
-    figure_id = given["figure_id"] = as_ids(given["figure_id"])
-    p, spread = as_numbers(given["p_atypical"]), as_numbers(given["spread"])
-    called, refer = as_answers(given["call"]), given["refer"].str.lower()
-    spread_wrong = (given["spread"] != "") & ~((spread >= 0) & np.isfinite(spread))
+    columns = {name: text.get(name, absent) for name in PREDICTION_COLUMNS}
+    figure_id = columns["figure_id"] = as_ids(columns["figure_id"])
+    p, spread = as_numbers(columns["p_atypical"]), as_numbers(columns["spread"])
+    called, refer = as_answers(columns["call"]), columns["refer"].str.lower()
+    spread_wrong = (columns["spread"] != "") & ~((spread >= 0) & np.isfinite(spread))
     doubled = (figure_id != "") & figure_id.duplicated(keep=False)
     faults = [
         *_find_faults(figure_id == "", figure_id, "figure_id: expected a name"),
         *_find_faults(doubled, figure_id, "figure_id: expected each figure once"),
         *_find_faults(
-            ~p.between(0, 1), given["p_atypical"], "p_atypical: expected a number in 0..1"
+            ~p.between(0, 1), columns["p_atypical"], "p_atypical: expected a number in 0..1"
         ),
         *_find_faults(
-            called.isna(), given["call"], f"call: expected {' or '.join(CALLS)} (AMF/NMF, 1/0)"
+            called.isna(), columns["call"], f"call: expected {' or '.join(CALLS)} (AMF/NMF, 1/0)"
         ),
         *_find_faults(
             ~refer.isin([*TRUE_WORDS, *FALSE_WORDS, ""]),
-            given["refer"],
+            columns["refer"],
             "refer: expected true or false",
         ),
         *_find_faults(
-            spread_wrong, given["spread"], "spread: expected a number of 0 or more, or nothing"
+            spread_wrong, columns["spread"], "spread: expected a number of 0 or more, or nothing"
         ),
     ]
     if faults:
         raise TableError(format_faults(source, faults))
     further = {name: text[name] for name in text.columns if name not in PREDICTION_COLUMNS}
     known = {
-        **given,
+        **columns,
         "p_atypical": p,
         "call": called.map({0.0: CALLS[0], 1.0: CALLS[1]}).astype(object),
         "refer": refer.isin(TRUE_WORDS),
@@ -181,9 +181,9 @@ def _find_faults(wrong: pd.Series, values: pd.Series, expected: str) -> list[str
     if not wrong.any():
         return []
     kinds = list(dict.fromkeys(values[wrong]))
-    found = ", ".join(repr(value[:60]) for value in kinds[:_NAMED])
+    listed = ", ".join(repr(value[:60]) for value in kinds[:_NAMED])
     more = f" and {len(kinds) - _NAMED} other values" if len(kinds) > _NAMED else ""
-    return [f"{expected}; found {found}{more} ({format_rows(wrong.index[wrong])})"]
+    return [f"{expected}; found {listed}{more} ({format_rows(wrong.index[wrong])})"]
 
 
 def join_predictions(predictions: pd.DataFrame, table: FigureTable) -> JoinedPredictions:
@@ -205,12 +205,12 @@ def join_predictions(predictions: pd.DataFrame, table: FigureTable) -> JoinedPre
             "predictions were made from"
         )
     notes: list[str] = []
-    for names, here, there in (
+    for names, side, lack in (
         (list(predicted[~predicted.isin(set(known))]), "predicted", "not in the figure table"),
         (list(known[~known.isin(set(predicted))]), "in the figure table", "not predicted"),
     ):
         if names:
-            notes.append(f"{len(names)} figures {here} but {there}, left out: {_few(names)}")
+            notes.append(f"{len(names)} figures {side} but {lack}, left out: {_few(names)}")
     ours = pd.DataFrame(
         {
             "figure_id": predicted,

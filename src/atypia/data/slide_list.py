@@ -133,7 +133,11 @@ def _find_row_faults(text: pd.DataFrame, mpp: pd.Series, area: pd.Series) -> lis
             (text["area_mm2"] != "") & ~((area > 0) & (area < math.inf)),
         ),
     }
-    return [_RowFault(said, text[column][at]) for said, (column, at) in wrong.items() if at.any()]
+    return [
+        _RowFault(expected, text[column][at])
+        for expected, (column, at) in wrong.items()
+        if at.any()
+    ]
 
 
 def _find_file(folder: Path, name: str) -> Path:

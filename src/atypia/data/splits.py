@@ -138,8 +138,8 @@ def _group_counts(
     columns = []
     everything = pd.Series("", index=classes.index)
     for strata, weight in ((cells, 1.0), (classes, _OVERALL), (everything, _OVERALL)):
-        codes, found = pd.factorize(strata, sort=True)
-        counts = np.zeros((groups, len(found)))
+        codes, levels = pd.factorize(strata, sort=True)
+        counts = np.zeros((groups, len(levels)))
         np.add.at(counts, (members, codes), 1.0)
         columns.append(counts * np.sqrt(weight / counts.sum(axis=0)))
     return np.concatenate(columns, axis=1)

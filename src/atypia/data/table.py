@@ -247,31 +247,31 @@ def figures_from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTab
     faults = find_faults(text, [str(name) for name in frame.columns])
     if faults:
         raise TableError(format_faults(source, faults))
-    made: dict[str, pd.Series] = {}
+    columns: dict[str, pd.Series] = {}
     notes: list[str] = []
     absent = pd.Series("", index=frame.index, dtype=object)
     for name in COLUMNS:
         values = text.get(name, absent)
         if name in TEXT_COLUMNS:
-            made[name] = values
+            columns[name] = values
         elif name in DOMAIN_COLUMNS:
-            made[name], spellings = unite_spellings(values.where(values != "", UNKNOWN))
+            columns[name], spellings = unite_spellings(values.where(values != "", UNKNOWN))
             if spellings:
                 notes.append(f"column {name}: takes {'; '.join(spellings)}")
         elif name in NUMBER_COLUMNS:
-            made[name] = as_numbers(values)
+            columns[name] = as_numbers(values)
         else:
-            made[name] = as_answers(values)
-    made["slide"] = made["slide"].where(made["slide"] != "", made["figure_id"])
-    made["case"] = made["case"].where(made["case"] != "", made["slide"])
+            columns[name] = as_answers(values)
+    columns["slide"] = columns["slide"].where(columns["slide"] != "", columns["figure_id"])
+    columns["case"] = columns["case"].where(columns["case"] != "", columns["slide"])
     for name in vote_names(frame.columns):
-        made[name] = as_answers(text[name])
+        columns[name] = as_answers(text[name])
     for name in map(str, frame.columns):
-        if name not in made:
-            made[name] = frame[name]
+        if name not in columns:
+            columns[name] = frame[name]
     origin = as_text(frame["mpp_source"]) if "mpp_source" in frame else absent
-    made["mpp_source"] = origin.where(origin != "", "table").where(made["mpp"].notna(), "")
-    whole = pd.DataFrame(made).reset_index(drop=True)
+    columns["mpp_source"] = origin.where(origin != "", "table").where(columns["mpp"].notna(), "")
+    whole = pd.DataFrame(columns).reset_index(drop=True)
     return FigureTable(whole, root, tuple(notes))
 
 

@@ -144,14 +144,14 @@ def _find_unplaced(text: pd.DataFrame) -> list[str]:
 
 
 def _format_fault(column: str, rule: str, group: pd.DataFrame) -> str:
-    found = []
+    values = []
     by_value = list(group.groupby(group["failure_case"].astype(str), sort=False))
     for value, cases in by_value[:_SHOWN_VALUES]:
-        found.append(f"{str(value)[:60]!r} ({format_rows(cases['index'])})")
+        values.append(f"{str(value)[:60]!r} ({format_rows(cases['index'])})")
     if len(by_value) > _SHOWN_VALUES:
         rest = pd.concat([cases["index"] for _, cases in by_value[_SHOWN_VALUES:]])
-        found.append(f"{len(by_value) - _SHOWN_VALUES} more values ({format_rows(rest)})")
-    return f"{column}: {rule}; found {', '.join(found)}"
+        values.append(f"{len(by_value) - _SHOWN_VALUES} more values ({format_rows(rest)})")
+    return f"{column}: {rule}; found {', '.join(values)}"
 
 
 def format_count(number: int, noun: str) -> str:
@@ -168,6 +168,6 @@ def format_rows(numbers: Iterable[int]) -> str:
             runs[-1][1:] = [number]
         else:
             runs.append([number])
-    shown = ", ".join("-".join(map(str, run)) for run in runs[:_SHOWN_ROWS])
+    text = ", ".join("-".join(map(str, run)) for run in runs[:_SHOWN_ROWS])
     left = sum(run[-1] - run[0] + 1 for run in runs[_SHOWN_ROWS:])
-    return f"row{'s' if len(ordered) > 1 else ''} {shown}" + (f" and {left} more" if left else "")
+    return f"row{'s' if len(ordered) > 1 else ''} {text}" + (f" and {left} more" if left else "")

@@ -290,8 +290,8 @@ def rename_columns(text: pd.DataFrame, mapping: Mapping[str, str], source: str) 
     if faults:
         raise TableError(format_faults(source, faults))
     kept = text.drop(columns=list({*mapping.values(), *(name for name in mapping)} & {*theirs}))
-    taken = pd.DataFrame({our: text[their] for our, their in mapping.items()}, index=text.index)
-    return pd.concat([taken, kept], axis=1)
+    mapped = pd.DataFrame({our: text[their] for our, their in mapping.items()}, index=text.index)
+    return pd.concat([mapped, kept], axis=1)
 
 
 def format_faults(source: str, faults: list[str]) -> str:

@@ -44,7 +44,7 @@ def find_figures(image: Image.Image) -> list[tuple[Planes, Size]]:
                     break
     if description.startswith("Aperio"):  # levels and thumbnail follow the slide, not marked
         pages = pages[:1]
-    planes = next((one.planes for one in parse_ome(description) if one.planes), ())
+    planes = next((ome.planes for ome in parse_ome(description) if ome.planes), ())
     if planes and max(planes) < len(pages) and len({pages[page][1] for page in planes}) == 1:
         return [(planes, pages[planes[0]][1])]
     marked = any(whole for *_, whole in pages)
@@ -76,7 +76,7 @@ def doubt_figures(image: Image.Image, sizes: list[Size]) -> str:
     """
     with silence_warnings(), suppress(*DAMAGE):
         image.seek(0)
-    faults = [one.planes_fault for one in parse_ome(read_description(image)) if one.planes_fault]
+    faults = [ome.planes_fault for ome in parse_ome(read_description(image)) if ome.planes_fault]
     if faults:
         return f"its colours lie in planes of their own ({faults[0]}); save it as 8-bit RGB"
     if len(sizes) == 3 and len(set(sizes)) == 1 and image.mode == "L":
@@ -125,7 +125,7 @@ def describe_odd_page(handle: IO[bytes], page: int) -> str:
     except (*DAMAGE, AssertionError, RuntimeError, struct.error):
         return ""
     if compression not in _COMMON_COMPRESSIONS:
-        named = {int(one): one.name for one in tifffile.COMPRESSION}
+        named = {int(code): code.name for code in tifffile.COMPRESSION}
         by = named.get(compression, f"method {compression}")
         return f"is a TIFF compressed by {by}, which cannot be read here; save it uncompressed"
     if kind == np.uint8 and bits == 8 and not grey:

@@ -57,10 +57,10 @@ def vote_counts(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 def vote_fractions(frame: pd.DataFrame) -> Floats:
     """Return the share of votes for atypical, shape (N,), float64 in [0, 1], NaN without votes."""
-    given = vote_counts(frame)
+    counts = vote_counts(frame)
     atypical = np.nansum(vote_matrix(frame), axis=1)
     with np.errstate(invalid="ignore"):
-        return np.asarray(atypical / given, dtype=np.float64)
+        return np.asarray(atypical / counts, dtype=np.float64)
 
 
 def soft_labels(
@@ -120,9 +120,9 @@ def dawid_skene(votes: Floats) -> Consensus:
         before, p = p, expit(evidence)
         if np.abs(p - before).max(initial=0.0) < 1e-6:
             break
-    every = np.full(len(votes), np.nan)
-    every[voted] = p
-    return Consensus(every, sensitivity, specificity, prevalence)
+    all_p = np.full(len(votes), np.nan)
+    all_p[voted] = p
+    return Consensus(all_p, sensitivity, specificity, prevalence)
 
 
 def hard_labels(frame: pd.DataFrame) -> Floats:
@@ -174,11 +174,11 @@ def fleiss_kappa(frame: pd.DataFrame) -> float:
     votes = votes[np.isfinite(votes).sum(axis=1) >= 2]
     if not len(votes):
         return float("nan")
-    given = np.isfinite(votes).sum(axis=1)
+    counts = np.isfinite(votes).sum(axis=1)
     atypical = np.nansum(votes, axis=1)
-    normal = given - atypical
-    agreeing = (atypical * (atypical - 1) + normal * (normal - 1)) / (given * (given - 1))
-    share = atypical.sum() / given.sum()
+    normal = counts - atypical
+    agreeing = (atypical * (atypical - 1) + normal * (normal - 1)) / (counts * (counts - 1))
+    share = atypical.sum() / counts.sum()
     chance = share**2 + (1 - share) ** 2
     if chance == 1.0:
         return float("nan")

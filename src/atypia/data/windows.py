@@ -71,7 +71,7 @@ def cut_window(image: Pixels, mpp: float, crop_um: float, window_um: float) -> P
             "needed; give larger crops, or the right mpp"
         )
     sides = [_round_to_parity(window_um / mpp, side) for side in (height, width)]
-    margins = [(wanted - side) // 2 for wanted, side in zip(sides, (height, width), strict=True)]
+    margins = [(target - side) // 2 for target, side in zip(sides, (height, width), strict=True)]
     cut = image[max(-margins[0], 0) :, max(-margins[1], 0) :][: sides[0], : sides[1]]
     pads = [(max(m, 0), max(m, 0)) for m in margins]
     # Reflection needs a margin smaller than the image; a window is at most a few times as wide.
@@ -126,10 +126,10 @@ def decode_windows(
             "add the column mpp to the table or give --mpp"
         )
     side = max(_round_to_parity(window_um / float(mpp.min()), parity) for parity in (0, 1))
-    found = None if cache is None else cache / _cache_name(content, mpp, crop_um, window_um)
-    if found is not None and found.is_file():
-        pixels = np.load(found, mmap_mode="r")
-        sizes = np.load(found.with_suffix(".sizes.npy"))
+    cached = None if cache is None else cache / _cache_name(content, mpp, crop_um, window_um)
+    if cached is not None and cached.is_file():
+        pixels = np.load(cached, mmap_mode="r")
+        sizes = np.load(cached.with_suffix(".sizes.npy"))
         return Windows(pixels, sizes, np.asarray(mpp, dtype=np.float64))
 
     pixels = np.zeros((len(paths), side, side, 3), dtype=np.uint8)
@@ -153,19 +153,19 @@ def decode_windows(
             if progress is not None and (done % 100 == 0 or done == len(paths)):
                 progress(done, len(paths))
     if faults:
-        shown = "\n".join(faults[:20])
+        listed = "\n".join(faults[:20])
         more = f"\n... and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise TableError(
             f"{len(faults)} of {len(paths)} images cannot be used; mend them or take their rows "
-            f"out of the table:\n{shown}{more}"
+            f"out of the table:\n{listed}{more}"
         )
     windows = Windows(pixels, sizes, np.asarray(mpp, dtype=np.float64))
-    if found is not None:
-        with write_whole(found.with_suffix(".sizes.npy")) as partial, partial.open("wb") as file:
+    if cached is not None:
+        with write_whole(cached.with_suffix(".sizes.npy")) as partial, partial.open("wb") as file:
             np.save(file, sizes)
-        with write_whole(found) as partial, partial.open("wb") as file:
+        with write_whole(cached) as partial, partial.open("wb") as file:
             np.save(file, pixels)
-        return Windows(np.load(found, mmap_mode="r"), sizes, windows.mpp)
+        return Windows(np.load(cached, mmap_mode="r"), sizes, windows.mpp)
     return windows
 
 

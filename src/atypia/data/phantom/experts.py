@@ -47,8 +47,8 @@ def vote_probability(severity: npt.NDArray[np.float64], expert: Expert) -> npt.N
         severity: float64 (N,), 0 to 1; atypical above 0.5.
         expert: who votes.
     """
-    seen = 1 / (1 + np.exp(-(severity - 0.5) / DOUBT_WIDTH))
-    return (1 - expert.specificity) + (expert.sensitivity + expert.specificity - 1) * seen
+    certainty = 1 / (1 + np.exp(-(severity - 0.5) / DOUBT_WIDTH))
+    return (1 - expert.specificity) + (expert.sensitivity + expert.specificity - 1) * certainty
 
 
 def draw_votes(

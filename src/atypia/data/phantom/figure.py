@@ -152,9 +152,9 @@ def _two_plates(
     sizes = np.array([first, count - first])
     lengths = length * np.sqrt(sizes / (count / 2))
     bend = rng.uniform(0.02, 0.1)
-    one = _plate(rng, int(sizes[0]), lengths[0], bend)
-    two = _plate(rng, int(sizes[1]), lengths[1], bend)
-    return move(one, 0.0, 1.0, x=gap / 2), move(two, np.pi, 1.0, x=-gap / 2)
+    first_plate = _plate(rng, int(sizes[0]), lengths[0], bend)
+    second_plate = _plate(rng, int(sizes[1]), lengths[1], bend)
+    return move(first_plate, 0.0, 1.0, x=gap / 2), move(second_plate, np.pi, 1.0, x=-gap / 2)
 
 
 def _metaphase(rng: np.random.Generator) -> Chromosomes:
@@ -185,9 +185,9 @@ def _prometaphase_segregation(rng: np.random.Generator, severity: float) -> Chro
 def _anaphase_segregation(rng: np.random.Generator, severity: float) -> Chromosomes:
     """Chromosomes that lag between the plates, bridges from plate to plate, or both."""
     gap = _gap(rng)
-    one, two = _two_plates(rng, 0.5, gap)
+    first_plate, second_plate = _two_plates(rng, 0.5, gap)
     lagging, bridging = ((True, False), (False, True), (True, True))[rng.integers(3)]
-    parts = [one, two]
+    parts = [first_plate, second_plate]
     if lagging:
         count = 1 + round(5 * severity)
         x = rng.choice([-1.0, 1.0], count) * gap / 2 * (1 - severity * rng.uniform(0.5, 1.1, count))
@@ -230,23 +230,23 @@ def _metaphase_multipolar(rng: np.random.Generator, severity: float) -> Chromoso
 def _anaphase_multipolar(rng: np.random.Generator, severity: float) -> Chromosomes:
     """Part of one sister plate goes to a third pole."""
     gap = _gap(rng)
-    one, two = _two_plates(rng, 0.55, gap)
-    third = np.argsort(one.y)[: max(2, round(len(one) * 0.5 * severity))]
-    rest = np.setdiff1d(np.arange(len(one)), third)
+    first_plate, second_plate = _two_plates(rng, 0.55, gap)
+    third = np.argsort(first_plate.y)[: max(2, round(len(first_plate) * 0.5 * severity))]
+    rest = np.setdiff1d(np.arange(len(first_plate)), third)
     swing = np.deg2rad(105) * severity
 
-    def picked(rows: npt.NDArray[np.int64]) -> Chromosomes:
+    def pick(rows: npt.NDArray[np.int64]) -> Chromosomes:
         return Chromosomes(
-            one.x[rows],
-            one.y[rows],
-            one.angle[rows],
-            one.half_length[rows],
-            one.radius[rows],
-            one.density[rows],
+            first_plate.x[rows],
+            first_plate.y[rows],
+            first_plate.angle[rows],
+            first_plate.half_length[rows],
+            first_plate.radius[rows],
+            first_plate.density[rows],
         )
 
-    moved = move(picked(third), -swing, 1.0)
-    return merge(move(picked(rest), swing / 4, 1.0), moved, move(two, -swing / 4, 1.0))
+    moved = move(pick(third), -swing, 1.0)
+    return merge(move(pick(rest), swing / 4, 1.0), moved, move(second_plate, -swing / 4, 1.0))
 
 
 def _prometaphase_other(rng: np.random.Generator, severity: float) -> Chromosomes:

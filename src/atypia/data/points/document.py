@@ -101,7 +101,9 @@ def _read_bytes(path: Path) -> bytes:
     suffix = path.suffix.lower()
     if suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            inside = [one for one in archive.infolist() if one.filename.endswith(GEOJSON_SUFFIXES)]
+            inside = [
+                entry for entry in archive.infolist() if entry.filename.endswith(GEOJSON_SUFFIXES)
+            ]
             if len(inside) != 1:
                 raise TableError(
                     f"{path}: holds {len(inside)} files that end in .geojson or .json, expected "
@@ -195,8 +197,8 @@ def _parse_value(text: str, start: int) -> tuple[Any, int]:
 
 
 def _skip(pattern: re.Pattern[str], text: str, start: int) -> int:
-    found = pattern.match(text, start)
-    return start if found is None else found.end()
+    match = pattern.match(text, start)
+    return start if match is None else match.end()
 
 
 def _require_closed(text: str, end: int, bracket: str) -> int:

@@ -97,7 +97,7 @@ def _spell(name: str) -> str:
 
 def _find_column(header: Sequence[str], spellings: Sequence[str]) -> str | None:
     spelt = {_spell(name): name for name in reversed(header)}
-    return next((spelt[one] for one in spellings if one in spelt), None)
+    return next((spelt[spelling] for spelling in spellings if spelling in spelt), None)
 
 
 def _find_place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
@@ -106,12 +106,12 @@ def _find_place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, st
     Raises:
         TableError: there are none, or it is open which they are.
     """
-    found: dict[tuple[str, str], list[str]] = {}
+    by_axis: dict[tuple[str, str], list[str]] = {}
     for name in header:
         for key in _parse_place_column(name):
-            found.setdefault(key, []).append(name)
+            by_axis.setdefault(key, []).append(name)
     for kind in ("exact", "", "px", "um", "mm"):
-        columns = [found.get((axis, kind), []) for axis in ("x", "y")]
+        columns = [by_axis.get((axis, kind), []) for axis in ("x", "y")]
         if not all(columns):
             continue
         doubtful = next((names for names in columns if len(names) > 1), None)
@@ -122,7 +122,7 @@ def _find_place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, st
             )
         _refuse_boxes(path, header)
         return columns[0][0], columns[1][0], kind if kind in _UM_PER_UNIT else "px"
-    absent = [axis for axis in ("x", "y") if not any(key[0] == axis for key in found)]
+    absent = [axis for axis in ("x", "y") if not any(key[0] == axis for key in by_axis)]
     named = " and ".join(absent) or "x and y in one unit"
     more = f" and {len(header) - _MOST_NAMED} more" if len(header) > _MOST_NAMED else ""
     hint = suggest_name(absent[0], list(header)) if len(absent) == 1 else ""
@@ -138,7 +138,7 @@ def _parse_place_column(name: str) -> list[tuple[str, str]]:
         return [(name, "exact"), (name, "")]
     apart = re.sub(rf"\b({'|'.join(_PLACE_WORDS)})([xy])\b", r"\1 \2", _spell(name))
     known = {*_UNITS, *_PLACE_WORDS}
-    words = [one if one in known else one.removesuffix("s") for one in apart.split()]
+    words = [word if word in known else word.removesuffix("s") for word in apart.split()]
     units = {_UNITS[word] for word in words if word in _UNITS}
     axes = [word for word in words if word not in _UNITS and word not in _PLACE_WORDS]
     if axes in (["x"], ["y"]) and len(units) <= 1:

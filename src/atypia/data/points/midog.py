@@ -75,45 +75,47 @@ def write_midog(path: Path, figures: Iterable[tuple[float, float, str, float]], 
 def _read_annotations(
     path: Path, document: dict[str, Any], slide: Path, mpp: float | None, classes: ClassFilter
 ) -> Points:
-    images = {str(one.get("id")): one for one in _only_objects(document.get("images"))}
+    images = {
+        str(annotation.get("id")): annotation
+        for annotation in _only_objects(document.get("images"))
+    }
     own = _find_own_images(path, images, slide)
     categories = {
-        str(one.get("id")): escape_text(str(one.get("name") or ""))
-        for one in _only_objects(document.get("categories"))
+        str(annotation.get("id")): escape_text(str(annotation.get("name") or ""))
+        for annotation in _only_objects(document.get("categories"))
     } or _CATEGORIES
     counts: Counter[str] = Counter(dict.fromkeys(categories.values(), 0))
     failures: list[PointFailure] = []
     taken: list[dict[str, Any]] = []
     annotations = document["annotations"]
-    for number, one in enumerate(annotations, start=1):
+    for number, annotation in enumerate(annotations, start=1):
         place = f"annotation {number}"
-        if not isinstance(one, dict):
-            line = f"{path}, {place}: is no object but {short(one)}; left out"
+        if not isinstance(annotation, dict):
+            line = f"{path}, {place}: is no object but {short(annotation)}; left out"
             failures.append(PointFailure(line, "no object"))
             continue
-        if images and str(one.get("image_id")) not in images:
-            line = (
-                f"{path}, {place}: is of image {short(one.get('image_id'))}, which 'images' lacks"
-            )
+        if images and str(annotation.get("image_id")) not in images:
+            image_id = short(annotation.get("image_id"))
+            line = f"{path}, {place}: is of image {image_id}, which 'images' lacks"
             failures.append(PointFailure(f"{line}; left out", "an image that is not in the file"))
             continue
-        if images and str(one.get("image_id")) not in own:
+        if images and str(annotation.get("image_id")) not in own:
             continue
-        name = categories.get(str(one.get("category_id")), "")
+        name = categories.get(str(annotation.get("category_id")), "")
         counts[name] += 1
         if classes.takes(name):
-            own_id = one.get("id")
+            own_id = annotation.get("id")
             point_id = escape_text(str(number if own_id is None else own_id))
-            taken.append({"point_id": point_id, "name": name, "place": place, "of": one})
-    read = read_centres(path, annotations, images, [one["of"] for one in taken], mpp)
+            taken.append({"point_id": point_id, "name": name, "place": place, "of": annotation})
+    read = read_centres(path, annotations, images, [annotation["of"] for annotation in taken], mpp)
     rows = []
-    for one, centre in zip(taken, read.centres, strict=True):
+    for annotation, centre in zip(taken, read.centres, strict=True):
         if isinstance(centre, str):
-            line = f"{path}, {one['place']}: {centre}; left out"
+            line = f"{path}, {annotation['place']}: {centre}; left out"
             failures.append(PointFailure(line, "no box of four numbers"))
         else:
-            rows.append({**one, "x": centre[0], "y": centre[1]})
-        del one["of"]
+            rows.append({**annotation, "x": centre[0], "y": centre[1]})
+        del annotation["of"]
     points = make_points(path, rows, failures, counts)
     return replace(points, warnings=(*read.warnings, *points.warnings))
 
@@ -124,7 +126,9 @@ def _find_own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path)
     Raises:
         TableError: the file names its slides, and this is none of them.
     """
-    named = {key: str(one["file_name"]) for key, one in images.items() if one.get("file_name")}
+    named = {
+        key: str(image["file_name"]) for key, image in images.items() if image.get("file_name")
+    }
     if not named and len(images) <= 1:
         return set(images)
     try:
@@ -142,12 +146,14 @@ def _find_own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path)
     return {key for key, name in named.items() if name in fitting}
 
 
-def _only_objects(given: Any) -> list[dict[str, Any]]:
-    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+def _only_objects(values: Any) -> list[dict[str, Any]]:
+    return (
+        [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    )
 
 
 def _read_detections(
-    path: Path, given: list[Any], mpp: float | None, classes: ClassFilter
+    path: Path, detections: list[Any], mpp: float | None, classes: ClassFilter
 ) -> Points:
     if mpp is None:
         raise TableError(
@@ -156,14 +162,14 @@ def _read_detections(
     rows: list[dict[str, object]] = []
     failures: list[PointFailure] = []
     counts: Counter[str] = Counter()
-    for number, one in enumerate(given, start=1):
+    for number, detection in enumerate(detections, start=1):
         place = f"point {number}"
-        name = escape_text(str(one.get("name") or "")) if isinstance(one, dict) else ""
+        name = escape_text(str(detection.get("name") or "")) if isinstance(detection, dict) else ""
         counts[name] += 1
         if not classes.takes(name):
             continue
         try:
-            x_mm, y_mm = map(float, one["point"][:2])
+            x_mm, y_mm = map(float, detection["point"][:2])
         except (KeyError, TypeError, ValueError, OverflowError):
             line = f"{path}, {place}: has no place of two numbers; left out"
             failures.append(PointFailure(line, "no place of two numbers"))

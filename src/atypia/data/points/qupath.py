@@ -181,11 +181,11 @@ class _ObjectReader:
                 "hold objects twice?"
             )
         if self._large:
-            asked = " ".join(f"--class {name!r}" for name in self._large)
+            options = " ".join(f"--class {name!r}" for name in self._large)
             yield (
                 f"warning: {self._path}: {self._large.total()} outlines are larger than "
                 f"{MOST_FIGURE_UM:g} um ({format_counts(self._large)}), no figures, and are left "
-                f"out; to classify them, give {asked}"
+                f"out; to classify them, give {options}"
             )
 
 

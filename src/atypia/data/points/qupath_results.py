@@ -150,13 +150,13 @@ def _rebuild(
     return built
 
 
-def _keep_former_id(properties: Json, given: Any, point_id: str) -> None:
+def _keep_former_id(properties: Json, former_id: Any, point_id: str) -> None:
     """Keep what an id says that QuPath would not take, and that another stands in for."""
-    if given is None or given == point_id or uuid_of(given) is not None:
+    if former_id is None or former_id == point_id or uuid_of(former_id) is not None:
         return
-    kind = TYPE_IN_ID.get(str(given))
+    kind = TYPE_IN_ID.get(str(former_id))
     if kind is None:
-        properties.setdefault("id", given)
+        properties.setdefault("id", former_id)
     elif "objectType" not in properties and "object_type" not in properties:
         properties["objectType"] = kind
 
@@ -229,25 +229,29 @@ def _encode(value: Any) -> str:
     return text
 
 
-def _strip_former(given: Json) -> Json:
+def _strip_former(former: Json) -> Json:
     """Return properties without what an earlier run of atypia wrote to them.
 
     Class and phase are an earlier run's where one of its measurements is there too; else somebody
     else gave them. What a GIS library wrote as JSON text is an object again.
     """
-    properties = dict(given)
+    properties = dict(former)
     for key in ("classification", "measurements", "metadata"):
         if key in properties:
             properties[key] = decode_text(properties[key])
-    there = properties.get("measurements")
+    measurements = properties.get("measurements")
     kept: Any
-    if isinstance(there, list):
-        kept = [one for one in there if not (isinstance(one, dict) and _is_ours(one.get("name")))]
-    elif isinstance(there, dict):
-        kept = {name: value for name, value in there.items() if not _is_ours(name)}
+    if isinstance(measurements, list):
+        kept = [
+            entry
+            for entry in measurements
+            if not (isinstance(entry, dict) and _is_ours(entry.get("name")))
+        ]
+    elif isinstance(measurements, dict):
+        kept = {name: value for name, value in measurements.items() if not _is_ours(name)}
     else:
         return properties
-    if len(kept) == len(there):
+    if len(kept) == len(measurements):
         return properties
     properties["measurements"] = kept
     if class_of(properties) in (NORMAL, ATYPICAL, REFER):
@@ -271,13 +275,20 @@ def _set_result(properties: Json, result: PointResult) -> None:
         words = properties.get("metadata")
         properties["metadata"] = {**(words if isinstance(words, dict) else {}), **result.metadata}
     ours = {key: float(of) for key, of in result.measurements.items() if math.isfinite(of)}
-    there = properties.get("measurements")
-    if isinstance(there, list):
+    measurements = properties.get("measurements")
+    if isinstance(measurements, list):
         names = list(ours)  # a name of somebody else's may be of any type, and have no hash
-        kept = [one for one in there if not (isinstance(one, dict) and one.get("name") in names)]
+        kept = [
+            entry
+            for entry in measurements
+            if not (isinstance(entry, dict) and entry.get("name") in names)
+        ]
         properties["measurements"] = kept + [{"name": k, "value": v} for k, v in ours.items()]
     else:
-        properties["measurements"] = {**(there if isinstance(there, dict) else {}), **ours}
+        properties["measurements"] = {
+            **(measurements if isinstance(measurements, dict) else {}),
+            **ours,
+        }
 
 
 def _point(x: float, y: float) -> Json:

@@ -53,10 +53,10 @@ def _match_folder(fitting: dict[str, PurePosixPath], slide: Path) -> set[str]:
     return set(folders)
 
 
-def _count_common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+def _count_common_end(path: tuple[str, ...], other: tuple[str, ...]) -> int:
     """Return how many parts at the end of two paths are the same."""
     length = 0
-    for left, right in zip(reversed(one), reversed(other), strict=False):
+    for left, right in zip(reversed(path), reversed(other), strict=False):
         if left != right:
             break
         length += 1

@@ -107,14 +107,14 @@ def find_origin(dataset: str, slide: str) -> SlideOrigin | None:
 
 def find_patches(folder: Path, below: str) -> dict[str, str]:
     """Return name without ending -> path relative to `folder`, of both class folders' images."""
-    found: dict[str, str] = {}
+    images: dict[str, str] = {}
     parent = find_subfolder(folder, below)
     for name in _CLASSES:
         classed = find_subfolder(parent, name) if parent else None
         if parent and classed:
             for file in list_image_names(classed):
-                found[PurePosixPath(file).stem] = f"{parent.name}/{classed.name}/{file}"
-    return found
+                images[PurePosixPath(file).stem] = f"{parent.name}/{classed.name}/{file}"
+    return images
 
 
 def _expected_path(figure: str, answer: str) -> str:

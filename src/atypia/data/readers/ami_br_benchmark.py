@@ -40,9 +40,13 @@ def read(folder: Path) -> FigureTable:
     Raises:
         TableError: a table is missing or faulty; all faults at once.
     """
-    one = _set_of(folder)
-    home = folder.parent if one and not _is_benchmark(folder) else folder
-    chosen = [one] if one and home != folder else [n for n in _SETS if find_subfolder(home, n)]
+    name_of_set = _set_of(folder)
+    home = folder.parent if name_of_set and not _is_benchmark(folder) else folder
+    chosen = (
+        [name_of_set]
+        if name_of_set and home != folder
+        else [n for n in _SETS if find_subfolder(home, n)]
+    )
     tables = [_SETS[name](home) for name in chosen]
     if not tables:
         raise TableError(f"{folder}: none of the benchmark's sets ({', '.join(_SETS)}) is there")

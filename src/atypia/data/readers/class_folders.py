@@ -36,7 +36,7 @@ def read(folder: Path) -> FigureTable:
         TableError: no folder for either class, or no image in them.
     """
     classed = _find_class_folders(folder)
-    found = [
+    pairs = [
         (f"{inner.name}/{name}", label)
         for inner, label in classed.items()
         for name in sorted(list_images(inner))
@@ -53,12 +53,12 @@ def read(folder: Path) -> FigureTable:
             *(folder, format_count(count, "image"), where),
             " and ".join(f"{inner.name}/" for inner in classed),
         )
-    if not found:
+    if not pairs:
         raise TableError(
             f"{folder}: no image in normal/ or atypical/; expected files ending in "
             f"{', '.join(IMAGE_SUFFIXES)}"
         )
-    images, labels = zip(*found, strict=True)
+    images, labels = zip(*pairs, strict=True)
     return figures_from_frame(
         pd.DataFrame({"figure_id": images, "image": images, "label": labels}), folder
     )

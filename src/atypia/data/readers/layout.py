@@ -77,9 +77,13 @@ def find_images(ids: pd.Series, folder: Path, *below: str) -> list[str]:
                 path = file if name == "." else f"{name}/{file}"
                 exact[file] = by_stem[PurePosixPath(file).stem] = path
     paths = []
-    for one in map(str, ids):
-        stem = PurePosixPath(one).stem if one.lower().endswith(IMAGE_SUFFIXES) else one
-        paths.append(exact.get(one) or by_stem.get(stem) or f"{below[0]}/{one}")
+    for name_of_id in map(str, ids):
+        stem = (
+            PurePosixPath(name_of_id).stem
+            if name_of_id.lower().endswith(IMAGE_SUFFIXES)
+            else name_of_id
+        )
+        paths.append(exact.get(name_of_id) or by_stem.get(stem) or f"{below[0]}/{name_of_id}")
     return paths
 
 
@@ -93,5 +97,5 @@ def find_subfolder(folder: Path, name: str) -> Path | None:
     """Return the folder inside `folder` with this name in any case, or None."""
     if not folder.is_dir():
         return None
-    found = [path for path in sorted(folder.iterdir()) if path.name.lower() == name.lower()]
-    return next((path for path in found if path.is_dir()), None)
+    candidates = [path for path in sorted(folder.iterdir()) if path.name.lower() == name.lower()]
+    return next((path for path in candidates if path.is_dir()), None)

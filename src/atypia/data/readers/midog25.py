@@ -62,16 +62,16 @@ def read(folder: Path) -> FigureTable:
     origins = [midog_origin(_slide_number(slide)) for slide in text["filename"]]
     for part in DOMAIN_COLUMNS:
         known = pd.Series([getattr(o, part) if o else "" for o in origins], index=text.index)
-        given = text[_THEIRS[part]] if _THEIRS[part] in text.columns else known
-        rows[part] = given.where(given != "", known).map(partial(spell_as_known, part))
+        written = text[_THEIRS[part]] if _THEIRS[part] in text.columns else known
+        rows[part] = written.where(written != "", known).map(partial(spell_as_known, part))
     rows["mpp"] = rows["scanner"].map(scanner_mpp)
     rows["mpp_source"] = rows["mpp"].notna().map({True: "layout", False: ""})
     return figures_from_rows(rows, folder, str(path))
 
 
 def _slide_number(slide: str) -> int:
-    found = re.match(r"\d+", slide)
-    return int(found[0]) if found else 0
+    match = re.match(r"\d+", slide)
+    return int(match[0]) if match else 0
 
 
 LAYOUT = Layout(

@@ -80,8 +80,8 @@ def open_figures(
 
 def list_sources(sources: Source | Sequence[Source]) -> list[Path | pd.DataFrame | FigureTable]:
     """Return sources as a list, paths as `Path`."""
-    one = isinstance(sources, str | Path | pd.DataFrame | FigureTable)
-    several: Sequence[Source] = [sources] if one else sources  # type: ignore[list-item, assignment]
+    is_single = isinstance(sources, str | Path | pd.DataFrame | FigureTable)
+    several: Sequence[Source] = [sources] if is_single else sources  # type: ignore[list-item, assignment]
     return [Path(source) if isinstance(source, str) else source for source in several]
 
 
@@ -142,13 +142,13 @@ def _is_table(source: Path | pd.DataFrame | FigureTable) -> bool:
 def _require_once(
     sources: Sequence[Path | pd.DataFrame | FigureTable], places: Sequence[Path]
 ) -> None:
-    seen: dict[object, int] = {}
+    first_places: dict[object, int] = {}
     for at, (source, place) in enumerate(zip(sources, places, strict=True)):
         key = place.resolve() if isinstance(source, Path) else id(source)
-        if seen.setdefault(key, at) != at:
-            shown = place if isinstance(source, Path) else source_label(source)
+        if first_places.setdefault(key, at) != at:
+            label = place if isinstance(source, Path) else source_label(source)
             raise TableError(
-                f"{shown}: is given twice; give each source once, or its figures would count twice"
+                f"{label}: is given twice; give each source once, or its figures would count twice"
             )
 
 
@@ -172,7 +172,7 @@ def _find_layout_of_table(table: Path, mapping: Mapping[str, str] | None) -> Lay
     """Return the layout whose own table this file is, so that it need not be mapped by hand."""
     if mapping:
         return None
-    return next((one for one in LAYOUTS.values() if one.table == table.name), None)
+    return next((layout for layout in LAYOUTS.values() if layout.table == table.name), None)
 
 
 def _recognise_layout(folder: Path) -> Layout:

@@ -74,8 +74,8 @@ def find_dicom_slide(folder: Path) -> Path:
         )
     if len(slides) > 1:
         which = ", ".join(
-            f"{one.path.relative_to(folder)} ({one.size_px[0]} x {one.size_px[1]} px)"
-            for one in list(slides.values())[:6]
+            f"{header.path.relative_to(folder)} ({header.size_px[0]} x {header.size_px[1]} px)"
+            for header in list(slides.values())[:6]
         )
         more = f" and {len(slides) - 6} more" if len(slides) > 6 else ""
         raise ImageError(
@@ -102,7 +102,7 @@ def _read_header(path: Path) -> _Header | None:
                 int(read.get("TotalPixelMatrixColumns") or 0),
                 int(read.get("TotalPixelMatrixRows") or 0),
             )
-            image_type = [str(one).upper() for one in read.get("ImageType") or ()]
+            image_type = [str(value).upper() for value in read.get("ImageType") or ()]
             stored = UID(str(read.get("SOPClassUID", "")))
             kind = stored.name or "of no stated kind"
             if stored == VLWholeSlideMicroscopyImageStorage:

@@ -100,9 +100,9 @@ def _read_mpp(path: Path, handle: Handle) -> float:
     return (wide + high) / 2
 
 
-def _require_mpp_in_range(path: Path, mpp: float, given: float | None) -> float:
+def _require_mpp_in_range(path: Path, mpp: float, stated: float | None) -> float:
     if not MPP_LOW <= mpp <= MPP_HIGH:
-        who = "--mpp" if given is not None else "the slide says that a pixel"
+        who = "--mpp" if stated is not None else "the slide says that a pixel"
         raise ImageError(
             f"{path}: {who} is {mpp:g} um, expected {MPP_LOW:g} to {MPP_HIGH:g}; give the right "
             "--mpp (a 40x scan is about 0.25)"

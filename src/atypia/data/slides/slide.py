@@ -253,7 +253,7 @@ def _centre_range(place: float, least: int) -> range:
         for side in (least, least + 1)
         for first in (round(place - side / 2),)
     ]
-    return min(windows, key=lambda one: abs(one.start + len(one) / 2 - place))
+    return min(windows, key=lambda window: abs(window.start + len(window) / 2 - place))
 
 
 def _covered_range(window: range, size: int) -> range:

@@ -99,23 +99,23 @@ class TiffHandle:
         self._file.close()
 
 
-def _find_levels(path: Path, every: list[Any], ome: str | None) -> list[_Level]:
+def _find_levels(path: Path, all_pages: list[Any], ome: str | None) -> list[_Level]:
     """Return the pages of a slide, finest first.
 
     Args:
         path: of the file.
-        every: page of it.
+        all_pages: every page of it.
         ome: its OME metadata, if it has any.
 
     Raises:
         ImageError: there is no such page, or not just one.
     """
-    pages = [page for page in every if _area(page) and not page.subfiletype & _MASK]
+    pages = [page for page in all_pages if _area(page) and not page.subfiletype & _MASK]
     if not pages:
         raise ImageError(f"{path}: holds no image; copy it again")
     largest = max(pages, key=_area)
     equal = [page for page in pages if _size(page) == _size(largest) and not page.is_reduced]
-    colours = _find_colours(path, largest, every, ome)
+    colours = _find_colours(path, largest, all_pages, ome)
     unfit = next((fault for fault in map(_explainer_for(colours), colours) if fault), None)
     if unfit is not None and len(equal) == 3 and all(map(_is_grey, equal)):
         unfit = (
