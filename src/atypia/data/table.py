@@ -249,9 +249,11 @@ def figures_from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTab
         raise TableError(format_faults(source, faults))
     columns: dict[str, pd.Series] = {}
     notes: list[str] = []
-    absent = pd.Series("", index=frame.index, dtype=object)
     for name in COLUMNS:
-        values = text.get(name, absent)
+        if name not in text:
+            columns[name] = _absent_column(name, frame.index)
+            continue
+        values = text[name]
         if name in TEXT_COLUMNS:
             columns[name] = values
         elif name in DOMAIN_COLUMNS:
@@ -269,10 +271,20 @@ def figures_from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTab
     for name in map(str, frame.columns):
         if name not in columns:
             columns[name] = frame[name]
+    absent = pd.Series("", index=frame.index, dtype=object)
     origin = as_text(frame["mpp_source"]) if "mpp_source" in frame else absent
     columns["mpp_source"] = origin.where(origin != "", "table").where(columns["mpp"].notna(), "")
     whole = pd.DataFrame(columns).reset_index(drop=True)
     return FigureTable(whole, root, tuple(notes))
+
+
+def _absent_column(name: str, index: pd.Index) -> pd.Series:
+    """Return a column of a figure table that says nothing."""
+    if name in DOMAIN_COLUMNS:
+        return pd.Series(UNKNOWN, index, dtype=object)
+    if name in TEXT_COLUMNS:
+        return pd.Series("", index, dtype=object)
+    return pd.Series(np.nan, index, dtype=np.float64)
 
 
 def fill_mpp(table: FigureTable, mpp: float | None) -> FigureTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
     if not len(text.index):  # a frame with rows and none of our columns is empty too
         return [*faults, "the table has no figures; give at least one row below the header"]
     try:
-        _schema(text).validate(text, lazy=True)
+        _schema(tuple(text.columns)).validate(text, lazy=True)
     except pa.errors.SchemaErrors as found:
         cases = found.failure_cases
         for (column, rule), group in cases.groupby(["column", "check"], sort=False):
@@ -56,7 +57,9 @@ def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
     return faults
 
 
-def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
+@lru_cache
+def _schema(columns: tuple[str, ...]) -> pa.DataFrameSchema:
+    """Return the rules of the columns that a table has, built once for tables of one form."""
     import pandera.pandas as pa
 
     answer = pa.Check(
@@ -102,10 +105,10 @@ def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
                 error="expected 0 (normal), 1 (atypical) or empty",
             )
         ],
-        **{name: [answer] for name in vote_names(text.columns)},
+        **{name: [answer] for name in vote_names(pd.Index(columns))},
     }
     return pa.DataFrameSchema(
-        {name: pa.Column(object, rules, required=False) for name, rules in checks.items()}
+        {name: pa.Column(object, checks[name]) for name in columns if name in checks}
     )
 
 
