@@ -57,6 +57,14 @@ def audit(
 
     Returns:
         Errors first, then warnings.
+
+    Example:
+        >>> from atypia.data.table import figures_from_frame
+        >>> columns = {"figure_id": ["a", "b"], "image": ["1.png", "1.png"], "slide": ["s", "t"]}
+        >>> frame = pd.DataFrame({**columns, "label": [0, 1]})
+        >>> for finding in audit(figures_from_frame(frame, mpp=0.25), images=False):
+        ...     print(f"{finding.level}: {finding.message}")
+        warning: 2 figures that share an image file with another (a, b)
     """
     findings = [
         *_check_columns(table.frame),

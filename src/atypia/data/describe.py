@@ -41,7 +41,22 @@ class Description:
 
 
 def describe(table: FigureTable) -> Description:
-    """Describe a figure table; looks at no image."""
+    """Describe a figure table in numbers, without reading its images.
+
+    Example:
+        >>> from atypia.data.table import figures_from_frame
+        >>> columns = {"figure_id": list("abcd"), "image": list("abcd"), "scanner": list("AABB")}
+        >>> frame = pd.DataFrame({**columns, "slide": list("stuv"), "label": [1, 0, 0, None]})
+        >>> description = describe(figures_from_frame(frame, mpp=0.25))
+        >>> description.atypical, description.normal, description.unlabelled
+        (1, 2, 1)
+        >>> description.by_domain[["figures", "slides", "atypical", "share", "mpp"]]
+           figures  slides  atypical  share   mpp
+        A        2       2         1    0.5  0.25
+        B        2       2         0    0.0  0.25
+        >>> description.remarks
+        ('mpp of 4 figures as given by the caller',)
+    """
     frame = table.frame
     classes = hard_labels(frame)
     by_domain = _count_by_domain(frame, classes)

@@ -55,6 +55,16 @@ class FigureTable:
         notes: what was read otherwise than it is written, or left out; one line each.
         sources: of a table of several sources (`join.join_sources`), the folder of each by its
             name, with which `figure_id`, `slide`, `case` and `image` begin; else empty.
+
+    Example:
+        >>> columns = {"figure_id": ["a", "b"], "image": ["a.png", "b.png"], "slide": ["s1", "s1"]}
+        >>> table = figures_from_frame(pd.DataFrame(columns), "crops")
+        >>> table
+        FigureTable of crops: 2 figures, 1 slide, 1 case
+        >>> table.image_path("a.png").as_posix()
+        'crops/a.png'
+        >>> table.frame["scanner"].tolist()
+        ['unknown', 'unknown']
     """
 
     frame: pd.DataFrame

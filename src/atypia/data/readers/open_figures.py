@@ -49,10 +49,16 @@ def open_figures(
             (all of them), or a source that is given twice.
 
     Example:
-        >>> import pandas as pd
-        >>> frame = pd.DataFrame({"figure_id": ["a", "b"], "image": ["a.png", "b.png"]})
-        >>> open_figures(frame, mpp=0.25).frame["mpp"].tolist()
-        [0.25, 0.25]
+        >>> from tempfile import TemporaryDirectory
+        >>> from atypia.data.phantom import make_phantom
+        >>> with TemporaryDirectory() as folder:
+        ...     lab, public = Path(folder, "lab"), Path(folder, "public")
+        ...     for seed, home in enumerate((lab, public)):
+        ...         cohort = make_phantom(home, figures=6, slides_per_domain=2, size_px=48, seed=seed)
+        ...     print(open_figures(lab))
+        ...     print(open_figures([lab, public / "figures.csv"]))
+        FigureTable of lab: 6 figures, 6 slides, 3 cases
+        FigureTable of lab and public: 12 figures, 12 slides, 6 cases
     """
     several = list_sources(sources)
     if len(several) == 1:
