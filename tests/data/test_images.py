@@ -296,32 +296,6 @@ def test_colours_in_three_pages_of_an_ome_tiff_are_one_image(
     assert np.array_equal(page, crop())
 
 
-@pytest.mark.parametrize("kind", [1, 4, 5, 9])
-def test_a_thumbnail_or_mask_beside_the_image_is_no_figure(kind: int, tmp_path: Path) -> None:
-    path = tmp_path / "crop.tif"
-    with tifffile.TiffWriter(path) as file:
-        file.write(crop(), photometric="rgb", metadata=None)
-        file.write(crop(32, seed=1), photometric="rgb", subfiletype=1, metadata=None)
-    with tifffile.TiffFile(path, mode="r+b") as file:
-        file.pages[1].tags["NewSubfileType"].overwrite(kind)
-    assert np.array_equal(read_image(path), crop())
-    assert figure_pages(path) == [1]
-
-
-def test_levels_below_a_page_and_pages_of_aperio_are_no_figures(tmp_path: Path) -> None:
-    below, aperio = tmp_path / "below.tif", tmp_path / "aperio.tif"
-    with tifffile.TiffWriter(below) as file:
-        file.write(crop(), photometric="rgb", subifds=1, metadata=None)
-        file.write(crop(32, seed=1), photometric="rgb", subfiletype=1, metadata=None)
-    with tifffile.TiffWriter(aperio) as file:
-        said = "Aperio Image Library v12.0.15\n64x64 [0,0,64x64] (64x64) JPEG/RGB"
-        file.write(crop(), photometric="rgb", description=said, metadata=None)
-        file.write(crop(48, seed=1), photometric="rgb", metadata=None)
-    for path in (below, aperio):
-        assert np.array_equal(read_image(path), crop())
-        assert figure_pages(path) == [1]
-
-
 def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned: the camera's top is the picture's right
