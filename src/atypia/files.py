@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, hashed, kept inside their folder, and never a user's.
+"""Files: written whole or not at all, hashed, kept inside their folder, never replacing a user's.
 
 What atypia writes for a user is an output: its hash is kept in a folder `.atypia` beside it, so
 that a later run replaces only what atypia wrote and nobody has changed since.
@@ -27,13 +27,13 @@ _MOST_LINES = 10
 def require_outputs(
     outputs: Iterable[Path], *, inputs: Iterable[Path] = (), overwrite: bool = False
 ) -> None:
-    """Refuse, before any work, outputs that would cost a user a file or cannot be written.
+    """Refuse, before any work, outputs that would replace a user's file or cannot be written.
 
     Args:
-        outputs: all files that a run may write for its user.
-        inputs: files and folders that it reads; none of them may be an output, whatever
-            `overwrite` says.
-        overwrite: files that atypia did not write, or that have changed since, may be replaced.
+        outputs: all files that the run may write for its user.
+        inputs: files and folders that it reads; none of them may be an output, even with
+            `overwrite`.
+        overwrite: also replace files that atypia did not write, or that have changed since.
 
     Raises:
         AtypiaError: one line for each output that is an input, a folder, not atypia's own, given
@@ -72,10 +72,10 @@ _FOREIGN = (
 
 
 def require_folder(folder: Path) -> None:
-    """Prove that files can be written in a folder, or that it can be made; nothing is left there.
+    """Check that files can be written in a folder, or that it can be made; leave nothing there.
 
     Raises:
-        AtypiaError: they cannot.
+        AtypiaError: they cannot be written there.
     """
     above = next(
         (parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent)),
@@ -85,7 +85,7 @@ def require_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as fault:
-        reason = f"{above} is no folder" if above.is_file() else fault.strerror
+        reason = f"{above} is not a folder" if above.is_file() else fault.strerror
         raise AtypiaError(
             f"{folder}: cannot be written ({reason}); choose another place for the results"
         ) from fault
@@ -97,12 +97,12 @@ def is_ours(path: Path) -> bool:
 
 
 def is_noted(path: Path, digest: str) -> bool:
-    """Tell whether atypia wrote `path` with this hash; for folders, which have none themselves."""
+    """Tell whether atypia wrote `path` with this hash; for folders, which are not files."""
     return digest in _read_notes(path)
 
 
 def remove_ours(path: Path) -> None:
-    """Remove a file that atypia wrote; one that is absent, or not (or no longer) its own, stays."""
+    """Remove a file if atypia wrote it and nobody has changed it since."""
     if is_ours(path):
         path.unlink(missing_ok=True)
         _notes_path(path).unlink(missing_ok=True)
@@ -184,14 +184,14 @@ def write_whole(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({reason}); free some space or choose another place"
         ) from fault
     finally:
-        with suppress(OSError):  # the fault above is the one to tell
+        with suppress(OSError):  # the fault above is the one to report
             partial.unlink(missing_ok=True)
 
 
 def remove_partials(*paths: Path) -> None:
-    """Remove what processes that were killed left of writing outputs, files or folders.
+    """Remove partial outputs, files or folders, of processes that were killed.
 
-    What a process that lives on this machine is writing stays.
+    Those of processes that still run on this machine stay.
     """
     paths = (*paths, *map(_notes_path, paths))
     for folder in dict.fromkeys(path.parent for path in paths):
@@ -218,7 +218,7 @@ def is_alive(number: str) -> bool:
     """Tell whether another process of this machine has this number.
 
     Args:
-        number: the process's, as a name holds it; what is no number is not alive.
+        number: the process id, as part of a file name; anything but a number is not alive.
     """
     if os.name == "nt" or not number.isdecimal() or int(number) == os.getpid():
         return False  # Windows keeps a file that is being written from being removed
@@ -232,9 +232,9 @@ def is_alive(number: str) -> bool:
 
 
 def shipped_folder(name: str) -> Path | None:
-    """Return a folder of data that comes with atypia, none where it is not here.
+    """Return a folder of data that comes with atypia; None if it is not installed.
 
-    It lies in the installed package; in a checkout, beside `src`.
+    It lies in the installed package or, in a checkout, beside `src`.
     """
     package = Path(__file__).resolve().parent
     held = (parent / name for parent in (package, package.parents[1]))
@@ -252,16 +252,16 @@ def _usual_mode() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all; names that are no UTF-8 are escaped."""
+    """Write `text` as UTF-8 to `path`, whole or not at all; what is not UTF-8 is escaped."""
     with write_whole(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def escape_text(text: str) -> str:
-    """Return a text that UTF-8 can hold; what it cannot hold is written as its number.
+    """Return a text that UTF-8 can encode; what it cannot encode is written as an escape.
 
-    JSON may have halves of a character, and Python gives the bytes of a file's name that are no
-    UTF-8 as such halves.
+    JSON strings may contain half characters (lone surrogates), and Python decodes bytes of a file
+    name that are not UTF-8 to such halves.
     """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -278,12 +278,12 @@ def escape_document(document: Any) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """Return what a text of JSON holds, whoever wrote it.
+    """Parse JSON from any source.
 
-    Its texts may have halves of a character: `escape_text` makes them fit to be written.
+    Its strings may contain half characters (lone surrogates): `escape_text` makes them writable.
 
     Raises:
-        ValueError: it is no JSON, is nested too deeply, or holds a whole number of more digits than
+        ValueError: it is not JSON, is nested too deeply, or contains an integer of more digits than
             Python reads (4,300).
     """
     try:
@@ -299,9 +299,9 @@ def sha256(path: Path) -> str:
 
 
 def join_inside(root: Path, relative: str) -> Path:
-    """Return `root / relative`; links that the user has put below `root` may lead anywhere.
+    """Return `root / relative`; links that the user made below `root` may lead anywhere.
 
-    A back-slash parts folders, as on Windows, unless there is a file with one in its name.
+    A backslash separates folders, as on Windows, unless a file has one in its name.
 
     Raises:
         AtypiaError: the path is absolute (POSIX or Windows), empty, or holds '..', which a link
@@ -320,7 +320,7 @@ def join_inside(root: Path, relative: str) -> Path:
 
 
 def resolve_inside(root: Path, relative: str) -> Path:
-    """As `join_inside`, where nobody can be trusted with a link: none may lead out of `root`.
+    """As `join_inside`, for untrusted folders: no link may lead out of `root`.
 
     Raises:
         AtypiaError: as `join_inside`; or a link leads out of `root`.

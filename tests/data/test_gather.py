@@ -65,7 +65,7 @@ def test_links_and_back_slashes_end_as_plain_files(tmp_path: Path) -> None:
 def test_a_table_in_place_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"a")
     (tmp_path / "figures.csv").write_text("mine")
-    with pytest.raises(TableError, match="is there already"):
+    with pytest.raises(TableError, match="already exists"):
         gather(figures_from_frame(_table(tmp_path, ["a.png"]), tmp_path), tmp_path)
     assert (tmp_path / "figures.csv").read_text() == "mine"
 

@@ -55,7 +55,7 @@ def test_votes_are_read_in_any_of_their_words(tmp_path: Path, yes: str) -> None:
         ("", "is empty"),
         ("\n  \n", "is empty"),
         ("figure_id,image\n", "no figures"),
-        ("figure_id,image,label,label\na,a.png,0,1\n", "'label' stands 2 times"),
+        ("figure_id,image,label,label\na,a.png,0,1\n", "'label' occurs 2 times"),
         ("figure_id,image\na,a.png,1\nb\n", "row 2: 3 fields"),
         ("figure_id,image\na,a.png,1\nb\n", "row 3: 1 field, the header has 2"),
         ("figureid,image\na,a.png\n", "did you mean figureid"),

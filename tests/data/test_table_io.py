@@ -155,5 +155,5 @@ def test_text_in_parquet_that_is_no_utf8_is_refused_with_its_column(
     damaged = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"a\xc0.")])
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"figure_id": ["a", "b"], name: damaged}), path)
-    with pytest.raises(TableError, match=rf"t\.parquet: column '{name}': holds damaged values"):
+    with pytest.raises(TableError, match=rf"t\.parquet: column '{name}': contains damaged values"):
         read_raw(path)

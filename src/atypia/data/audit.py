@@ -1,4 +1,4 @@
-"""The audit: what is wrong with figures though each row by itself is in order."""
+"""The audit: faults of a figure table that show only across rows or in the images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing an audit found.
+    """One finding of an audit.
 
     Attributes:
         level: "error" (a figure cannot be used, or figures measured on it cannot be trusted) or
@@ -48,7 +48,7 @@ class Finding:
 def audit(
     table: FigureTable, images: bool = True, progress: Progress | None = None
 ) -> list[Finding]:
-    """Look for what makes figures unusable or results untrustworthy.
+    """Check a figure table for unusable figures and anything that makes results untrustworthy.
 
     Args:
         table: the figures.
@@ -93,7 +93,7 @@ def _named(ids: tuple[str, ...] | list[str]) -> str:
 
 
 def _check_columns(frame: pd.DataFrame) -> Iterator[Finding]:
-    """A column named almost like one of ours, where ours is empty: it was read as a further one."""
+    """Report columns named almost like an empty one of ours: they were read as further columns."""
     empty = [name for name in COLUMNS if frame[name].isin(["", UNKNOWN]).all()]
     empty += [name for name in COLUMNS if frame[name].isna().all()]
     for name in set(map(str, frame.columns)) - {*COLUMNS, *OPTIONAL_COLUMNS}:
@@ -123,8 +123,8 @@ def _check_groups(frame: pd.DataFrame) -> Iterator[Finding]:
         "warning",
         frame,
         alone,
-        "without a slide: each counts as a slide of its own, so folds may divide a slide and look "
-        "better than they are; fill the column slide or case",
+        "without a slide: each counts as a slide of its own, so folds may divide a slide and "
+        "results look better than they are; fill the column slide or case",
     )
     if frame["slide"].nunique() == 1:
         message = (
@@ -150,7 +150,7 @@ def _check_groups(frame: pd.DataFrame) -> Iterator[Finding]:
 
 def _check_labels(frame: pd.DataFrame) -> Iterator[Finding]:
     against = pd.Series(find_contradictions(frame), index=frame.index)
-    message = "whose label is against the majority of their votes: correct one or the other"
+    message = "whose label contradicts the majority of their votes: correct one or the other"
     yield from _report("error", frame, against, message)
     voted = vote_counts(frame) > 0
     tied = pd.Series(voted & ~np.isfinite(hard_labels(frame)), index=frame.index)
@@ -169,7 +169,7 @@ def _check_places(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _split_parts(frame: pd.DataFrame, column: str) -> pd.Series:
-    """Return which part of a split each figure is of, NaN where that is not said."""
+    """Return the part of a split that each figure belongs to, NaN where it is not stated."""
     parts = split_words(frame) if column == "split" else frame[column]
     return parts.where(parts.notna() & (parts != ""))
 
@@ -178,7 +178,7 @@ def _check_splits(frame: pd.DataFrame) -> Iterator[Finding]:
     unknown = unknown_splits(frame)
     if unknown:
         message = (
-            f"the column split says {_named(unknown)}; train takes {TRAINED_ON[0]}, and leaves "
+            f"the column split contains {_named(unknown)}; train takes {TRAINED_ON[0]}, and leaves "
             "test, val and held-out out: if it means something else, rename it"
         )
         yield Finding("warning", (), message)
@@ -202,7 +202,7 @@ def _check_splits(frame: pd.DataFrame) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Inspection:
-    """What decoding one image told: its size and the hash of its pixels, or why it failed."""
+    """Result of decoding one image: its size and the hash of its pixels, or why it failed."""
 
     size: tuple[int, int] | None
     pixels: str
@@ -238,7 +238,7 @@ def _check_images(table: FigureTable, progress: Progress | None) -> Iterator[Fin
             raise
     inspections = frame["image"].map(by_image)
     missing = inspections.map(lambda inspection: inspection.fault == "missing").astype(bool)
-    message = f"whose image is missing in {table.where}: add the files or take the rows out"
+    message = f"whose image is missing in {table.where}: add the files or remove the rows"
     yield from _report("error", frame, missing, message)
     yield from _check_unreadable(table, frame, inspections.map(lambda inspection: inspection.fault))
     read = frame[inspections.map(lambda inspection: not inspection.fault).astype(bool)]

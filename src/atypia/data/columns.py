@@ -1,4 +1,4 @@
-"""The columns of a figure table: their names, what they may hold, and what stands for "absent"."""
+"""The columns of a figure table: their names, their values, and how absent values are written."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FALSE_WORDS = (
     *("0", "0.0", "0,0", "false", "no"),
     *("falsch", "faux", "falso", "onwaar"),
 )
-#: What a vote, a label or a call may say, in lower case, and what it means.
+#: Words for a vote, a label or a call, in lower case, and their meaning.
 ANSWERS = {
     **dict.fromkeys((*TRUE_WORDS, "amf", "atypical"), 1.0),
     **dict.fromkeys((*FALSE_WORDS, "nmf", "normal"), 0.0),
@@ -59,7 +59,7 @@ _DECIMAL_COMMA = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
 _THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
 
 
-# Beyond it a float stands for several whole numbers.
+# Beyond it, one float stands for several integers.
 _MOST_EXACT = 2**53
 
 
@@ -92,10 +92,10 @@ def as_ids(text: pd.Series) -> pd.Series:
 
 
 def as_numbers(text: pd.Series) -> pd.Series:
-    """Return text as float64; "" and what is no number become NaN, "inf" becomes infinity.
+    """Return text as float64; NaN for "" and anything that is not a number.
 
-    A comma is taken for the decimal sign where nothing in the column speaks against it: no value
-    has a point as well, and not every comma stands before three digits, as in 12,345.
+    A comma is a decimal sign unless the column contradicts it: a value also has a point, or every
+    comma stands before three digits, as in 12,345.
     """
     comma = text.str.fullmatch(_DECIMAL_COMMA)
     if comma.any() and not (
@@ -123,10 +123,10 @@ def leaves_folder(relative: str) -> bool:
 
 
 def match_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Return, for columns that spell a known one otherwise, what they are called here.
+    """Match columns in another spelling to known names.
 
-    Capitals do not count, and "Figure ID" and "figure-id" are figure_id. A column that bears the
-    known name itself goes first: others that spell it stay what they are.
+    Case is ignored, and "Figure ID" and "figure-id" are figure_id. Where a column has the known
+    name itself, others that spell it differently keep their names.
 
     Args:
         header: the names in a table.
@@ -145,7 +145,7 @@ def match_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def list_names(names: Iterable[str]) -> str:
-    """Return names for a message, the first twenty of them and how many there are besides."""
+    """Return names for a message: the first twenty and how many more there are."""
     named = [str(name) for name in names]
     more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
     return (", ".join(named[:_LISTED]) or "none") + more

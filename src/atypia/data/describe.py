@@ -1,4 +1,4 @@
-"""The description: how many figures of what, from where, and how well the experts agree."""
+"""Description of a figure table: its counts, its domains, and how well the experts agree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Description:
             (of atypical in labelled figures, NaN without any), mpp (um/px: "0.23", "0.23-0.25",
             or "" where unknown).
         agreement: as `votes.agreement`; the last row is "all".
-        remarks: what a reader must know beside the numbers, one line each.
+        remarks: what a reader must know to interpret the numbers, one line each.
     """
 
     figures: int

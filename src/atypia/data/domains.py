@@ -13,7 +13,7 @@ import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
 
-#: What a table may say for "unknown", as `spelling_keys` puts it; "" is nothing but punctuation.
+#: Words for "unknown", as keys of `spelling_keys`; "" is punctuation alone.
 _UNKNOWN_KEYS = frozenset({"unknown", "na", "nan", "null", ""})
 _NAMED = 4
 

@@ -1,7 +1,6 @@
-"""Images in a folder, whatever it holds: those that can be read, and a word on those that cannot.
+"""Images in any folder: those that can be read, and a log line on those that cannot.
 
-What is left out is logged, one line a folder: it reaches the screen from every verb, and Python's
-logging from a program.
+What is left out is logged, one line per folder.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def list_images(folder: Path) -> list[str]:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             names.append(path.relative_to(folder).as_posix())
         elif not path.exists():
-            _log.warning("%s: a link to what is not there; mend or remove it", path)
+            _log.warning("%s: a link whose target does not exist; fix or remove it", path)
         else:
             others.append(path)
     log_left_out(folder, others)
@@ -99,7 +98,7 @@ def files_below(top: Path) -> Iterator[Path]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for link in (folder / name for name in folders if (folder / name).is_symlink()):
                 if top.resolve().is_relative_to(link.resolve()):
-                    _log.warning("%s: a link back to a folder around it; not followed", link)
+                    _log.warning("%s: a link back to a parent folder; not followed", link)
                 else:
                     waiting.append(link)
             yield from (folder / name for name in sorted(files) if not name.startswith("."))

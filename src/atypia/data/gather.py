@@ -1,4 +1,4 @@
-"""Gathering: figures of any layout into one folder that needs nothing outside it."""
+"""Gather figures of any layout in one self-contained folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def gather(
     target = folder / TABLE_NAME
     if target.exists() and not overwrite:
         raise TableError(
-            f"{target}: is there already; choose another folder, or replace it with --overwrite"
+            f"{target}: already exists; choose another folder, or replace it with --overwrite"
         )
     require_outputs([target], inputs=[table.root / TABLE_NAME], overwrite=overwrite)
     images = list(dict.fromkeys(image for image in table.frame["image"] if image))
@@ -94,7 +94,7 @@ def _require_no_other(table: FigureTable, folder: Path, images: list[str]) -> No
             others.append(copy)
     if others:
         raise TableError(
-            f"{others[0]}: another image of this name is there ({len(others)} in all); choose "
+            f"{others[0]}: a different image of this name exists ({len(others)} in all); choose "
             "another folder, or replace them with --overwrite"
         )
 

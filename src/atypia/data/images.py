@@ -1,4 +1,4 @@
-"""Images in: 8-bit RGB pixels, or one line that says what is wrong and what to do.
+"""Reading images: 8-bit RGB pixels, or one line that says what is wrong and what to do.
 
 A crop's pixels are what the network sees, so nothing is converted that would lose or invent
 colour. The header is judged before a pixel is decoded: a decompression bomb costs nothing.
@@ -144,7 +144,7 @@ def _open_regular(path: Path) -> Iterator[IO[bytes]]:
     if not path.exists():
         if path.is_symlink():
             raise ImageError(
-                f"{path}: is a link to {path.readlink()}, which is not there; mend the link"
+                f"{path}: is a link to {path.readlink()}, which does not exist; fix the link"
             )
         raise ImageError(f"{path}: no such file; check the path")
     if not path.is_file():
@@ -208,7 +208,7 @@ def _read_header(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> Imag
 
 
 def _describe_unknown(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> str:
-    """Say what a file is that Pillow does not take for one of `formats`."""
+    """Describe a file that Pillow does not recognise as one of `formats`."""
     expected = "TIFF" if formats == ("TIFF",) else "PNG, JPEG, TIFF, BMP or WebP"
     handle.seek(0)
     head = handle.read(256)

@@ -1,4 +1,4 @@
-"""The predictions table: read, checked as a whole, and laid beside a figure table."""
+"""The predictions table: read, checked as a whole, and joined with a figure table."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class JoinedPredictions:
-    """Predictions beside the figures they are about.
+    """Predictions joined with their figures.
 
     Attributes:
         frame: one row a figure that both sides hold, in the order of the predictions: all columns
             of the figure table, then `p_atypical` (float64), `call` (bool, True: atypical),
             `refer` (bool), `spread` (float64) and `predicted_phase` (str).
-        notes: in words, what was left out and why; empty where everything met.
+        notes: what was left out and why; empty where every figure was matched.
     """
 
     frame: pd.DataFrame
@@ -187,7 +187,7 @@ def _find_faults(wrong: pd.Series, values: pd.Series, expected: str) -> list[str
 
 
 def join_predictions(predictions: pd.DataFrame, table: FigureTable) -> JoinedPredictions:
-    """Lay predictions beside their figures, by `figure_id`.
+    """Join predictions with their figures by `figure_id`.
 
     Args:
         predictions: as `read_predictions` returns.

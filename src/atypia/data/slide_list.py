@@ -27,7 +27,7 @@ class ListedSlide:
         slide: file; it may be missing.
         points: file; it may be missing.
         mpp: um/px of level 0; None takes it from the slide's metadata.
-        area_mm2: of the tissue that figures were looked for in; None where it is not known.
+        area_mm2: area of the searched tissue; None where it is not known.
         fault: why nothing can be done with the row; "" where something can.
     """
 
@@ -84,7 +84,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
         if name not in header
     ]
     if not len(raw):
-        faults.append("names no slide; give at least one row below the header")
+        faults.append("lists no slide; give at least one row below the header")
     if faults:
         raise TableError(format_faults(str(path), faults))
     text = pd.DataFrame(
@@ -164,13 +164,13 @@ def _find_unfit_names(text: pd.DataFrame) -> list[str]:
     for name, group in text.groupby("name", sort=False):
         where = format_rows(group.index)
         if not _is_file_name(str(name)):
-            faults.append(f"name: {str(name)[:60]!r} is no name of a file ({where})")
+            faults.append(f"name: {str(name)[:60]!r} is not a valid file name ({where})")
     # What differs in capitals alone is one file on many disks.
     for _, group in text.groupby(text["name"].str.lower(), sort=False):
         if len(group) > 1:
             faults.append(
-                f"name: {group['name'].iloc[0]!r} is claimed by {len(group)} slides "
-                f"({format_rows(group.index)}); tell them apart in a column name"
+                f"name: {group['name'].iloc[0]!r} is the name of {len(group)} slides "
+                f"({format_rows(group.index)}); give each a name of its own in the column name"
             )
     return faults
 

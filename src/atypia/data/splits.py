@@ -76,11 +76,11 @@ def select_training(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
     )
     if len(others) == len(words):
         raise TableError(
-            f"{table.where}: no figure to train on: the column split says train of none ({parts}); "
-            "write train there, or take the column out"
+            f"{table.where}: no figure to train on: no row of the column split says train "
+            f"({parts}); write train there, or remove the column"
         )
     note = (
-        f"{format_count(len(others), 'figure')} left out of training and of its judging by the "
+        f"{format_count(len(others), 'figure')} left out of training and evaluation by the "
         f"column split ({parts})"
     )
     frame = table.frame[words.isin(TRAINED_ON)].reset_index(drop=True)

@@ -236,7 +236,7 @@ def figures_from_frame(
     doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if doubled:
         names = ", ".join(map(repr, doubled))
-        raise TableError(f"the frame has columns twice: {names}; keep one of each")
+        raise TableError(f"the frame has duplicate columns: {names}; keep one of each")
     if mapping:
         frame = rename_columns(frame, mapping, "the frame")
     numbered = frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)

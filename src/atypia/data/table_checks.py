@@ -1,4 +1,4 @@
-"""What can be wrong with a figure table, found all at once and told with row numbers."""
+"""Checks of a figure table: all faults at once, with row numbers."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _missing_message(name: str, otherwise: str, header: list[str]) -> str:
 
 
 def _find_unplaced(text: pd.DataFrame) -> list[str]:
-    """Rows that say neither which image nor which place on which slide."""
+    """Report rows that name neither an image nor a position on a slide."""
     empty = pd.Series("", index=text.index)
     image, slide, x, y = (text.get(name, empty) for name in ("image", "slide", "x", "y"))
     faults = []

@@ -1,4 +1,4 @@
-"""Reading a table before anything in it is understood: text or Parquet, faults in one line."""
+"""Reading tables from text or Parquet, before their columns are interpreted."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def read_raw(path: Path) -> pd.DataFrame:
 
     Text may come as spreadsheets write it: separated by commas, semicolons or tabs, also with a
     line "sep=;" above the header; in UTF-8, UTF-16 with its mark, or Windows-1252; with any ends
-    of lines; with rows and columns at the end that hold nothing. Of columns without a name, those
-    that hold nothing are left out, and so is a first one that numbers the rows (pandas writes it);
+    of lines; with empty rows and columns at the end. Of columns without a name, empty
+    ones are left out, and so is a first one that numbers the rows (pandas writes it);
     others are called "unnamed N".
 
     Args:
@@ -71,7 +71,7 @@ def read_raw(path: Path) -> pd.DataFrame:
     is_text = path.suffix.lower() in _TEXT_SUFFIXES
     frame = _name_columns(_read_text_table(path) if is_text else _read_parquet(path))
     faults = [
-        f"column {name!r} stands {count} times in the header; keep one"
+        f"column {name!r} occurs {count} times in the header; keep one"
         for name, count in Counter(frame.columns).items()
         if count > 1
     ]
@@ -119,7 +119,7 @@ def _read_text_table(path: Path) -> pd.DataFrame:
 
 
 def _parse_records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Give the rows that hold anything, the header first, with their numbers."""
+    """Yield the rows that are not empty, the header first, with their numbers."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header: list[str] = []
     try:
@@ -161,7 +161,9 @@ def _read_text(path: Path) -> str:
             continue
         if not _NO_TEXT.search(text):
             return text
-    raise TableError(f"{path}: not a CSV file (it holds bytes that are no text); save it as CSV")
+    raise TableError(
+        f"{path}: not a CSV file (it contains bytes that are not text); save it as CSV"
+    )
 
 
 def _split_separator(text: str) -> tuple[str, str]:
@@ -207,7 +209,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _require_whole(table: pa.Table, path: Path) -> None:
-    """Refuse values that cannot be read, which Arrow tells only to those who use them.
+    """Refuse values that cannot be read, which Arrow reports only when they are used.
 
     Raises:
         TableError: a column holds such a value, as text that is no UTF-8.
@@ -218,13 +220,13 @@ def _require_whole(table: pa.Table, path: Path) -> None:
         except pa.ArrowInvalid as fault:
             reason = str(fault).splitlines()[0].rpartition("Invalid: ")[2]
             raise TableError(
-                f"{path}: column {abbreviate(name)}: holds damaged values ({reason}); write the "
+                f"{path}: column {abbreviate(name)}: contains damaged values ({reason}); write the "
                 "table anew"
             ) from fault
 
 
 def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out columns that have no name and nothing to say; name the other nameless ones."""
+    """Drop empty columns without a name; name the other nameless ones."""
     kept: list[int] = []
     names: list[str] = []
     for position, name in enumerate(map(str, frame.columns)):
@@ -279,7 +281,7 @@ def rename_columns(text: pd.DataFrame, mapping: Mapping[str, str], source: str) 
     for our, their in mapping.items():
         if our not in ours and not our.startswith(VOTE_PREFIX):
             faults.append(
-                f"{our!r} is no column of a figure table{suggest_name(our, ours)}; "
+                f"{our!r} is not a column of a figure table{suggest_name(our, ours)}; "
                 f"expected one of {', '.join(ours)} or {VOTE_PREFIX}NAME"
             )
         if their not in theirs:

@@ -1,4 +1,4 @@
-"""Which pages of a TIFF are figures, and what a page is that Pillow cannot read."""
+"""Which pages of a TIFF are figures, and why Pillow cannot read a page."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _is_whole(image: Image.Image) -> bool:
 
 
 def doubt_figures(image: Image.Image, sizes: list[Size]) -> str:
-    """Say why several pages seem to be no figures of their own; "" where nothing speaks against it.
+    """Explain why several pages are probably not separate figures; "" if they seem to be.
 
     Args:
         image: a TIFF.
@@ -107,10 +107,10 @@ def _halve(sizes: list[Size]) -> bool:
 
 
 def describe_odd_page(handle: IO[bytes], page: int) -> str:
-    """Say what a TIFF's page is that Pillow cannot read; "" where it seems to be damaged."""
+    """Describe a TIFF's page that Pillow cannot read; "" if it seems to be damaged."""
     import tifffile
 
-    # It logs what it then raises: without a handler that goes to the user's screen.
+    # It logs what it then raises; without a handler the log goes to the user's screen.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     try:
         handle.seek(0)

@@ -1,4 +1,4 @@
-"""Experts' votes: what they add up to, and how well the experts agree.
+"""Experts' votes: consensus, soft labels, and agreement.
 
 A vote is 1 (atypical), 0 (normal) or absent (NaN); one `vote_*` column an expert.
 """
@@ -19,13 +19,13 @@ from atypia.data.domains import domain_names
 Floats = npt.NDArray[np.float64]
 
 
-# The likelihood hardly moves after this; a guard, reached only by votes that tell nothing.
+# The likelihood hardly moves after this; only uninformative votes reach it.
 _MOST_ROUNDS = 500
 
 
 @dataclass(frozen=True)
 class Consensus:
-    """What the votes add up to when each expert is weighed by skill.
+    """Consensus of votes in which each expert is weighted by skill.
 
     Attributes:
         p: float64 (N,), P(atypical) of each figure given its votes; NaN without votes.
@@ -95,10 +95,10 @@ def soft_labels(
 
 
 def dawid_skene(votes: Floats) -> Consensus:
-    """Weigh each expert by skill (Dawid and Skene 1979, eq. 2.3-2.5, by their EM algorithm).
+    """Weight each expert by skill (Dawid and Skene 1979, eq. 2.3-2.5, by their EM algorithm).
 
     Each probability is estimated with one right and one wrong vote added, so that an expert who
-    happens never to err on a small set is not taken for infallible.
+    makes no error on a small set does not count as infallible.
 
     Args:
         votes: float64 (N, experts), 1 atypical, 0 normal, NaN absent.

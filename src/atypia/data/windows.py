@@ -156,8 +156,8 @@ def decode_windows(
         listed = "\n".join(faults[:20])
         more = f"\n... and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise TableError(
-            f"{len(faults)} of {len(paths)} images cannot be used; mend them or take their rows "
-            f"out of the table:\n{listed}{more}"
+            f"{len(faults)} of {len(paths)} images cannot be used; replace them or remove their "
+            f"rows from the table:\n{listed}{more}"
         )
     windows = Windows(pixels, sizes, np.asarray(mpp, dtype=np.float64))
     if cached is not None:

@@ -112,7 +112,7 @@ def test_a_packed_file_that_is_damaged_or_locked_is_refused(tmp_path: Path) -> N
         place = data.index(signature) + flags
         data[place : place + 2] = struct.pack("<H", 1)  # says that it wants a password
     locked.write_bytes(data)
-    with pytest.raises(TableError, match="is packed with a password"):
+    with pytest.raises(TableError, match="is encrypted"):
         read_document(locked)
 
 

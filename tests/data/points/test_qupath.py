@@ -103,7 +103,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_read(tmp_path: Path) -> No
     ("content", "said"),
     [
         (b'{"type": "FeatureCollection", "features": [{"type": "Fea', "no JSON from line 1"),
-        (b"\xff\xfe\x00", "is no text in UTF-8"),
+        (b"\xff\xfe\x00", "is not text in UTF-8"),
         (b"{}", "expected a FeatureCollection"),
         (b"3", "expected a FeatureCollection"),
         (b"[" * 100_000, "nested too deeply"),

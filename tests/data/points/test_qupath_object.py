@@ -44,8 +44,8 @@ def test_a_point_may_have_a_height_and_no_place_is_named(tmp_path: Path) -> None
     points = read_objects(path).points
     assert points.frame[["x", "y"]].to_numpy().tolist() == [[1.0, 2.0]]
     assert [line.split(": ")[1] for line in points.failures] == [
-        "x nan, y 2.0 is no place on a slide; give finite numbers",
-        "x inf, y 2.0 is no place on a slide; give finite numbers",
+        "x nan, y 2.0 is not a position on a slide; give finite numbers",
+        "x inf, y 2.0 is not a position on a slide; give finite numbers",
     ]
 
 

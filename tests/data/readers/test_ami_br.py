@@ -40,7 +40,7 @@ def test_a_contradicting_row_and_a_missing_patch_are_kept_and_reported(small_ami
     table = open_figures(small_ami_br)
     assert table.frame.loc[2, "label"] == 0
     messages = {one.message: one for one in audit(table)}
-    against = next(one for text, one in messages.items() if "against the majority" in text)
+    against = next(one for text, one in messages.items() if "contradicts the majority" in text)
     assert against.figures == ("MIDOG21_8",)
     missing = next(one for text, one in messages.items() if "image is missing" in text)
     assert missing.figures == ("TUPAC16_10",)

@@ -31,5 +31,5 @@ def test_midog25_is_read_with_its_misspellings_and_gaps(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame.loc[0, ["vote_1", "vote_2"]].astype(float), [0, 1])
     assert np.isnan(frame.loc[0, "vote_3"])
     errors = [one for one in audit(table) if one.level == "error"]
-    assert any("against" in one.message and one.figures == ("2",) for one in errors)
+    assert any("contradicts" in one.message and one.figures == ("2",) for one in errors)
     assert any("missing" in one.message and "3.png" in one.figures for one in errors)

@@ -1,4 +1,4 @@
-"""The tissue that figures were looked for in, as somebody outlined it in QuPath."""
+"""The searched tissue, as outlined in QuPath."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unite_outlines(file: PointFile, name: str) -> shapely.Geometry:
         shapes.append(shape)
     if not shapes:
         raise TableError(
-            f"{path}: outlines no area of class {name}{suggest_name(name, list(others))}; its "
+            f"{path}: has no area of class {name}{suggest_name(name, list(others))}; its "
             f"areas are of these classes: {format_counts(others)}"
         )
     area = _join(shapes)

@@ -84,7 +84,7 @@ def _box_centre(box: tuple[float, float, float, float], form: int) -> tuple[floa
         return "has no bbox of four numbers"
     width, height = (third, fourth) if form else (third - left, fourth - top)
     if width < 0 or height < 0:
-        return f"bbox {list(box)} is no box of the form {_FORMS[form]}, as the others are"
+        return f"bbox {list(box)} is not a box of the form {_FORMS[form]}, as the others are"
     return left + width / 2, top + height / 2
 
 

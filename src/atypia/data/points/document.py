@@ -72,10 +72,10 @@ def read_document(path: Path) -> Any:
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
         raise TableError(f"{path}: cannot be read ({short(fault)}); {again}") from fault
     except UnicodeDecodeError as fault:
-        raise TableError(f"{path}: is no text in UTF-8; {again}") from fault
+        raise TableError(f"{path}: is not text in UTF-8; {again}") from fault
     except json.JSONDecodeError as fault:
         raise TableError(
-            f"{path}: is no JSON from line {fault.lineno}, column {fault.colno} on "
+            f"{path}: is not valid JSON from line {fault.lineno}, column {fault.colno} on "
             f"({fault.msg}); {again}"
         ) from fault
     except ValueError as fault:
@@ -84,7 +84,8 @@ def read_document(path: Path) -> Any:
         raise TableError(f"{path}: is nested too deeply; {again}") from fault
     except RuntimeError as fault:  # of zipfile
         raise TableError(
-            f"{path}: is packed with a password or in a rare way; unpack it and give the file"
+            f"{path}: is encrypted or compressed by an unsupported method; unpack it and "
+            "give the file"
         ) from fault
 
 

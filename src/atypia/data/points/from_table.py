@@ -18,7 +18,7 @@ from atypia.data.points.table import PointFailure, Points, make_points
 from atypia.data.table_io import read_raw
 from atypia.errors import TableError
 
-# What a column is called, spelt as `_spell` does; the first of them that a table has is taken.
+# What a column is called, spelt as `_spell` does; the first one that a table has is used.
 _IDS = ("figure id", "point id", "object id", "id", "uid", "uuid")
 _CLASSES = ("class", "classification", "class name", "category", "category name", "name", "label")
 _SLIDES = ("slide", "slide name", "file name", "filename", "image", "image name", "file")
@@ -75,8 +75,8 @@ def read_point_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilte
     usable = np.isfinite(frame[["x", "y"]].to_numpy(dtype=np.float64)).all(axis=1)
     failures += [
         PointFailure(
-            f"{path}, row {row}: {x_name} {x_text!r}, {y_name} {y_text!r} is no place on a slide; "
-            "give finite numbers",
+            f"{path}, row {row}: {x_name} {x_text!r}, {y_name} {y_text!r} is not a position on a "
+            "slide; give finite numbers",
             "no finite x and y",
         )
         for row, x_text, y_text, right in zip(raw.index, *written, usable, strict=True)

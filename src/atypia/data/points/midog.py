@@ -48,7 +48,7 @@ def read_midog(
     if isinstance(document, dict) and isinstance(document.get("points"), list):
         return _read_detections(path, document["points"], mpp, classes)
     raise TableError(
-        f"{path}: is no MIDOG JSON, expected 'annotations' (training set) or 'points' (detector)"
+        f"{path}: is not a MIDOG JSON, expected 'annotations' (training set) or 'points' (detector)"
     )
 
 
@@ -91,7 +91,7 @@ def _read_annotations(
     for number, annotation in enumerate(annotations, start=1):
         place = f"annotation {number}"
         if not isinstance(annotation, dict):
-            line = f"{path}, {place}: is no object but {short(annotation)}; left out"
+            line = f"{path}, {place}: is not an object but {short(annotation)}; left out"
             failures.append(PointFailure(line, "no object"))
             continue
         if images and str(annotation.get("image_id")) not in images:
@@ -157,7 +157,7 @@ def _read_detections(
 ) -> Points:
     if mpp is None:
         raise TableError(
-            f"{path}: holds mm, and the slide does not say how large a pixel is; give --mpp"
+            f"{path}: is in mm, and the pixel size of the slide is not known; give --mpp"
         )
     rows: list[dict[str, object]] = []
     failures: list[PointFailure] = []
@@ -171,8 +171,8 @@ def _read_detections(
         try:
             x_mm, y_mm = map(float, detection["point"][:2])
         except (KeyError, TypeError, ValueError, OverflowError):
-            line = f"{path}, {place}: has no place of two numbers; left out"
-            failures.append(PointFailure(line, "no place of two numbers"))
+            line = f"{path}, {place}: has no position of two numbers; left out"
+            failures.append(PointFailure(line, "no position of two numbers"))
             continue
         x, y = x_mm * 1000 / mpp, y_mm * 1000 / mpp
         rows.append({"point_id": str(number), "x": x, "y": y, "name": name, "place": place})

@@ -1,4 +1,4 @@
-"""Whether points are px of this slide: where points and slide first meet."""
+"""Check that points are px of level 0 of this slide."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from atypia.data.points.table import Points, format_reasons
 from atypia.data.slides import Slide
 from atypia.errors import TableError
 
-# So many points off the slide are a few, each of them refused by itself when its window is read.
+# Up to this many points off the slide are refused one by one when their windows are read.
 _FEW, _FEW_SHARE = 10, 0.1
 
 

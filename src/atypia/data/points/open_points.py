@@ -1,4 +1,4 @@
-"""Points from whatever file they come in."""
+"""Open points of any supported format."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_points(
         return _explain(PointFile(read_point_table(path, slide, mpp=mpp, classes=classes)), classes)
     if path.suffix.lower() not in _JSON:
         raise TableError(
-            f"{path}: no points; expected a file that ends in "
+            f"{path}: not a file of points; expected a file that ends in "
             f"{', '.join((*_JSON, *TABLE_SUFFIXES))}"
         )
     document = read_document(path)

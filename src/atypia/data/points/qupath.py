@@ -98,7 +98,7 @@ def read_objects(
     """
     if not isinstance(document, Features):
         raise TableError(
-            f"{path}: is no GeoJSON of QuPath, expected a FeatureCollection or a list of features "
+            f"{path}: is not a QuPath GeoJSON, expected a FeatureCollection or a list of features "
             f"but found {short(document)}; in QuPath, File > Export objects as GeoJSON"
         )
     most_px = math.inf if mpp is None or classes.names else MOST_FIGURE_UM / mpp
@@ -113,7 +113,7 @@ def read_objects(
 
 
 class _ObjectReader:
-    """What was read of a file, object by object."""
+    """Reads the points of a file, object by object."""
 
     def __init__(self, path: Path, classes: ClassFilter, most_px: float) -> None:
         self.rows: list[tuple[object, ...]] = []

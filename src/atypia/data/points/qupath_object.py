@@ -155,7 +155,7 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
         ValueError: what is wrong with it, and the reason in a few words.
     """
     if not isinstance(feature, dict):
-        raise ValueError(f"is no object but {short(feature)}", "no object")
+        raise ValueError(f"is not an object but {short(feature)}", "no object")
     geometry = feature.get("geometry")
     if not isinstance(geometry, dict):
         raise ValueError(f"has no geometry but {short(geometry)}", "no geometry")

@@ -1,6 +1,6 @@
-"""Objects given back to QuPath with what was found of their points.
+"""QuPath objects with the results of their points.
 
-What an earlier run of atypia wrote to an object is taken away first; all else that it has stays.
+Results of an earlier run of atypia are removed from an object first; everything else stays.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ P_ATYPICAL, SPREAD, PHASE = "P(atypical)", "Spread of members", "Phase"
 
 @dataclass(frozen=True)
 class PointResult:
-    """What was found of one point.
+    """Result of one point.
 
     Attributes:
         name: class to give it.
@@ -72,7 +72,7 @@ def rebuild_features(
     results: Sequence[PointResult | None],
     object_type: ObjectType | None = None,
 ) -> Iterator[Json]:
-    """Give a file's own objects back with what was found, and everything else as it was.
+    """Yield a file's own objects with their results, and everything else unchanged.
 
     An object of one point keeps its id, shape, name, measurements and whatever else it has; class
     and our measurements are set. One of several points becomes as many objects, each with all that
@@ -164,7 +164,7 @@ def _keep_former_id(properties: Json, former_id: Any, point_id: str) -> None:
 def new_features(
     points: Points, results: Sequence[PointResult | None], slide: str, object_type: ObjectType
 ) -> Iterator[Json]:
-    """Give objects for points that did not come from QuPath.
+    """Yield new objects for points that did not come from QuPath.
 
     Args:
         points: from whatever file.

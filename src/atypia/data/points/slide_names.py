@@ -1,4 +1,4 @@
-"""Which of the slides that a file of points names is the slide at hand."""
+"""Which of the slides named in a file of points is the present slide."""
 
 from __future__ import annotations
 

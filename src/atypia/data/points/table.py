@@ -1,4 +1,4 @@
-"""Points on one slide, whatever file they came from."""
+"""Points on one slide, from any file."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def make_points(
     frame = frame.astype({"x": np.float64, "y": np.float64})
     finite = np.isfinite(frame[["x", "y"]].to_numpy()).all(axis=1)
     for row in frame[~finite].itertuples():
-        text = f"x {row.x}, y {row.y} is no place on a slide; give finite numbers"
+        text = f"x {row.x}, y {row.y} is not a position on a slide; give finite numbers"
         failures.append(PointFailure(f"{path}, {row.place}: {text}", "no finite x and y"))
     frame = frame[finite].reset_index(drop=True)
     reasons = Counter(failure.reason for failure in failures)
     if frame.empty and failures:
         raise TableError(
-            f"{path}: holds no point that can be used ({format_reasons(reasons)}); the first: "
+            f"{path}: contains no usable point ({format_reasons(reasons)}); the first: "
             f"{failures[0].line.removeprefix(f'{path}, ')}"
         )
     again = frame.groupby("point_id").cumcount()
@@ -98,7 +98,7 @@ def make_points(
         twice = frame["point_id"][again > 0]
         warnings = (
             f"warning: {path}: {twice.nunique()} ids occur more than once (the first: "
-            f"{twice.iloc[0]}); the second of an id gets #2 behind it, and so on",
+            f"{twice.iloc[0]}); the second one of an id was given the suffix #2, and so on",
         )
         frame["point_id"] = np.where(
             again > 0, frame["point_id"] + "#" + (again + 1).astype(str), frame["point_id"]

@@ -1,4 +1,4 @@
-"""What a reader is: how a public layout is recognised, and how it becomes a figure table."""
+"""A reader: how it recognises a public layout and makes it a figure table."""
 
 from __future__ import annotations
 

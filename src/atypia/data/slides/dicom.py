@@ -1,4 +1,4 @@
-"""The slide among the DICOM files of a folder, by what each file says of itself."""
+"""Find the slide among the DICOM files of a folder by their headers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TAGS = [
     *("SOPClassUID", "SeriesInstanceUID", "ImageType"),
     *("TotalPixelMatrixColumns", "TotalPixelMatrixRows"),
 ]
-# What pydicom raises on a file that is damaged, not on a mistake of ours.
+# Errors that pydicom raises on a damaged file.
 _DAMAGE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, ArithmeticError),
     *(NotImplementedError, RuntimeError, struct.error),
@@ -28,7 +28,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class _Header:
-    """What a DICOM file says of itself.
+    """Header of a DICOM file.
 
     Attributes:
         path: of the file.

@@ -1,4 +1,4 @@
-"""Slides from whatever file they come in."""
+"""Open slides of any supported format."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _open_handle(path: Path, file: Path) -> Handle:
             f"{path}: is a DICOM file without a slide's pixels ({kind}); give the slide"
         )
     raise ImageError(
-        f"{path}: is no slide of a format that OpenSlide knows, and no TIFF; give the slide file"
+        f"{path}: is neither a slide format that OpenSlide reads nor a TIFF; give the slide file"
     )
 
 
@@ -89,7 +89,7 @@ def _read_mpp(path: Path, handle: Handle) -> float:
     """Return um/px of level 0 as the slide says it."""
     if handle.mpp_xy is None:
         raise ImageError(
-            f"{path}: does not say how large a pixel is; give --mpp (in a list of "
+            f"{path}: has no pixel size in its metadata; give --mpp (in a list of "
             "slides: the column mpp)"
         )
     wide, high = handle.mpp_xy

@@ -1,4 +1,4 @@
-"""A slide as the rest of the code sees it, whatever reads its file."""
+"""A slide, independent of the library that reads its file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from atypia.errors import ImageError
 
 Pixels = npt.NDArray[np.uint8]
-# Where (0, 0) of a point lies: QuPath counts from the bounds that the scanner found tissue in.
+# Origin of points: QuPath counts from the bounds in which the scanner found tissue.
 Origin = Literal["bounds", "slide"]
 
 # A level counts as fine enough if its pixels are at most this much larger than wanted.

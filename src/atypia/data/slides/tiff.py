@@ -19,7 +19,7 @@ from atypia.data.slides.slide import Pixels, short
 from atypia.data.slides.tiff_resolution import pixel_um
 from atypia.errors import ImageError
 
-# It logs what it then raises: without a handler that goes to the user's screen.
+# It logs what it then raises; without a handler the log goes to the user's screen.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF's
@@ -29,7 +29,7 @@ _JPEG = (7, 33007)
 _BLACK_IS_0 = 1
 _MASK = 4  # a bit of NewSubfileType
 _KINDS = {0: "grey", 1: "grey", 2: "RGB", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
-# What tifffile and the codecs raise on a file that is damaged, not on a mistake of ours.
+# Errors that tifffile and the codecs raise on a damaged file.
 _DAMAGE = (
     *(OSError, ValueError, RuntimeError, LookupError, TypeError, ArithmeticError, EOFError),
     *(AssertionError, MemoryError, struct.error),

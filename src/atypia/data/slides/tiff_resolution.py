@@ -1,4 +1,4 @@
-"""How large a TIFF's pixels are: from OME metadata, ImageJ's, or the tags of its resolution."""
+"""Pixel size of a TIFF: from OME metadata, ImageJ's description, or the resolution tags."""
 
 from __future__ import annotations
 
