@@ -152,7 +152,7 @@ def _notes_path(path: Path) -> Path:
 
 
 def _file_identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from all others, by whatever name; None where there is none."""
+    """Return what identifies a file under any name; None if it does not exist."""
     try:
         status = path.stat()
     except OSError:

@@ -42,7 +42,7 @@ def settings_part(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
 def table_part(frame: pd.DataFrame, columns: Collection[str]) -> str:
     """Return the SHA-256 of some columns of a table, 64 hexadecimal digits.
 
-    Columns that are absent or hold nothing are left out, and their order does not matter.
+    Absent and empty columns are left out, and their order does not matter.
 
     Args:
         frame: the table, one row a figure.
@@ -82,7 +82,7 @@ def fingerprint(
         figures: hash of the table, see `table_part`.
         images: hash of the content of all images; none where it is not known.
         folds: which figures are not trained on.
-        weights: SHA-256 of the backbone's published weights; "" where they are no file.
+        weights: SHA-256 of the backbone's published weights; "" where they are not a file.
         adapt_to: hash of figures to adapt to, with their images.
     """
     parts = {

@@ -26,7 +26,7 @@ COLUMNS = (
     "label",
     "phase",
 )
-#: Columns with a meaning that a table may leave out altogether.
+#: Columns with a meaning that are not part of every figure table.
 OPTIONAL_COLUMNS = ("phase_1", "phase_2", "split", "fold", "mpp_source")
 VOTE_PREFIX = "vote_"
 UNKNOWN = "unknown"

@@ -127,7 +127,7 @@ def group_spellings(names: Iterable[str]) -> list[list[str]]:
 def spelling_keys(name: str) -> frozenset[str]:
     """Return what is left of a name without capitals, blanks, punctuation and order of words.
 
-    Names with a key in common name the same thing. What may tell things apart stays: a mark
+    Names with a key in common mean the same thing. What may distinguish things stays: a mark
     between two digits (site 1-1, site 11), mathematical signs (HER2+, HER2-), and the order of
     words where one of them is a number or a single letter (lab 1 2, lab 2 1).
 

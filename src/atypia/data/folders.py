@@ -82,7 +82,7 @@ def count_images(folder: Path, but: Iterable[Path]) -> dict[str, int]:
 
 
 def files_below(top: Path) -> Iterator[Path]:
-    """Yield what is no folder, below a folder and below the folders that links lead to.
+    """Yield the files below a folder, and below the folders that links lead to.
 
     Each folder is read once, links last. Hidden files and folders are left out. A folder that
     cannot be read is logged.
@@ -120,7 +120,7 @@ def _log_unreadable(fault: OSError) -> None:
 
 
 def _seems_an_image(path: Path) -> bool:
-    """Whether a file could be an image by its ending; without one, as it is no text."""
+    """Return whether a file may be an image: by its ending or, without one, as it is not text."""
     if path.suffix or not path.is_file():  # opening a pipe would wait for ever
         return path.suffix.lower() not in ("", *_NO_IMAGES)
     try:

@@ -80,14 +80,14 @@ def read_image(path: Path) -> RGBImage:
 
 
 def decode_image(data: bytes, name: str) -> RGBImage:
-    """Decode one crop from the bytes of a file: as `read_image`, `name` stands in messages."""
+    """Decode one crop from the bytes of a file: as `read_image`; messages begin with `name`."""
     if not data:
         raise ImageError(_empty_message(name))
     return _decode(io.BytesIO(data), name)
 
 
 def image_pixels(image: Image.Image, name: str) -> RGBImage:
-    """Return the pixels of an image of Pillow: as `read_image`, `name` stands in messages."""
+    """Return the pixels of an image of Pillow: as `read_image`; messages begin with `name`."""
     return _pixels(image, name)
 
 
@@ -268,7 +268,7 @@ def _deeper_than_8_bit(image: Image.Image) -> bool:
 def _decode_planes(image: Image.Image, planes: Planes, name: str, handle: IO[bytes]) -> RGBImage:
     """Decode one figure of a TIFF, from its page or from the three that hold its colours.
 
-    A bad compression is told from damage.
+    An unsupported compression is reported as such, not as damage.
     """
     try:
         if len(planes) == 1:

@@ -25,8 +25,8 @@ class OmeImage:
         size_px: width and height.
         pixel_um: um/px in x and y; None where it is not said.
         planes: numbers of the pages (from 0) that hold red, green and blue, each alone; empty where
-            the colours lie together, or cannot be told.
-        planes_fault: why the colours of such planes cannot be told; "" where there is no fault.
+            the colours lie together, or are not known.
+        planes_fault: why the colours of such planes are not known; "" where there is no fault.
     """
 
     size_px: tuple[int, int]
@@ -80,7 +80,7 @@ def _pixel_um(pixels: ET.Element) -> tuple[float, float] | None:
 
 
 def _find_planes(pixels: ET.Element) -> tuple[tuple[int, ...], str]:
-    """Return the pages of red, green and blue, or why they cannot be told."""
+    """Return the pages of red, green and blue, or why they are not known."""
     sizes = [int(pixels.attrib.get(f"Size{axis}", 1)) for axis in "CZT"]
     channels = [element for element in pixels if _local_name(element) == "Channel"]
     if sizes[0] != 3 or any(int(element.get("SamplesPerPixel", 1)) != 1 for element in channels):

@@ -37,7 +37,7 @@ def plain_crop(
         mpp: um/px of the window.
         crop_um: side of the crop, in um.
         input_px: side of the crop, in px.
-        finest_mpp: um/px of the sharpest windows that shall be told from coarser ones.
+        finest_mpp: um/px of the sharpest windows that training has seen.
 
     Returns:
         float32 (3, input_px, input_px), RGB in [0, 1]; a view of (input_px, input_px, 3).

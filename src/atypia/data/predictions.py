@@ -44,7 +44,7 @@ class JoinedPredictions:
     """Predictions joined with their figures.
 
     Attributes:
-        frame: one row a figure that both sides hold, in the order of the predictions: all columns
+        frame: one row a figure that is on both sides, in the order of the predictions: all columns
             of the figure table, then `p_atypical` (float64), `call` (bool, True: atypical),
             `refer` (bool), `spread` (float64) and `predicted_phase` (str).
         notes: what was left out and why; empty where every figure was matched.
@@ -114,7 +114,7 @@ def _read_json(path: Path) -> pd.DataFrame:
 
 
 def _plain_value(value: object) -> object:
-    """Return a value of JSON as a column can hold it: lists and objects as they are written."""
+    """Return a JSON value as a cell of a column; lists and objects become text."""
     if isinstance(value, list | dict):
         value = str(value)
     return escape_text(value) if isinstance(value, str) else value

@@ -46,7 +46,7 @@ class _RowFault:
 
     Attributes:
         expected: the column, and what was expected in it.
-        found: what stands there instead, by row number.
+        found: the values found instead, by row number.
     """
 
     expected: str
@@ -176,5 +176,5 @@ def _find_unfit_names(text: pd.DataFrame) -> list[str]:
 
 
 def _is_file_name(name: str) -> bool:
-    # A colon or a backslash is no part of a file's name on every system.
+    # A colon or a backslash is not allowed in file names on every system.
     return bool(name) and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0\n')

@@ -36,7 +36,7 @@ from atypia.files import create_output, join_inside
 _WRITTEN_SUFFIXES = (".csv", ".parquet")
 #: Ids that a table may hold as floats.
 _ID_COLUMNS = ("figure_id", "slide", "case")
-#: What stands between the name of a source and a name that it gives, in a table of several.
+#: Separates the name of a source from a name of its own, in a table of several sources.
 SOURCE_MARK = "/"
 
 
@@ -51,8 +51,8 @@ class FigureTable:
             (px of the slide's level 0) and `mpp` (um/px) are float64 with NaN; `label` and every
             `vote_*` are float64, 1 atypical, 0 normal, NaN absent; `mpp_source` says where mpp
             comes from ("table", "layout", "given" or ""). Further columns are kept as they came.
-        root: the folder; of several sources, one that lies above theirs.
-        notes: what was read otherwise than it is written, or left out; one line each.
+        root: the folder; for several sources, a folder above theirs.
+        notes: values that were normalised or left out on reading; one line each.
         sources: of a table of several sources (`join.join_sources`), the folder of each by its
             name, with which `figure_id`, `slide`, `case` and `image` begin; else empty.
 
@@ -129,12 +129,12 @@ class FigureTable:
 
     @property
     def name(self) -> str:
-        """What the figures are called: their folder's name, or the names of their sources."""
+        """The name of the figures' folder, or the names of their sources."""
         return " and ".join(self.sources) or self.root.name
 
     @property
     def where(self) -> str:
-        """Where the figures lie, for messages: their folder, or those of their sources."""
+        """The folder of the figures, or those of their sources, for messages."""
         return " and ".join(map(str, self.sources.values())) or str(self.root)
 
 
@@ -152,7 +152,7 @@ def count_without_slide(table: FigureTable) -> int:
 
 
 def explain_missing_slides(frame: pd.DataFrame) -> str:
-    """Return in words what it means that figures name no slide; "" where each names one or a case.
+    """Explain what it means that figures name no slide; "" where each names one or a case.
 
     Args:
         frame: of a figure table; columns `figure_id`, `slide` and `case`.
@@ -168,7 +168,7 @@ def explain_missing_slides(frame: pd.DataFrame) -> str:
 
 
 def format_cases(frame: pd.DataFrame) -> str:
-    """Return in words how many cases the figures come from, as far as they name them."""
+    """Return the number of cases for a message, as far as the figures name them."""
     alone = lack_slide(frame)
     named = format_count(frame.loc[~alone, "case"].nunique(), "case")
     if alone.all():
@@ -289,7 +289,7 @@ def figures_from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTab
 
 
 def _absent_column(name: str, index: pd.Index) -> pd.Series:
-    """Return a column of a figure table that says nothing."""
+    """Return a column of a figure table without values."""
     if name in DOMAIN_COLUMNS:
         return pd.Series(UNKNOWN, index, dtype=object)
     if name in TEXT_COLUMNS:
@@ -300,7 +300,7 @@ def _absent_column(name: str, index: pd.Index) -> pd.Series:
 def fill_mpp(table: FigureTable, mpp: float | None) -> FigureTable:
     """Return the table with `mpp` (um/px) for the figures that have none.
 
-    A value that is there already is kept, and a note says so where it is another one.
+    Existing values are kept, with a note where they differ from `mpp`.
 
     Raises:
         TableError: `mpp` is not in 0.05..5.

@@ -96,7 +96,7 @@ def read_header(path: Path) -> list[str]:
     """Return the names of the columns of a text table, "" for a column without one.
 
     Raises:
-        TableError: the file cannot be read, or is no text table.
+        TableError: the file cannot be read, or is not a text table.
     """
     return next(_parse_records(path, *_split_separator(_read_text(path))))[1]
 
@@ -212,7 +212,7 @@ def _require_whole(table: pa.Table, path: Path) -> None:
     """Refuse values that cannot be read, which Arrow reports only when they are used.
 
     Raises:
-        TableError: a column holds such a value, as text that is no UTF-8.
+        TableError: a column contains such a value, such as text that is not UTF-8.
     """
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:

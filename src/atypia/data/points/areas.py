@@ -21,7 +21,7 @@ def unite_outlines(file: PointFile, name: str) -> shapely.Geometry:
     """Return the union of all areas of a class, px of level 0.
 
     Args:
-        file: of points; areas stand in a GeoJSON of QuPath alone.
+        file: of points; only a QuPath GeoJSON has areas.
         name: of the class.
 
     Raises:

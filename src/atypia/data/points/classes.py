@@ -29,7 +29,7 @@ _NO_MITOSIS = re.compile(
 
 @cache
 def is_no_mitosis(name: str) -> bool:
-    """Return whether a class says by its name that its objects are no mitotic figures."""
+    """Return whether the name of a class says that its objects are not mitotic figures."""
     plain = re.sub(r"[\W_]+", " ", name).strip().lower()
     return _NO_MITOSIS.fullmatch(plain) is not None
 

@@ -90,7 +90,7 @@ def read_document(path: Path) -> Any:
 
 
 def short(of: object) -> str:
-    """Return something as one line of at most 60 characters, which UTF-8 can hold."""
+    """Return a value as one line of at most 60 characters that UTF-8 can encode."""
     try:
         text = escape_text(" ".join(str(of).split()))
     except RecursionError:

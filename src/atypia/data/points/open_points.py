@@ -34,7 +34,7 @@ def open_points(
         The file; of a GeoJSON a `QuPathFile`. No points: it says that there are none.
 
     Raises:
-        TableError: the file cannot be read, is of no such form, is of other slides, holds no point
+        TableError: the file cannot be read, has another format, is of other slides, has no point
             of a class asked for, or none that can be used.
     """
     if path.suffix.lower() in TABLE_SUFFIXES:

@@ -84,7 +84,7 @@ def read_objects(
     """Read QuPath objects as points, those inside of other objects too.
 
     A Point is a point, a MultiPoint as many as it holds, anything else its centroid. A point has
-    its object's id; where an id stands twice, the later object gets another, and a warning says so.
+    its object's id; where an id occurs twice, the later object gets a new one, with a warning.
 
     Args:
         path: file that `document` came from.
@@ -178,7 +178,7 @@ class _ObjectReader:
             yield (
                 f"warning: {self._path}: {len(self._doubles)} object ids occur more than once (the "
                 f"first: {self._doubles[0]}); the duplicates were given new ids. Does the file "
-                "hold objects twice?"
+                "contain objects twice?"
             )
         if self._large:
             options = " ".join(f"--class {name!r}" for name in self._large)

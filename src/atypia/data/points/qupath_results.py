@@ -35,7 +35,7 @@ from atypia.files import create_output
 
 ObjectType = Literal["annotation", "detection"]
 
-# All that atypia writes to an object: what an earlier run wrote must not stand beside today's.
+# All that atypia writes to an object; results of an earlier run are removed by these names.
 NORMAL, ATYPICAL, REFER = "Normal mitosis", "Atypical mitosis", "Refer"
 P_ATYPICAL, SPREAD, PHASE = "P(atypical)", "Spread of members", "Phase"
 
@@ -48,7 +48,7 @@ class PointResult:
         name: class to give it.
         colour: of the class, RGB, 0 to 255.
         measurements: by name; those that are not finite are left out.
-        metadata: by name, words that are no measurement.
+        metadata: by name, texts that are not measurements.
     """
 
     name: str
@@ -151,7 +151,7 @@ def _rebuild(
 
 
 def _keep_former_id(properties: Json, former_id: Any, point_id: str) -> None:
-    """Keep what an id says that QuPath would not take, and that another stands in for."""
+    """Keep the information of an id that QuPath rejects and that is replaced."""
     if former_id is None or former_id == point_id or uuid_of(former_id) is not None:
         return
     kind = TYPE_IN_ID.get(str(former_id))
@@ -167,7 +167,7 @@ def new_features(
     """Yield new objects for points that did not come from QuPath.
 
     Args:
-        points: from whatever file.
+        points: from any file.
         results: one a point, in the order of the points; a point without one is left out.
         slide: its name; with the place it decides the ids.
         object_type: annotations can be edited in QuPath, detections are faster.
@@ -224,7 +224,7 @@ def _encode(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode("utf-8")
-    except UnicodeEncodeError:  # half of a character, which JSON can hold and UTF-8 cannot
+    except UnicodeEncodeError:  # a half character (lone surrogate), valid in JSON and not in UTF-8
         return json.dumps(value)
     return text
 

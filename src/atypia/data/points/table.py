@@ -34,8 +34,8 @@ class Points:
         path: file they were read from.
         frame: columns `point_id` (str, unique), `x` and `y` (float64, finite, px of the slide's
             level 0), `name` (str, the class they have in the file, "" without one); further
-            columns say where in the file a point stands. The index counts from 0. No rows: the
-            slide was searched, and holds no figure.
+            columns say where in the file a point is. The index counts from 0. No rows: the
+            slide was searched and has no figure.
         failures: what could not be used and why, one line each; the good rest is in `frame`.
         warnings: what a user should know of the file, one line each.
         reasons: how many of the failures there are of each reason.
@@ -66,9 +66,9 @@ def make_points(
 
     Args:
         path: file they were read from.
-        rows: `point_id`, `x`, `y`, `name` and `place` (where it stands in the file, in words) of
-            each point, and whatever else a reader keeps. A point_id that stands twice gets its
-            number behind it, and a warning says so.
+        rows: `point_id`, `x`, `y`, `name` and `place` (where it is in the file, in words) of
+            each point, and further columns of a reader. A point_id that occurs twice gets a
+            numbered suffix, with a warning.
         failures: of the reader; those found here are added.
         classes: as `Points` has them.
 

@@ -86,7 +86,7 @@ def find_dicom_slide(folder: Path) -> Path:
 
 
 def dicom_kind(path: Path) -> str:
-    """Return in words what a DICOM file is that holds no pixels of a slide; "" of other files."""
+    """Return the kind of a DICOM file without pixels of a slide; "" for other files."""
     header = _read_header(path)
     return header.kind if header else ""
 

@@ -54,7 +54,7 @@ def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds
 
 
 def _find_file(path: Path) -> Path:
-    """Return the file to open: it is there, may be read, and holds something."""
+    """Return the file to open, after checking that it exists, is readable and is not empty."""
     try:
         file = find_dicom_slide(path) if path.is_dir() else path
         if not file.exists():

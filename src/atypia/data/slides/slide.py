@@ -18,9 +18,9 @@ Origin = Literal["bounds", "slide"]
 
 # A level counts as fine enough if its pixels are at most this much larger than wanted.
 _NEARLY = 1.01
-# An overview reads a whole level: so many pixels take 10 to 20 s.
+# An overview reads a whole level: this many pixels take 10 to 20 s.
 _MOST_OVERVIEW_PX = 400_000_000
-# It reads bands of about so many pixels, which is what it costs in memory.
+# It reads bands of about this many pixels, which bounds its memory.
 _BAND_PX = 8_000_000
 
 

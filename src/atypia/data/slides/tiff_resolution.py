@@ -45,7 +45,7 @@ def pixel_um(file: Any, page: Any) -> tuple[float, float] | None:
 def _imagej_units(description: str) -> list[float | None] | None:
     """Return um of the unit in x and in y that ImageJ counts in; None where it names none.
 
-    A unit that is no length, such as the pixel, is None.
+    A unit that is not a length, such as the pixel, is None.
     """
     if not description.startswith("ImageJ="):
         return None
