@@ -123,7 +123,7 @@ def test_all_faults_at_once_with_row_numbers(tmp_path: Path) -> None:
     [
         ("p.csv", "figure_id,p_atypical\na,0.1\n", "column call is missing"),
         ("p.csv", "figure_id,p_atypical,call\n", "no predictions"),
-        ("p.csv", "figure_id,call,call,p_atypical\na,normal,normal,0.1\n", "'call' stands 2 times"),
+        ("p.csv", "figure_id,call,call,p_atypical\na,normal,normal,0.1\n", "'call' occurs 2 times"),
         ("p.json", '{"a": 1}', "expected a list of records"),
         ("p.json", "[{", "not a JSON file"),
         ("p.xlsx", "x", "save the sheet as CSV"),

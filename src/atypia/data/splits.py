@@ -23,7 +23,7 @@ _STARTS = 16
 
 Folds = npt.NDArray[np.int64]
 
-#: Values of a column `split` for figures to train on, and for figures to evaluate on; in lower case,
+#: Values of a column `split` for figures to train on and for others to evaluate on; in lower case,
 #: blanks and underscores as hyphens.
 TRAINED_ON = ("train", "training")
 HELD_OUT = (

@@ -107,5 +107,7 @@ def test_what_is_no_number_is_named_as_it_was_written(tmp_path: Path) -> None:
     assert len(points) == 1
     assert "row 3: x '12 px', y '3' is not a position on a slide" in points.failures[0]
     assert "row 4: x '4', y ''" in points.failures[1]
-    with pytest.raises(TableError, match=r"can be used \(no finite x and y: 2\); the first: row 2"):
+    with pytest.raises(
+        TableError, match=r"no usable point \(no finite x and y: 2\); the first: row 2"
+    ):
         _read(tmp_path, "x,y", "a,b", "inf,2")

@@ -102,14 +102,14 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_read(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"type": "FeatureCollection", "features": [{"type": "Fea', "no JSON from line 1"),
+        (b'{"type": "FeatureCollection", "features": [{"type": "Fea', "not valid JSON from line 1"),
         (b"\xff\xfe\x00", "is not text in UTF-8"),
         (b"{}", "expected a FeatureCollection"),
         (b"3", "expected a FeatureCollection"),
         (b"[" * 100_000, "nested too deeply"),
         (
             b'[{"geometry": null}, {"geometry": null}, 7]',
-            r"can be used \(no geometry: 2, no object: 1\); the first: feature 1: has",
+            r"no usable point \(no geometry: 2, no object: 1\); the first: feature 1: has",
         ),
     ],
 )

@@ -130,7 +130,7 @@ def test_what_is_no_slide_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tif").write_text("nothing")
     (tmp_path / "empty.tif").touch()
     (tmp_path / "mirax").mkdir()
-    assert "no TIFF; give the slide file" in refused(tmp_path / "text.tif")
+    assert "nor a TIFF; give the slide file" in refused(tmp_path / "text.tif")
     assert "is empty" in refused(tmp_path / "empty.tif")
     assert "no such file" in refused(tmp_path / "absent.tif")
     assert "is a folder without .dcm files" in refused(tmp_path / "mirax")
