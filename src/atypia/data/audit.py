@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, UNKNOWN
+from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, UNKNOWN, list_names
 from atypia.data.domains import domain_names
 from atypia.data.images import read_image
 from atypia.data.splits import TRAINED_ON, split_words, unknown_splits
@@ -26,6 +26,8 @@ _THREADS = 8
 _SPLIT_COLUMNS = ("split", "fold")
 #: Findings of one kind that have a line each; more of them share one.
 _LINES_OF_A_KIND = 5
+#: Names that a line lists.
+_LISTED = 3
 Progress = Callable[[int, int], None]
 
 
@@ -85,11 +87,7 @@ def _report(
     ids = tuple(frame.loc[mask, "figure_id"])
     if ids:
         subject = "1 figure" if len(ids) == 1 else f"{len(ids):,} figures"
-        yield Finding(level, ids, f"{subject} {message} ({_named(ids)})")
-
-
-def _named(ids: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(ids[:3]) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
+        yield Finding(level, ids, f"{subject} {message} ({list_names(ids, _LISTED)})")
 
 
 def _check_columns(frame: pd.DataFrame) -> Iterator[Finding]:
@@ -178,8 +176,9 @@ def _check_splits(frame: pd.DataFrame) -> Iterator[Finding]:
     unknown = unknown_splits(frame)
     if unknown:
         message = (
-            f"the column split contains {_named(unknown)}; train takes {TRAINED_ON[0]}, and leaves "
-            "test, val and held-out out: if it means something else, rename it"
+            f"the column split contains {list_names(unknown, _LISTED)}; train takes "
+            f"{TRAINED_ON[0]}, and leaves test, val and held-out out: if it means something else, "
+            "rename it"
         )
         yield Finding("warning", (), message)
     for column in _SPLIT_COLUMNS:
@@ -194,8 +193,8 @@ def _check_splits(frame: pd.DataFrame) -> Iterator[Finding]:
                     "error",
                     frame,
                     divided,
-                    f"of {group}s divided over the column {column} ({_named(names)}): results "
-                    f"would be too good; keep each {group} in one {column}",
+                    f"of {group}s divided over the column {column} ({list_names(names, _LISTED)}): "
+                    f"results would be too good; keep each {group} in one {column}",
                 )
                 break
 
@@ -260,8 +259,8 @@ def _check_unreadable(
         if len(pairs) > _LINES_OF_A_KIND:
             ids = tuple(figure for figure, _ in pairs)
             message = (
-                f"{len(pairs):,} figures have an image that cannot be used ({_named(ids)}); the "
-                f"first: {pairs[0][1]}"
+                f"{len(pairs):,} figures have an image that cannot be used "
+                f"({list_names(ids, _LISTED)}); the first: {pairs[0][1]}"
             )
             yield Finding("error", ids, message)
         else:
@@ -316,9 +315,9 @@ def _check_duplicates(
     for (level, kind, advice), groups in alike.items():
         if len(groups) > _LINES_OF_A_KIND:
             all_ids = tuple(figure for ids in groups for figure in ids)
-            first = _named([" = ".join(ids[:3]) for ids in groups])
+            first = list_names([" = ".join(ids[:3]) for ids in groups], _LISTED)
             message = f"{len(groups):,} times {kind}: {first}; {advice} of each"
             yield Finding(level, all_ids, message)
         else:
             for ids in groups:
-                yield Finding(level, ids, f"{kind}: {_named(ids)}; {advice}")
+                yield Finding(level, ids, f"{kind}: {list_names(ids, _LISTED)}; {advice}")

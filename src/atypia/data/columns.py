@@ -32,7 +32,6 @@ VOTE_PREFIX = "vote_"
 UNKNOWN = "unknown"
 
 MPP_LOW, MPP_HIGH = 0.05, 5.0
-_LISTED = 20
 
 #: "true" and "false" in the words of spreadsheets in English, German, French, Italian, Spanish,
 #: Portuguese and Dutch, and of those who save them; a column of floats writes 1.0 (or 1,0).
@@ -144,11 +143,11 @@ def match_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     return matches
 
 
-def list_names(names: Iterable[str]) -> str:
-    """Return names for a message: the first twenty and how many more there are."""
-    named = [str(name) for name in names]
-    more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
-    return (", ".join(named[:_LISTED]) or "none") + more
+def list_names(names: Iterable[str], most: int = 20) -> str:
+    """Return names for a message: the first `most` and how many more there are."""
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return (", ".join(texts[:most]) or "none") + more
 
 
 def suggest_name(name: str, names: list[str]) -> str:

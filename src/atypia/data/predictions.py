@@ -201,8 +201,8 @@ def join_predictions(predictions: pd.DataFrame, table: FigureTable) -> JoinedPre
     if not set(predicted) & set(known):
         raise TableError(
             "no figure_id is in both the predictions and the figure table "
-            f"({_few(list(predicted))} against {_few(list(known))}); give the table the "
-            "predictions were made from"
+            f"({list_names(predicted, _NAMED)} against {list_names(known, _NAMED)}); give the "
+            "table the predictions were made from"
         )
     notes: list[str] = []
     for names, side, lack in (
@@ -210,7 +210,9 @@ def join_predictions(predictions: pd.DataFrame, table: FigureTable) -> JoinedPre
         (list(known[~known.isin(set(predicted))]), "in the figure table", "not predicted"),
     ):
         if names:
-            notes.append(f"{len(names)} figures {side} but {lack}, left out: {_few(names)}")
+            notes.append(
+                f"{len(names)} figures {side} but {lack}, left out: {list_names(names, _NAMED)}"
+            )
     ours = pd.DataFrame(
         {
             "figure_id": predicted,
@@ -227,9 +229,3 @@ def join_predictions(predictions: pd.DataFrame, table: FigureTable) -> JoinedPre
     )
     frame = frame.merge(ours, on="figure_id", how="left", validate="one_to_one")
     return JoinedPredictions(frame, tuple(notes))
-
-
-def _few(names: list[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    shown = ", ".join(str(name) for name in names[:_NAMED])
-    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
