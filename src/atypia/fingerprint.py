@@ -1,6 +1,6 @@
-"""What decides a result: used wherever something is kept, resumed or called done.
+"""Fingerprints: what decides a result, compared wherever something is cached or resumed.
 
-A fingerprint is a JSON text of named parts, so that a refusal can say which part is another one.
+A fingerprint is a JSON text of named parts, so that a refusal can name the part that differs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DOUBT_NS = 2_000_000_000
 def settings_part(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that are not at their default, sorted by name.
 
-    A setting that a later version adds is then at its default in all that came before it.
+    A setting that a later version adds is then at its default in earlier fingerprints.
 
     Args:
         values: plain values by name.
@@ -42,7 +42,7 @@ def settings_part(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
 def table_part(frame: pd.DataFrame, columns: Collection[str]) -> str:
     """Return the SHA-256 of some columns of a table, 64 hexadecimal digits.
 
-    Columns that are absent or hold nothing are left out, and their order does not matter.
+    Absent and empty columns are left out, and their order does not matter.
 
     Args:
         frame: the table, one row a figure.
@@ -53,17 +53,17 @@ def table_part(frame: pd.DataFrame, columns: Collection[str]) -> str:
         for name in columns
         if name in frame and not (frame[name].isna() | (frame[name] == "")).all()
     )
-    return text_hash(frame[known].to_csv(index=False))
+    return hash_text(frame[known].to_csv(index=False))
 
 
-def text_hash(text: str) -> str:
+def hash_text(text: str) -> str:
     """Return the SHA-256 of a text, 64 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def joined_hash(parts: Iterable[object]) -> str:
-    """Return the SHA-256 of some parts as texts in their order, 64 hexadecimal digits."""
-    return text_hash("\n".join(map(str, parts)))
+def hash_parts(parts: Iterable[object]) -> str:
+    """Return the SHA-256 of parts written as text, in order, 64 hexadecimal digits."""
+    return hash_text("\n".join(map(str, parts)))
 
 
 def fingerprint(
@@ -82,7 +82,7 @@ def fingerprint(
         figures: hash of the table, see `table_part`.
         images: hash of the content of all images; none where it is not known.
         folds: which figures are not trained on.
-        weights: SHA-256 of the backbone's published weights; "" where they are no file.
+        weights: SHA-256 of the backbone's published weights; "" where they are not a file.
         adapt_to: hash of figures to adapt to, with their images.
     """
     parts = {
@@ -107,15 +107,15 @@ _OTHERS = {
 
 
 def require_same(path: Path, kept: str, present: str) -> None:
-    """Refuse what was made from something else.
+    """Refuse a result that was made from other inputs.
 
     Args:
-        path: where it was found.
+        path: the result.
         kept: its fingerprint.
         present: that of the present run.
 
     Raises:
-        AtypiaError: the two differ; it names the parts.
+        AtypiaError: the two differ; the message names the parts.
     """
     if kept == present:
         return
@@ -131,20 +131,20 @@ def require_same(path: Path, kept: str, present: str) -> None:
 
 
 class ImageHashes:
-    """Hashes of image files, remembered in a file so that an unchanged image is not read again.
+    """Hashes of image files, cached in a file so that an unchanged image is not read again.
 
-    A remembered hash holds for a file of the same size and time. One that was written so shortly
-    before it was hashed that a later change might not show in its time is hashed again.
+    A cached hash is valid for a file of the same size and modification time. A file written so
+    shortly before it was hashed that a later change might not show in its time is hashed again.
 
     Attributes:
-        changed: files hashed here whose content is not what was remembered.
+        changed: files whose content differs from the cached hash.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read what is remembered.
+        """Read the cache.
 
         Args:
-            path: JSON file; it need not be there.
+            path: JSON file; it need not exist.
         """
         self._path = path
         self.changed: list[Path] = []
@@ -174,7 +174,7 @@ class ImageHashes:
         return digests
 
     def keep(self) -> None:
-        """Remember what is known now."""
+        """Write the cache."""
         write_text(self._path, json.dumps(self._known, indent=0) + "\n")
 
     def _hash(self, file: Path) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from atypia.data.audit import Finding, audit
 from atypia.data.readers.open_figures import open_figures
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 
 
 def _picture(path: Path, seed: int, side: int = 32) -> None:
@@ -31,7 +31,7 @@ def _table(folder: Path, count: int = 6, **columns: list[object]) -> FigureTable
             "label": [i % 2 for i in range(count)],
         }
     )
-    return from_frame(frame.assign(**columns), folder)
+    return figures_from_frame(frame.assign(**columns), folder)
 
 
 def _one(findings: list[Finding], told: str) -> Finding:
@@ -116,7 +116,7 @@ def test_splits_are_compared_in_one_spelling_and_unknown_ones_are_warned_of(
     table = _table(tmp_path, split=["Train", "train", "test", "Test", "held out", "held-out"])
     assert audit(table, images=False) == []
     odd = audit(_table(tmp_path, split=["1", "1", "2", "2", "train", ""]), images=False)
-    assert _one(odd, "the column split says 1, 2").level == "warning"
+    assert _one(odd, "the column split contains 1, 2").level == "warning"
 
 
 def test_a_case_keeps_figures_without_a_slide_together(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_one_class_or_one_slide_only_is_an_error(tmp_path: Path) -> None:
 
 def test_a_label_against_its_votes_is_an_error_and_kept(tmp_path: Path) -> None:
     table = _table(tmp_path, vote_1=[1, 1, 0, 1, 0, 1], vote_2=[1, 1, None, 1, 0, 0])
-    finding = _one(audit(table, images=False), "against the majority")
+    finding = _one(audit(table, images=False), "contradicts the majority")
     assert finding.level == "error" and finding.figures == ("f0",)
     assert len(table) == 6
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +36,13 @@ def test_whole_numbers_that_became_floats_are_the_ids_they_were() -> None:
     assert list(as_ids(pd.Series(["1.0", "", "007.0"]))) == ["1", "", "007"]
     # One other id, and ".0" may be part of a name.
     assert list(as_ids(pd.Series(["1.0", "1.1"]))) == ["1.0", "1.1"]
+
+
+def test_numbers_of_half_precision_are_read_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = as_text(pd.Series(np.array([0.25, 60000, np.nan], dtype=np.float16)))
+    assert list(as_numbers(text)[:2]) == [0.25, 60000] and text.iloc[2] == ""
 
 
 @pytest.mark.parametrize(("yes", "no"), [("WAHR", "FALSCH"), ("Vrai", "faux"), ("1,0", "0,0")])

@@ -54,7 +54,7 @@ def test_dead_links_and_pipes_are_not_lost(
     for name in ("b.png", "c"):
         os.mkfifo(tmp_path / name)
     assert sorted(list_images(tmp_path)) == ["a.png", "b.png"]
-    assert f"{tmp_path / 'crops'}: a link to what is not there" in caplog.text
+    assert f"{tmp_path / 'crops'}: a link whose target does not exist" in caplog.text
 
 
 def test_what_looks_like_an_image_is_counted_by_ending(

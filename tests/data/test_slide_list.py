@@ -41,7 +41,7 @@ def test_a_list_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
 def test_two_slides_that_claim_one_name_are_refused_until_told_apart(tmp_path: Path) -> None:
     lines = ("a/1.svs,p1.json,{}", "b/1.SVS,p2.json,{}", "c/2.svs,p3.json,")
     faulty = _write(tmp_path, "slide,points,name", *(line.format("") for line in lines))
-    with pytest.raises(TableError, match=r"name: '1' is claimed by 2 slides \(rows 2-3\)"):
+    with pytest.raises(TableError, match=r"name: '1' is the name of 2 slides \(rows 2-3\)"):
         read_slide_list(faulty)
     told = [line.format(name) for line, name in zip(lines, ("a-1", "b-1", ""), strict=True)]
     named = read_slide_list(_write(tmp_path, "slide,points,name", *told))
@@ -104,7 +104,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     for part in (
         "points: expected a file, found nothing (row 2)",
         "slide: expected a file, found nothing (row 3)",
-        "'../x' is no name of a file (row 4)",
+        "'../x' is not a valid file name (row 4)",
         "mpp: expected 0.05 to 5 um/px, found '1000' (row 2)",
         "area_mm2: expected a number above 0, found '-2' (rows 3-4)",
     ):
@@ -115,7 +115,7 @@ def test_a_misspelt_column_is_guessed(tmp_path: Path) -> None:
     path = _write(tmp_path, "slides,points", "1.svs,p.json")
     with pytest.raises(TableError, match=r"column slide is missing \(did you mean slides\?\)"):
         read_slide_list(path)
-    with pytest.raises(TableError, match="names no slide"):
+    with pytest.raises(TableError, match="lists no slide"):
         read_slide_list(_write(tmp_path, "slide,points"))
 
 
@@ -124,5 +124,5 @@ def test_a_damaged_number_in_parquet_is_refused_in_one_line(tmp_path: Path) -> N
     damaged = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xb0.25")])
     path = tmp_path / "slides.parquet"
     pq.write_table(pa.table({"slide": ["a.tif"], "points": ["a.csv"], "mpp": damaged}), path)
-    with pytest.raises(TableError, match=r"slides\.parquet: column 'mpp': holds damaged values"):
+    with pytest.raises(TableError, match=r"slides\.parquet: column 'mpp': contains damaged values"):
         read_slide_list(path)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from atypia.data.table_io import read_raw, take_known
+from atypia.data.table_io import read_raw, rename_known
 from atypia.errors import TableError
 
 PLAIN = "figure_id,image,slide\n01,a.png,Ü 1\n02,b.png,\n"
@@ -105,11 +105,11 @@ def test_rows_of_many_wrong_lengths_share_a_handful_of_lines(tmp_path: Path) -> 
         ("t.ods", b"PK\x03\x04\x00", "a spreadsheet"),
         ("t.csv", b"PK\x03\x04\x14\x00", "a spreadsheet"),
         ("t.csv", b"\xd0\xcf\x11\xe0\xa1\xb1", "a spreadsheet"),
-        ("t.csv", b"a,b\n1,\x00\n", "no text"),
-        ("t.csv", b"\xff\xfea", "no text"),
-        ("t.csv", b"a,\x81\n", "no text"),
+        ("t.csv", b"a,b\n1,\x00\n", "not text"),
+        ("t.csv", b"\xff\xfea", "not text"),
+        ("t.csv", b"a,\x81\n", "not text"),
         ("t.csv", '"figure_id,image"\n"a,a.png"\n', "whole header is in one cell"),
-        ("t.csv", "a;b;a\n1;2;3\n", "'a' stands 2 times"),
+        ("t.csv", "a;b;a\n1;2;3\n", "'a' occurs 2 times"),
         ("t.csv", ",,\n;;\n", "whole header is in one cell"),
         ("t.csv", " \r\n,,\r\n", "the file is empty"),
         ("t.csv", 'a,b\n1,"2', "not a CSV file"),
@@ -137,14 +137,14 @@ def test_an_index_of_pandas_in_parquet_is_a_column_like_others_if_it_has_a_name(
 
 def test_known_columns_are_taken_in_other_letters_and_two_for_one_are_refused() -> None:
     frame = pd.DataFrame([list("abcde")], columns=["Figure ID", "IMAGE", "Vote_Anna", "Note", "X"])
-    taken = take_known(frame, ("figure_id", "image", "x"), "t.csv")
+    taken = rename_known(frame, ("figure_id", "image", "x"), "t.csv")
     assert list(taken.columns) == ["figure_id", "image", "vote_anna", "Note", "x"]
     # The name itself goes first.
     frame = pd.DataFrame([list("ab")], columns=["image", "Image"])
-    assert list(take_known(frame, ("image",), "t.csv").columns) == ["image", "Image"]
+    assert list(rename_known(frame, ("image",), "t.csv").columns) == ["image", "Image"]
     frame = pd.DataFrame([list("ab")], columns=["IMAGE", "Image"])
     with pytest.raises(TableError, match=r"t\.csv: columns 'IMAGE', 'Image': each may be image"):
-        take_known(frame, ("image",), "t.csv")
+        rename_known(frame, ("image",), "t.csv")
 
 
 @pytest.mark.parametrize("name", ["image", ""])
@@ -155,5 +155,5 @@ def test_text_in_parquet_that_is_no_utf8_is_refused_with_its_column(
     damaged = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"a\xc0.")])
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"figure_id": ["a", "b"], name: damaged}), path)
-    with pytest.raises(TableError, match=rf"t\.parquet: column '{name}': holds damaged values"):
+    with pytest.raises(TableError, match=rf"t\.parquet: column '{name}': contains damaged values"):
         read_raw(path)

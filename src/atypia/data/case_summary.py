@@ -1,7 +1,7 @@
-"""What the figures of a case come to: how many are atypical, which share, how many a mm2.
+"""Summary of a case: number, share and density per mm2 of its atypical figures.
 
-Intervals (95 %) say what counting so few figures leaves open. They do not know that figures are
-called wrongly, nor that a slide is a part of the tumour.
+The intervals (95 %) cover the counting error only, neither wrong calls nor the sampling of the
+tumour by a slide.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Counts:
         atypical: of these, called atypical, the referred ones among them.
         referred: of these, for a person to look at.
         failed: that could not be classified.
-        area_mm2: of the tissue that figures were looked for in; None where it is not known.
+        area_mm2: area of the searched tissue; None where it is not known.
         in_area: classified figures in that area; None where it is not known.
         atypical_in_area: of these, called atypical; None where the area is not known.
     """
@@ -46,12 +46,12 @@ class Counts:
         """Return the interval of the share (Wilson 1927); None without figures."""
         if not self.figures:
             return None
-        found = binomtest(self.atypical, self.figures).proportion_ci(LEVEL, method="wilson")
-        return float(found.low), float(found.high)
+        interval = binomtest(self.atypical, self.figures).proportion_ci(LEVEL, method="wilson")
+        return float(interval.low), float(interval.high)
 
     @property
     def density(self) -> float | None:
-        """Atypical figures a mm2; None where the area is not known."""
+        """Atypical figures per mm2; None where the area is not known."""
         if self.area_mm2 is None or self.atypical_in_area is None:
             return None
         return self.atypical_in_area / self.area_mm2
@@ -66,7 +66,7 @@ class Counts:
         return low / self.area_mm2, high / self.area_mm2
 
 
-def added(parts: Iterable[Counts]) -> Counts:
+def add_counts(parts: Iterable[Counts]) -> Counts:
     """Return the counts of a case of several slides; its area is known if that of each slide is."""
     parts = list(parts)
     known = bool(parts) and all(part.area_mm2 is not None for part in parts)

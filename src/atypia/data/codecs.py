@@ -12,17 +12,17 @@ from functools import lru_cache
 
 from PIL import _imaging
 
-# What Pillow and its codecs raise on a file that is damaged, not on a mistake of ours.
+# Errors that Pillow and its codecs raise on a damaged file.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError)
 
-# Pillow logs what it then raises: without a handler that goes to the user's screen.
+# Pillow logs what it then raises; without a handler the log goes to the user's screen.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _warnings_lock = threading.Lock()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_warnings() -> Iterator[None]:
     """Keep Pillow's warnings (large image, odd metadata) off the user's screen.
 
     The filters are the whole process's, so one thread at a time may change them.
@@ -36,7 +36,7 @@ def quiet() -> Iterator[None]:
 def hush_libtiff() -> None:
     """Keep libtiff from writing to the screen what Pillow then raises.
 
-    Pillow does not offer it; where its libtiff cannot be reached this way, lines stay.
+    Pillow has no option for it; where its libtiff cannot be reached this way, its lines stay.
     """
     library = ctypes.CDLL(_imaging.__file__)
     for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):

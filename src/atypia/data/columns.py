@@ -1,4 +1,4 @@
-"""The columns of a figure table: their names, what they may hold, and what stands for "absent"."""
+"""The columns of a figure table: their names, their values, and how absent values are written."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ COLUMNS = (
     "label",
     "phase",
 )
-#: Columns with a meaning that a table may leave out altogether.
+#: Columns with a meaning that are not part of every figure table.
 OPTIONAL_COLUMNS = ("phase_1", "phase_2", "split", "fold", "mpp_source")
 VOTE_PREFIX = "vote_"
 UNKNOWN = "unknown"
 
 MPP_LOW, MPP_HIGH = 0.05, 5.0
-_LISTED = 20
 
 #: "true" and "false" in the words of spreadsheets in English, German, French, Italian, Spanish,
 #: Portuguese and Dutch, and of those who save them; a column of floats writes 1.0 (or 1,0).
@@ -44,7 +43,7 @@ FALSE_WORDS = (
     *("0", "0.0", "0,0", "false", "no"),
     *("falsch", "faux", "falso", "onwaar"),
 )
-#: What a vote, a label or a call may say, in lower case, and what it means.
+#: Words for a vote, a label or a call, in lower case, and their meaning.
 ANSWERS = {
     **dict.fromkeys((*TRUE_WORDS, "amf", "atypical"), 1.0),
     **dict.fromkeys((*FALSE_WORDS, "nmf", "normal"), 0.0),
@@ -59,7 +58,7 @@ _DECIMAL_COMMA = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
 _THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
 
 
-# Beyond it a float stands for several whole numbers.
+# Beyond it, one float stands for several integers.
 _MOST_EXACT = 2**53
 
 
@@ -76,7 +75,7 @@ def as_text(values: pd.Series) -> pd.Series:
     """
     present = values.notna()
     if pd.api.types.is_float_dtype(values):
-        numbers = values[present]
+        numbers = values[present].astype("float64")  # float16 does not reach _MOST_EXACT
         if ((numbers % 1 == 0) & (numbers.abs() < _MOST_EXACT)).all():
             values = values.astype("Int64")
     text = values.astype(object).where(present, "").map(lambda value: str(value).strip())
@@ -92,10 +91,10 @@ def as_ids(text: pd.Series) -> pd.Series:
 
 
 def as_numbers(text: pd.Series) -> pd.Series:
-    """Return text as float64; "" and what is no number become NaN, "inf" becomes infinity.
+    """Return text as float64; NaN for "" and anything that is not a number.
 
-    A comma is taken for the decimal sign where nothing in the column speaks against it: no value
-    has a point as well, and not every comma stands before three digits, as in 12,345.
+    A comma is a decimal sign unless the column contradicts it: a value also has a point, or every
+    comma stands before three digits, as in 12,345.
     """
     comma = text.str.fullmatch(_DECIMAL_COMMA)
     if comma.any() and not (
@@ -122,11 +121,11 @@ def leaves_folder(relative: str) -> bool:
     )
 
 
-def known_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Return, for columns that spell a known one otherwise, what they are called here.
+def match_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Match columns in another spelling to known names.
 
-    Capitals do not count, and "Figure ID" and "figure-id" are figure_id. A column that bears the
-    known name itself goes first: others that spell it stay what they are.
+    Case is ignored, and "Figure ID" and "figure-id" are figure_id. Where a column has the known
+    name itself, others that spell it differently keep their names.
 
     Args:
         header: the names in a table.
@@ -135,23 +134,23 @@ def known_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     Returns:
         Their name -> our name; two of theirs may be one of ours.
     """
-    present, asked = set(header), set(known)
-    found = {}
-    for name in present - asked:
+    present, known_set = set(header), set(known)
+    matches = {}
+    for name in present - known_set:
         ours = re.sub(r"[\s_-]+", "_", name.strip().lower())
-        if (ours in asked or name.lower().startswith(VOTE_PREFIX)) and ours not in present:
-            found[name] = ours
-    return found
+        if (ours in known_set or name.lower().startswith(VOTE_PREFIX)) and ours not in present:
+            matches[name] = ours
+    return matches
 
 
-def list_names(names: Iterable[str]) -> str:
-    """Return names for a message, the first twenty of them and how many there are besides."""
-    named = [str(name) for name in names]
-    more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
-    return (", ".join(named[:_LISTED]) or "none") + more
+def list_names(names: Iterable[str], most: int = 20) -> str:
+    """Return names for a message: the first `most` and how many more there are."""
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return (", ".join(texts[:most]) or "none") + more
 
 
-def nearest(name: str, names: list[str]) -> str:
+def suggest_name(name: str, names: list[str]) -> str:
     """Return " (did you mean NAME?)" for the nearest of `names`, or "" if none is near."""
     close = get_close_matches(name.lower(), {known.lower(): known for known in names}, n=1)
     by_lower = {known.lower(): known for known in names}

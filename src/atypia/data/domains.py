@@ -13,7 +13,7 @@ import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
 
-#: What a table may say for "unknown", as `spelling_keys` puts it; "" is nothing but punctuation.
+#: Words for "unknown", as keys of `spelling_keys`; "" is punctuation alone.
 _UNKNOWN_KEYS = frozenset({"unknown", "na", "nan", "null", ""})
 _NAMED = 4
 
@@ -81,7 +81,7 @@ def unite_spellings(values: pd.Series) -> tuple[pd.Series, list[str]]:
         united |= dict.fromkeys(group, name)
         others = [spelt for spelt in group if spelt != name and spelt.lower() != UNKNOWN]
         if others:
-            spelt = ", ".join(f"{one!r} ({counts[one]})" for one in others[:_NAMED])
+            spelt = ", ".join(f"{other!r} ({counts[other]})" for other in others[:_NAMED])
             more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
             groups.append(f"{spelt}{more} as {name!r}")
     return values.map(united), groups
@@ -127,7 +127,7 @@ def group_spellings(names: Iterable[str]) -> list[list[str]]:
 def spelling_keys(name: str) -> frozenset[str]:
     """Return what is left of a name without capitals, blanks, punctuation and order of words.
 
-    Names with a key in common name the same thing. What may tell things apart stays: a mark
+    Names with a key in common mean the same thing. What may distinguish things stays: a mark
     between two digits (site 1-1, site 11), mathematical signs (HER2+, HER2-), and the order of
     words where one of them is a number or a single letter (lab 1 2, lab 2 1).
 

@@ -1,7 +1,6 @@
-"""Images in a folder, whatever it holds: those that can be read, and a word on those that cannot.
+"""Images in any folder: those that can be read, and a log line on those that cannot.
 
-What is left out is logged, one line a folder: it reaches the screen from every verb, and Python's
-logging from a program.
+What is left out is logged, one line per folder.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from atypia.data.images import IMAGE_SUFFIXES
+from atypia.data.table_checks import format_count
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def list_images(folder: Path) -> list[str]:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             names.append(path.relative_to(folder).as_posix())
         elif not path.exists():
-            _log.warning("%s: a link to what is not there; mend or remove it", path)
+            _log.warning("%s: a link whose target does not exist; fix or remove it", path)
         else:
             others.append(path)
     log_left_out(folder, others)
@@ -57,7 +57,12 @@ def log_left_out(folder: Path, others: Iterable[Path]) -> None:
     if endings:
         _log.warning(
             "%s: %s left out, %s; expected %s: save them as PNG to have them read",
-            *(folder, _count(len(endings), "file"), _endings(endings), ", ".join(IMAGE_SUFFIXES)),
+            *(
+                folder,
+                format_count(len(endings), "file"),
+                _format_endings(endings),
+                ", ".join(IMAGE_SUFFIXES),
+            ),
         )
 
 
@@ -77,26 +82,26 @@ def count_images(folder: Path, but: Iterable[Path]) -> dict[str, int]:
 
 
 def files_below(top: Path) -> Iterator[Path]:
-    """Yield what is no folder, below a folder and below the folders that links lead to.
+    """Yield the files below a folder, and below the folders that links lead to.
 
     Each folder is read once, links last. Hidden files and folders are left out. A folder that
     cannot be read is logged.
     """
     waiting, read = [top], set()
     while waiting:
-        for parent, folders, files in os.walk(waiting.pop(0), onerror=_unreadable):
-            here = Path(parent)
-            if here.resolve() in read:
+        for parent, folders, files in os.walk(waiting.pop(0), onerror=_log_unreadable):
+            folder = Path(parent)
+            if folder.resolve() in read:
                 folders.clear()
                 continue
-            read.add(here.resolve())
+            read.add(folder.resolve())
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for link in (here / name for name in folders if (here / name).is_symlink()):
+            for link in (folder / name for name in folders if (folder / name).is_symlink()):
                 if top.resolve().is_relative_to(link.resolve()):
-                    _log.warning("%s: a link back to a folder around it; not followed", link)
+                    _log.warning("%s: a link back to a parent folder; not followed", link)
                 else:
                     waiting.append(link)
-            yield from (here / name for name in sorted(files) if not name.startswith("."))
+            yield from (folder / name for name in sorted(files) if not name.startswith("."))
 
 
 def _is_image(path: Path) -> bool:
@@ -107,7 +112,7 @@ def _is_image(path: Path) -> bool:
     )
 
 
-def _unreadable(fault: OSError) -> None:
+def _log_unreadable(fault: OSError) -> None:
     _log.warning(
         "%s: cannot be read (%s), its images are left out; check its permissions",
         *(fault.filename, fault.strerror),
@@ -115,7 +120,7 @@ def _unreadable(fault: OSError) -> None:
 
 
 def _seems_an_image(path: Path) -> bool:
-    """Whether a file could be an image by its ending; without one, as it is no text."""
+    """Return whether a file may be an image: by its ending or, without one, as it is not text."""
     if path.suffix or not path.is_file():  # opening a pipe would wait for ever
         return path.suffix.lower() not in ("", *_NO_IMAGES)
     try:
@@ -125,12 +130,8 @@ def _seems_an_image(path: Path) -> bool:
         return True
 
 
-def _endings(endings: list[str]) -> str:
+def _format_endings(endings: list[str]) -> str:
     counts = Counter(endings).most_common()
     words = [f"{count} {ending or 'without an ending'}" for ending, count in counts[:6]]
     rest = sum(count for _, count in counts[6:])
     return ", ".join([*words, *([f"{rest} others"] if rest else [])])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Gathering: figures of any layout into one folder that needs nothing outside it."""
+"""Gather figures of any layout in one self-contained folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from atypia.data.table import SOURCE_MARK, FigureTable, write_table
 from atypia.errors import AtypiaError, ImageError, TableError
-from atypia.files import require_outputs, written_whole
+from atypia.files import require_outputs, write_whole
 
 TABLE_NAME = "figures.csv"
 IMAGE_FOLDER = "images"
@@ -44,7 +44,7 @@ def gather(
     target = folder / TABLE_NAME
     if target.exists() and not overwrite:
         raise TableError(
-            f"{target}: is there already; choose another folder, or replace it with --overwrite"
+            f"{target}: already exists; choose another folder, or replace it with --overwrite"
         )
     require_outputs([target], inputs=[table.root / TABLE_NAME], overwrite=overwrite)
     images = list(dict.fromkeys(image for image in table.frame["image"] if image))
@@ -54,12 +54,12 @@ def gather(
     faults: list[ImageError] = []
     for done, image in enumerate(images, start=1):
         try:
-            content = _content(table.image_path(image))
+            content = _read_content(table.image_path(image))
         except AtypiaError as fault:
             faults.append(ImageError(f"left out: {fault}"))
             continue
         new[image] = _place_in_folder(table, image).as_posix()
-        with written_whole(folder / new[image]) as partial:
+        with write_whole(folder / new[image]) as partial:
             partial.write_bytes(content)
         if progress and (done % 50 == 0 or done == len(images)):
             progress(done, len(images))
@@ -94,7 +94,7 @@ def _require_no_other(table: FigureTable, folder: Path, images: list[str]) -> No
             others.append(copy)
     if others:
         raise TableError(
-            f"{others[0]}: another image of this name is there ({len(others)} in all); choose "
+            f"{others[0]}: a different image of this name exists ({len(others)} in all); choose "
             "another folder, or replace them with --overwrite"
         )
 
@@ -106,7 +106,7 @@ def _is_copy(image: Path, copy: Path) -> bool:
         return True
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     if not path.is_file():
         raise ImageError(f"{path}: the image is missing")
     try:

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from atypia.data.columns import as_text
 from atypia.data.domains import domain_names
 from atypia.data.table import FigureTable
-from atypia.data.table_checks import counted
+from atypia.data.table_checks import format_count
 from atypia.data.votes import hard_labels
 from atypia.errors import TableError
 
@@ -23,7 +23,7 @@ _STARTS = 16
 
 Folds = npt.NDArray[np.int64]
 
-#: What a column `split` may say of figures to train on, and of those to measure on; small letters,
+#: Values of a column `split` for figures to train on and for others to evaluate on; in lower case,
 #: blanks and underscores as hyphens.
 TRAINED_ON = ("train", "training")
 HELD_OUT = (
@@ -33,31 +33,31 @@ HELD_OUT = (
 
 
 def split_words(frame: pd.DataFrame) -> pd.Series:
-    """Return what the column `split` says of each figure, in one spelling; "" where nothing."""
+    """Return the value of the column `split` of each figure, normalised; "" where absent."""
     if "split" not in frame.columns:
         return pd.Series("", index=frame.index, dtype=object)
     return as_text(frame["split"]).str.lower().str.replace(r"[\s_-]+", "-", regex=True)
 
 
 def unknown_splits(frame: pd.DataFrame) -> list[str]:
-    """Return what the column `split` says that is neither for training nor held out."""
+    """Return the values of the column `split` that mean neither training nor held out."""
     return sorted({*split_words(frame)} - {*TRAINED_ON, *HELD_OUT, ""})
 
 
-def training_part(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
+def select_training(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
     """Return the figures to train on: all of them, or those of the split "train".
 
-    Where the column `split` says anything, figures that it does not give to training are there to
-    measure on, and a figure of which it says nothing may be one of them.
+    Where the column `split` has any value, figures that are not marked for training are for
+    evaluation, and a figure without a value may be one of them.
 
     Args:
         table: the figures.
 
     Returns:
-        The table without the others, whose notes say how many these are; and those notes alone.
+        The table of these figures, with a note on how many others there are; and that note alone.
 
     Raises:
-        TableError: a value of `split` that is not understood, or none of training.
+        TableError: an unknown value of `split`, or no figure to train on.
     """
     words = split_words(table.frame)
     unknown = unknown_splits(table.frame)
@@ -76,12 +76,12 @@ def training_part(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
     )
     if len(others) == len(words):
         raise TableError(
-            f"{table.where}: no figure to train on: the column split says train of none ({parts}); "
-            "write train there, or take the column out"
+            f"{table.where}: no figure to train on: no row of the column split says train "
+            f"({parts}); write train there, or remove the column"
         )
     note = (
-        f"{counted(len(others), 'figure')} left out of training and of its judging by the column "
-        f"split ({parts})"
+        f"{format_count(len(others), 'figure')} left out of training and evaluation by the "
+        f"column split ({parts})"
     )
     frame = table.frame[words.isin(TRAINED_ON)].reset_index(drop=True)
     return replace(table, frame=frame, notes=(*table.notes, note)), (note,)
@@ -92,8 +92,8 @@ def slide_folds(frame: pd.DataFrame, count: int, seed: int) -> Folds:
 
     Folds are stratified by domain and class together (unlabelled figures are a class of their
     own), by class over all domains, and by size, as well as whole cases allow: from each of
-    several random divisions, cases move to where they disturb the balance least until none can
-    be moved to advantage, and the best of these divisions is taken. (scikit-learn's
+    several random divisions, cases move to where they disturb the balance least until no move
+    improves it, and the best of these divisions is used. (scikit-learn's
     StratifiedGroupKFold places the most uneven cases first, in an order that the seed hardly
     touches, and never revises a placement: on AMi-Br all its seeds give one division, whose folds
     hold 16 to 29 % atypical figures where 22 % are atypical; these hold 19 to 25 %.)
@@ -102,7 +102,7 @@ def slide_folds(frame: pd.DataFrame, count: int, seed: int) -> Folds:
         frame: a figure table's frame.
         count: number of folds, at least 2 and at most the number of cases.
         seed: of the first division; the same figures, count and seed give the same folds, in
-            whatever order the rows stand.
+            any order of the rows.
 
     Returns:
         The fold of every figure, shape (N,), int64 in 0..count-1; no fold is empty.
@@ -120,14 +120,14 @@ def slide_folds(frame: pd.DataFrame, count: int, seed: int) -> Folds:
             f"case{'s' if len(groups) > 1 else ''} (all figures of a slide or case stay "
             f"together); ask for at most {len(groups)} folds, or add slides"
         )
-    folds = _balanced(_group_counts(frame, members, len(groups)), count, seed)
+    folds = _balance(_group_counts(frame, members, len(groups)), count, seed)
     return folds[members]
 
 
 def _group_counts(
     frame: pd.DataFrame, members: npt.NDArray[np.int64], groups: int
 ) -> npt.NDArray[np.float64]:
-    """Return how many figures of each stratum every group holds, shape (groups, strata).
+    """Count the figures of each stratum in every group, shape (groups, strata).
 
     Strata overlap: (domain, class), then class, then all. Each column is divided by the root of
     its sum, so that squared deviations weigh as in a chi-square statistic; class and size over
@@ -138,29 +138,29 @@ def _group_counts(
     columns = []
     everything = pd.Series("", index=classes.index)
     for strata, weight in ((cells, 1.0), (classes, _OVERALL), (everything, _OVERALL)):
-        codes, found = pd.factorize(strata, sort=True)
-        counts = np.zeros((groups, len(found)))
+        codes, levels = pd.factorize(strata, sort=True)
+        counts = np.zeros((groups, len(levels)))
         np.add.at(counts, (members, codes), 1.0)
         columns.append(counts * np.sqrt(weight / counts.sum(axis=0)))
     return np.concatenate(columns, axis=1)
 
 
-def _balanced(counts: npt.NDArray[np.float64], folds: int, seed: int) -> Folds:
+def _balance(counts: npt.NDArray[np.float64], folds: int, seed: int) -> Folds:
     """Return a fold for every group, shape (groups,): the best of several divisions."""
     random = np.random.default_rng(seed)
     best, best_cost = np.zeros(len(counts), dtype=np.int64), np.inf
     for _ in range(_STARTS):
-        fold_of, totals = _settled(counts, folds, random.permutation(len(counts)))
+        fold_of, totals = _settle(counts, folds, random.permutation(len(counts)))
         cost = float(np.square(totals).sum())
         if cost < best_cost - 1e-9:
             best, best_cost = fold_of, cost
     return best
 
 
-def _settled(
+def _settle(
     counts: npt.NDArray[np.float64], folds: int, order: npt.NDArray[np.int64]
 ) -> tuple[Folds, npt.NDArray[np.float64]]:
-    """Deal groups out in `order`, move them to advantage; return folds and their totals."""
+    """Deal groups out in `order` and improve; return the fold of each group and the totals."""
     fold_of = np.empty(len(counts), dtype=np.int64)
     fold_of[order] = np.arange(len(counts)) % folds
     totals = np.zeros((folds, counts.shape[1]))
@@ -209,7 +209,7 @@ def domain_folds(frame: pd.DataFrame) -> tuple[Folds, list[str]]:
 
 
 def crossed_folds(frame: pd.DataFrame, seed: int) -> tuple[Folds, Folds, list[str]]:
-    """Divide figures for runs that leave a domain out and hold slides of the others out at once.
+    """Divide figures for runs that leave out a domain and hold out slides of the others.
 
     Run k of D, one a domain, is not trained on domain k, nor on a part of the cases of each other
     domain: the cases of a domain are divided, as `slide_folds` divides them, into D - 1 parts, one

@@ -1,4 +1,4 @@
-"""Reading a table before anything in it is understood: text or Parquet, faults in one line."""
+"""Reading tables from text or Parquet, before their columns are interpreted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from atypia.data.columns import (
     OPTIONAL_COLUMNS,
     VOTE_PREFIX,
     as_text,
-    known_names,
     list_names,
-    nearest,
+    match_names,
+    suggest_name,
 )
-from atypia.data.table_checks import rows
+from atypia.data.table_checks import format_count, format_rows
 from atypia.errors import TableError, abbreviate
 
 _TEXT_SUFFIXES = (".csv", ".tsv")
@@ -44,8 +44,8 @@ def read_raw(path: Path) -> pd.DataFrame:
 
     Text may come as spreadsheets write it: separated by commas, semicolons or tabs, also with a
     line "sep=;" above the header; in UTF-8, UTF-16 with its mark, or Windows-1252; with any ends
-    of lines; with rows and columns at the end that hold nothing. Of columns without a name, those
-    that hold nothing are left out, and so is a first one that numbers the rows (pandas writes it);
+    of lines; with empty rows and columns at the end. Of columns without a name, empty
+    ones are left out, and so is a first one that numbers the rows (pandas writes it);
     others are called "unnamed N".
 
     Args:
@@ -71,12 +71,12 @@ def read_raw(path: Path) -> pd.DataFrame:
     is_text = path.suffix.lower() in _TEXT_SUFFIXES
     frame = _name_columns(_read_text_table(path) if is_text else _read_parquet(path))
     faults = [
-        f"column {name!r} stands {count} times in the header; keep one"
+        f"column {name!r} occurs {count} times in the header; keep one"
         for name, count in Counter(frame.columns).items()
         if count > 1
     ]
     if faults:
-        raise TableError(told(str(path), faults))
+        raise TableError(format_faults(str(path), faults))
     return frame
 
 
@@ -96,20 +96,20 @@ def read_header(path: Path) -> list[str]:
     """Return the names of the columns of a text table, "" for a column without one.
 
     Raises:
-        TableError: the file cannot be read, or is no text table.
+        TableError: the file cannot be read, or is not a text table.
     """
-    return next(_records(path, *_split_separator(_read_text(path))))[1]
+    return next(_parse_records(path, *_split_separator(_read_text(path))))[1]
 
 
 def _read_text_table(path: Path) -> pd.DataFrame:
-    (_, header), *records = _records(path, *_split_separator(_read_text(path)))
+    (_, header), *records = _parse_records(path, *_split_separator(_read_text(path)))
     named = max(position for position, name in enumerate(header, start=1) if name)
     lengths: dict[int, list[int]] = defaultdict(list)
     for number, fields in records:
         if not named <= len(fields) <= len(header):
             lengths[len(fields)].append(number)
     if lengths:
-        raise TableError(told(str(path), _ragged(lengths, named)))
+        raise TableError(format_faults(str(path), _describe_ragged(lengths, named)))
     return pd.DataFrame(
         [fields + [""] * (len(header) - len(fields)) for _, fields in records],
         columns=header,
@@ -118,8 +118,8 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     )
 
 
-def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Give the rows that hold anything, the header first, with their numbers."""
+def _parse_records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not empty, the header first, with their numbers."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header: list[str] = []
     try:
@@ -161,7 +161,9 @@ def _read_text(path: Path) -> str:
             continue
         if not _NO_TEXT.search(text):
             return text
-    raise TableError(f"{path}: not a CSV file (it holds bytes that are no text); save it as CSV")
+    raise TableError(
+        f"{path}: not a CSV file (it contains bytes that are not text); save it as CSV"
+    )
 
 
 def _split_separator(text: str) -> tuple[str, str]:
@@ -174,18 +176,18 @@ def _split_separator(text: str) -> tuple[str, str]:
     return text, max(_SEPARATORS, key=header.count)
 
 
-def _ragged(lengths: dict[int, list[int]], expected: int) -> list[str]:
+def _describe_ragged(lengths: dict[int, list[int]], expected: int) -> list[str]:
     """Return one line for each wrong number of fields, the most frequent ones first."""
     by_count = sorted(lengths.items(), key=lambda item: (-len(item[1]), item[0]))
     faults = [
-        f"{rows(numbers)}: {count} field{'' if count == 1 else 's'}, the header has {expected}"
+        f"{format_rows(numbers)}: {format_count(count, 'field')}, the header has {expected}"
         for count, numbers in by_count[:_NAMED_LENGTHS]
     ]
     rest = by_count[_NAMED_LENGTHS:]
     if rest:
         others = [number for _, numbers in rest for number in numbers]
         faults.append(
-            f"{rows(others)}: {len(rest)} other numbers of fields, the header has {expected}"
+            f"{format_rows(others)}: {len(rest)} other numbers of fields, the header has {expected}"
         )
     faults[-1] += "; put a cell that contains the separator in double quotes"
     return faults
@@ -207,10 +209,10 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _require_whole(table: pa.Table, path: Path) -> None:
-    """Refuse values that cannot be read, which Arrow tells only to those who use them.
+    """Refuse values that cannot be read, which Arrow reports only when they are used.
 
     Raises:
-        TableError: a column holds such a value, as text that is no UTF-8.
+        TableError: a column contains such a value, such as text that is not UTF-8.
     """
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:
@@ -218,13 +220,13 @@ def _require_whole(table: pa.Table, path: Path) -> None:
         except pa.ArrowInvalid as fault:
             reason = str(fault).splitlines()[0].rpartition("Invalid: ")[2]
             raise TableError(
-                f"{path}: column {abbreviate(name)}: holds damaged values ({reason}); write the "
+                f"{path}: column {abbreviate(name)}: contains damaged values ({reason}); write the "
                 "table anew"
             ) from fault
 
 
 def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out columns that have no name and nothing to say; name the other nameless ones."""
+    """Drop empty columns without a name; name the other nameless ones."""
     kept: list[int] = []
     names: list[str] = []
     for position, name in enumerate(map(str, frame.columns)):
@@ -238,29 +240,29 @@ def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[:, kept].set_axis(names, axis=1)
 
 
-def take_known(frame: pd.DataFrame, known: Iterable[str], source: str) -> pd.DataFrame:
+def rename_known(frame: pd.DataFrame, known: Iterable[str], source: str) -> pd.DataFrame:
     """Return `frame` with the columns that spell a known one in other letters called by it.
 
     Args:
         frame: a table in somebody's spelling.
-        known: names as they are spelt here (see `columns.known_names`).
+        known: names as they are spelt here (see `columns.match_names`).
         source: the file, for messages.
 
     Raises:
         TableError: two columns spell the same known one.
     """
-    theirs = known_names(map(str, frame.columns), known)
+    theirs = match_names(map(str, frame.columns), known)
     faults = []
     for ours, count in Counter(theirs.values()).items():
         if count > 1:
             spelt = sorted(repr(name) for name, name_here in theirs.items() if name_here == ours)
             faults.append(f"columns {', '.join(spelt)}: each may be {ours}; rename all but one")
     if faults:
-        raise TableError(told(source, faults))
+        raise TableError(format_faults(source, faults))
     return frame.rename(columns=theirs)
 
 
-def renamed(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.DataFrame:
+def rename_columns(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.DataFrame:
     """Return `text` under our column names.
 
     Args:
@@ -279,22 +281,22 @@ def renamed(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.D
     for our, their in mapping.items():
         if our not in ours and not our.startswith(VOTE_PREFIX):
             faults.append(
-                f"{our!r} is no column of a figure table{nearest(our, ours)}; "
+                f"{our!r} is not a column of a figure table{suggest_name(our, ours)}; "
                 f"expected one of {', '.join(ours)} or {VOTE_PREFIX}NAME"
             )
         if their not in theirs:
             faults.append(
-                f"column {their!r} (for {our}) is missing{nearest(their, theirs)}; "
+                f"column {their!r} (for {our}) is missing{suggest_name(their, theirs)}; "
                 f"the columns are {list_names(theirs)}"
             )
     if faults:
-        raise TableError(told(source, faults))
+        raise TableError(format_faults(source, faults))
     kept = text.drop(columns=list({*mapping.values(), *(name for name in mapping)} & {*theirs}))
-    taken = pd.DataFrame({our: text[their] for our, their in mapping.items()}, index=text.index)
-    return pd.concat([taken, kept], axis=1)
+    mapped = pd.DataFrame({our: text[their] for our, their in mapping.items()}, index=text.index)
+    return pd.concat([mapped, kept], axis=1)
 
 
-def told(source: str, faults: list[str]) -> str:
+def format_faults(source: str, faults: list[str]) -> str:
     """Return a message that names the source and lists all faults, one a line."""
     if len(faults) == 1:
         return f"{source}: {faults[0]}"

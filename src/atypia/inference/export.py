@@ -11,7 +11,7 @@ import onnx
 
 from atypia.bundle.load import Bundle, load_bundle
 from atypia.errors import AtypiaError
-from atypia.files import remove_partials, require_outputs, written_output
+from atypia.files import create_output, remove_partials, require_outputs
 from atypia.inference.exported import (
     BUNDLE_KEY,
     FORMAT,
@@ -98,7 +98,7 @@ def export_onnx(
                     f"{largest:.2g} in a logit, at most {LARGEST_DIFFERENCE:g} is allowed; predict "
                     "with torch"
                 )
-    with written_output(path) as partial:
+    with create_output(path) as partial:
         partial.write_bytes(content)
     return path
 

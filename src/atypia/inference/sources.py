@@ -22,10 +22,10 @@ from atypia.data.folders import list_images
 from atypia.data.images import IMAGE_SUFFIXES, figure_pages, read_image, read_pages
 from atypia.data.readers.open_figures import OWN_TABLES, open_figures
 from atypia.data.readers.registry import LAYOUTS
-from atypia.data.table import FigureTable, with_mpp
+from atypia.data.table import FigureTable, fill_mpp
 from atypia.data.table_io import TABLE_SUFFIXES, refuse_spreadsheet
 from atypia.errors import AtypiaError, ImageError
-from atypia.files import writable
+from atypia.files import escape_text
 
 RGBImage = npt.NDArray[np.uint8]
 MppSource = Literal["table", "layout", "slide", "given", "assumed"]
@@ -112,7 +112,7 @@ def open_sources(
     require_mpp(mpp)
     several = [paths] if isinstance(paths, str | Path | FigureTable) else paths
     sources = [
-        _table(path.root, with_mpp(path, mpp), "figure table")
+        _table(path.root, fill_mpp(path, mpp), "figure table")
         if isinstance(path, FigureTable)
         else _open(Path(path), mpp, layout, mapping)
         for path in several

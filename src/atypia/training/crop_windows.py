@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from atypia.data.plain_crops import Line, blur_of
+from atypia.data.plain_crops import Line, blur_kernel
 
 
 def crop_windows(

@@ -118,7 +118,7 @@ def _settings_hash(recipe: Recipe, weights_sha256: str, precision: Precision) ->
         *(recipe.backbone.crop_um, recipe.backbone.input_px, precision),
         "pretrained" if recipe.backbone.pretrained else recipe.seed,
     ]
-    return text_hash(json.dumps(settings))[:16]
+    return hash_text(json.dumps(settings))[:16]
 
 
 def _read(folder: Path) -> EmbeddingTable:

@@ -19,7 +19,7 @@ from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError, TableError
 from atypia.evaluation.comparison import Scores
 from atypia.files import write_output
-from atypia.fingerprint import ImageHashes, fingerprint, joined_hash
+from atypia.fingerprint import ImageHashes, fingerprint, hash_parts
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.devices import Device
 from atypia.training.ablation import Plan
@@ -103,7 +103,7 @@ class Bench:
             TableError: as `crossed_folds`.
         """
         left_out, held_out, names = crossed_folds(table.frame, _PARTITION_SEED)
-        figures = joined_hash([figures_part(table), *left_out, *held_out])[:16]
+        figures = hash_parts([figures_part(table), *left_out, *held_out])[:16]
         text = table.frame.to_csv(index=False).encode() + left_out.tobytes() + held_out.tobytes()
         return cls(
             *(table, out, device, threads, left_out, held_out, tuple(names), figures),

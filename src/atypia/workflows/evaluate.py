@@ -15,7 +15,7 @@ from atypia.bundle.verify import bundle_hash
 from atypia.data.predictions import check_predictions, read_predictions
 from atypia.data.readers.open_figures import Source, list_sources, open_figures, source_label
 from atypia.data.table import FigureTable
-from atypia.data.votes import contradictions_in_words
+from atypia.data.votes import explain_contradictions
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.report import write_report
@@ -69,7 +69,7 @@ def evaluate(
     else:
         predicted = read_predictions(Path(predictions))
     table = open_figures(several, layout=layout, mapping=mapping)
-    against = contradictions_in_words(table.frame)
+    against = explain_contradictions(table.frame)
     seen = "" if file is None else _seen_in_training(file, predicted, table)
     for line in filter(None, (against, seen)):
         say(f"note: {line}")

@@ -25,7 +25,7 @@ from atypia.workflows.classify import (
 )
 
 try:
-    from atypia.data.points.areas import outlined
+    from atypia.data.points.areas import unite_outlines
     from atypia.data.points.classes import ClassFilter
     from atypia.data.points.on_slide import require_on_slide
     from atypia.data.points.open_points import open_points
@@ -175,7 +175,7 @@ def classify_slide(
         require_on_slide(points, slide)
         area_mm2, area = job.area_mm2, None
         if choice.area_class is not None:
-            area = outlined(file, choice.area_class)
+            area = unite_outlines(file, choice.area_class)
             area_mm2 = area.area * slide.mpp**2 / 1e6
         for line in (*points.warnings, *points.failures):
             say(line)

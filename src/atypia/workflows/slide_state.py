@@ -133,7 +133,7 @@ def _plain(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_state(path: Path, state: SlideState) -> None:
-    """Write a state, whole or not at all; `writable`, as files may be called anything."""
+    """Write a state, whole or not at all, texts escaped, as files may be called anything."""
     # pydantic would write null for what is not finite, and read another state back.
-    text = json.dumps(writable_document(state.model_dump()), indent=1, ensure_ascii=False)
+    text = json.dumps(escape_document(state.model_dump()), indent=1, ensure_ascii=False)
     write_output(path, text + "\n")

@@ -18,16 +18,16 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from atypia.bundle.load import Bundle, load_bundle
-from atypia.data.case_summary import Counts, added
+from atypia.data.case_summary import Counts, add_counts
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
 from atypia.files import (
+    create_output,
+    escape_document,
     remove_ours,
     remove_partials,
     require_outputs,
     sha256,
-    writable_document,
-    written_output,
 )
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
@@ -311,8 +311,8 @@ def _write_tables(
     with FileLock(out / "state" / ".tables.lock"):
         for name, table in zip(_TABLES, (rows, cases), strict=True):
             remove_partials(out / name)
-            with written_output(out / name) as partial:
-                pd.DataFrame(writable_document(table)).to_csv(
+            with create_output(out / name) as partial:
+                pd.DataFrame(escape_document(table)).to_csv(
                     partial, index=False, lineterminator="\n"
                 )
             files.append(out / name)

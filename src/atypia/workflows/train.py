@@ -40,7 +40,7 @@ def train(
 
     Args:
         table: figures with images, mpp and labels or votes; where it has a column `split`, those of
-            its training part are used (`splits.training_part`).
+            its training part are used (`splits.select_training`).
         recipe: what decides the training.
         out: folder of the run.
         adapt_to: figures of the laboratory to adapt to, for the domain loss only; their labels and

@@ -52,7 +52,7 @@ def test_one_damaged_box_does_not_turn_the_others() -> None:
     good = [[n, n, n + 50, n + 50] for n in range(600, 1000, 100)]
     *centres, damaged, none, few = _read(*good, [700, 700, 650, 750], [1, 2, 3, "x"], [1]).centres
     assert centres == [(n + 25, n + 25) for n in range(600, 1000, 100)]
-    assert "is no box of the form x1, y1, x2, y2" in str(damaged)
+    assert "is not a box of the form x1, y1, x2, y2" in str(damaged)
     assert none == few == "has no bbox of four numbers"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from atypia.data.points.classes import ClassFilter
-from atypia.data.points.from_table import read_table
+from atypia.data.points.from_table import read_point_table
 from atypia.data.points.table import Points
 from atypia.errors import TableError
 
@@ -18,7 +18,7 @@ SLIDE = Path("scans/a.svs")
 def _read(folder: Path, *lines: str, names: tuple[str, ...] = ()) -> Points:
     path = folder / "p.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return read_table(path, SLIDE, mpp=0.25, classes=ClassFilter(names))
+    return read_point_table(path, SLIDE, mpp=0.25, classes=ClassFilter(names))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,9 @@ def test_a_header_alone_is_a_slide_without_figures(tmp_path: Path) -> None:
 def test_what_is_no_number_is_named_as_it_was_written(tmp_path: Path) -> None:
     points = _read(tmp_path, "x,y", "1,2", "12 px,3", "4,")
     assert len(points) == 1
-    assert "row 3: x '12 px', y '3' is no place on a slide" in points.failures[0]
+    assert "row 3: x '12 px', y '3' is not a position on a slide" in points.failures[0]
     assert "row 4: x '4', y ''" in points.failures[1]
-    with pytest.raises(TableError, match=r"can be used \(no finite x and y: 2\); the first: row 2"):
+    with pytest.raises(
+        TableError, match=r"no usable point \(no finite x and y: 2\); the first: row 2"
+    ):
         _read(tmp_path, "x,y", "a,b", "inf,2")

@@ -96,7 +96,7 @@ def test_annotations_of_an_image_that_the_file_lacks_are_named() -> None:
     points = read_midog(PATH, document, Path("008.tiff"), mpp=None)
     assert len(points) == 1
     assert "annotation 5: is of image 70, which 'images' lacks" in points.failures[0]
-    assert "annotation 6: is no object but 7" in points.failures[1]
+    assert "annotation 6: is not an object but 7" in points.failures[1]
 
 
 def test_a_list_that_names_no_slide_is_of_the_slide_at_hand() -> None:
@@ -115,7 +115,7 @@ def test_millimetres_become_px() -> None:
 
 
 def test_other_json_is_refused() -> None:
-    with pytest.raises(TableError, match="is no MIDOG JSON"):
+    with pytest.raises(TableError, match="is not a MIDOG JSON"):
         read_midog(PATH, [1], SLIDE, mpp=0.25)
 
 

@@ -37,7 +37,7 @@ def test_mpp_may_be_given_and_must_be_right(write: Callable[..., Path], tmp_path
         assert "--mpp is " in refused(path, mpp=wrong)
         assert "expected 0.05 to 5" in refused(path, mpp=wrong)
     silent = write(tmp_path / "silent.tif", LEVEL0, mpp=None)
-    assert "does not say how large a pixel is; give --mpp" in refused(silent)
+    assert "has no pixel size in its metadata; give --mpp" in refused(silent)
     assert open_slide(silent, mpp=0.25).mpp == 0.25
     coarse = write(tmp_path / "coarse.tif", LEVEL0, mpp=1000)
     assert "the slide says that a pixel is 1000 um, expected 0.05 to 5" in refused(coarse)
@@ -130,7 +130,7 @@ def test_what_is_no_slide_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tif").write_text("nothing")
     (tmp_path / "empty.tif").touch()
     (tmp_path / "mirax").mkdir()
-    assert "no TIFF; give the slide file" in refused(tmp_path / "text.tif")
+    assert "nor a TIFF; give the slide file" in refused(tmp_path / "text.tif")
     assert "is empty" in refused(tmp_path / "empty.tif")
     assert "no such file" in refused(tmp_path / "absent.tif")
     assert "is a folder without .dcm files" in refused(tmp_path / "mirax")

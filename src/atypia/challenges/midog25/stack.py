@@ -9,7 +9,7 @@ from pathlib import Path
 from atypia.challenges.midog25.mha import read_mha
 from atypia.data.images import RGBImage, read_pages
 from atypia.errors import AtypiaError, ImageError
-from atypia.files import parse_json, resolve_inside, writable
+from atypia.files import escape_text, parse_json, resolve_inside
 from atypia.inference.sources import Figure
 
 STACK_SLUG = "stacked-histopathology-roi-cropouts"

@@ -1,4 +1,4 @@
-"""A file of points, whatever its form: its points, and how they are given back."""
+"""A file of points in any format: its points, and how results are returned to it."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ class PointFile:
             TableError: the file cannot hold any.
         """
         raise TableError(
-            f"{self.points.path}: outlines no area, as it is no GeoJSON of QuPath; give the area "
-            "in mm2 instead of its class"
+            f"{self.points.path}: has no outlined areas, as it is not a QuPath GeoJSON; give the "
+            "area in mm2 instead of its class"
         )

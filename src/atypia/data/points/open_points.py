@@ -1,4 +1,4 @@
-"""Points from whatever file they come in."""
+"""Open points of any supported format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from atypia.data.points.classes import ClassFilter
 from atypia.data.points.document import read_document
 from atypia.data.points.file import PointFile
-from atypia.data.points.from_table import read_table
+from atypia.data.points.from_table import read_point_table
 from atypia.data.points.midog import read_midog
 from atypia.data.points.qupath import read_objects
 from atypia.data.table_io import TABLE_SUFFIXES
@@ -34,14 +34,14 @@ def open_points(
         The file; of a GeoJSON a `QuPathFile`. No points: it says that there are none.
 
     Raises:
-        TableError: the file cannot be read, is of no such form, is of other slides, holds no point
+        TableError: the file cannot be read, has another format, is of other slides, has no point
             of a class asked for, or none that can be used.
     """
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return _explain(PointFile(read_table(path, slide, mpp=mpp, classes=classes)), classes)
+        return _explain(PointFile(read_point_table(path, slide, mpp=mpp, classes=classes)), classes)
     if path.suffix.lower() not in _JSON:
         raise TableError(
-            f"{path}: no points; expected a file that ends in "
+            f"{path}: not a file of points; expected a file that ends in "
             f"{', '.join((*_JSON, *TABLE_SUFFIXES))}"
         )
     document = read_document(path)

@@ -1,4 +1,4 @@
-"""Points on one slide, whatever file they came from."""
+"""Points on one slide, from any file."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Points:
         path: file they were read from.
         frame: columns `point_id` (str, unique), `x` and `y` (float64, finite, px of the slide's
             level 0), `name` (str, the class they have in the file, "" without one); further
-            columns say where in the file a point stands. The index counts from 0. No rows: the
-            slide was searched, and holds no figure.
+            columns say where in the file a point is. The index counts from 0. No rows: the
+            slide was searched and has no figure.
         failures: what could not be used and why, one line each; the good rest is in `frame`.
         warnings: what a user should know of the file, one line each.
         reasons: how many of the failures there are of each reason.
@@ -56,7 +56,7 @@ class Points:
         return len(self.frame)
 
 
-def points_of(
+def make_points(
     path: Path,
     rows: Sequence[Mapping[str, object]] | pd.DataFrame,
     failures: Sequence[PointFailure] = (),
@@ -66,9 +66,9 @@ def points_of(
 
     Args:
         path: file they were read from.
-        rows: `point_id`, `x`, `y`, `name` and `place` (where it stands in the file, in words) of
-            each point, and whatever else a reader keeps. A point_id that stands twice gets its
-            number behind it, and a warning says so.
+        rows: `point_id`, `x`, `y`, `name` and `place` (where it is in the file, in words) of
+            each point, and further columns of a reader. A point_id that occurs twice gets a
+            numbered suffix, with a warning.
         failures: of the reader; those found here are added.
         classes: as `Points` has them.
 
@@ -83,13 +83,13 @@ def points_of(
     frame = frame.astype({"x": np.float64, "y": np.float64})
     finite = np.isfinite(frame[["x", "y"]].to_numpy()).all(axis=1)
     for row in frame[~finite].itertuples():
-        text = f"x {row.x}, y {row.y} is no place on a slide; give finite numbers"
+        text = f"x {row.x}, y {row.y} is not a position on a slide; give finite numbers"
         failures.append(PointFailure(f"{path}, {row.place}: {text}", "no finite x and y"))
     frame = frame[finite].reset_index(drop=True)
     reasons = Counter(failure.reason for failure in failures)
     if frame.empty and failures:
         raise TableError(
-            f"{path}: holds no point that can be used ({reasons_in_words(reasons)}); the first: "
+            f"{path}: contains no usable point ({format_reasons(reasons)}); the first: "
             f"{failures[0].line.removeprefix(f'{path}, ')}"
         )
     again = frame.groupby("point_id").cumcount()
@@ -98,7 +98,7 @@ def points_of(
         twice = frame["point_id"][again > 0]
         warnings = (
             f"warning: {path}: {twice.nunique()} ids occur more than once (the first: "
-            f"{twice.iloc[0]}); the second of an id gets #2 behind it, and so on",
+            f"{twice.iloc[0]}); the second one of an id was given the suffix #2, and so on",
         )
         frame["point_id"] = np.where(
             again > 0, frame["point_id"] + "#" + (again + 1).astype(str), frame["point_id"]
@@ -107,6 +107,6 @@ def points_of(
     return Points(path, frame, lines, warnings, reasons, classes or {})
 
 
-def reasons_in_words(reasons: Mapping[str, int]) -> str:
+def format_reasons(reasons: Mapping[str, int]) -> str:
     """Return the reasons of failures with the number of points of each, e.g. "no geometry: 2"."""
     return ", ".join(f"{reason}: {count}" for reason, count in reasons.items())

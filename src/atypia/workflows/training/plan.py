@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names, short_domain_names, spell_alike
-from atypia.data.splits import domain_folds, slide_folds, training_part
-from atypia.data.table import FigureTable, figures_without_slide
-from atypia.data.votes import contradictions_in_words
+from atypia.data.splits import domain_folds, select_training, slide_folds
+from atypia.data.table import FigureTable, count_without_slide
+from atypia.data.votes import explain_contradictions
 from atypia.errors import RecipeError, TableError
 from atypia.training.components.sampling import cell_shares, figure_weights
 from atypia.training.figures import TrainingFigures, training_figures
@@ -116,10 +116,10 @@ def training_tables(
     Returns:
         Both, and notes on them.
     """
-    table, notes = training_part(table)
-    lines = [*notes, contradictions_in_words(table.frame)]
+    table, notes = select_training(table)
+    lines = [*notes, explain_contradictions(table.frame)]
     if adapt_to is not None:
-        adapt_to, left_out = training_part(adapt_to)
+        adapt_to, left_out = select_training(adapt_to)
         adapt_to = replace(adapt_to, frame=spell_alike(adapt_to.frame, table.frame))
         lines += [f"figures to adapt to: {note}" for note in left_out]
     return table, adapt_to, [line for line in lines if line]

@@ -56,7 +56,7 @@ def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, 
         refer_rule: of the bundle's calibration.
     """
     table, recipe, adapt_to = plan.table, plan.recipe, plan.adapt_to
-    domains = counted(len(np.unique(domain_names(table.frame).astype(str))), "domain")
+    domains = format_count(len(np.unique(domain_names(table.frame).astype(str))), "domain")
     adapted = (
         {}
         if adapt_to is None
@@ -66,7 +66,7 @@ def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, 
         "Recipe": f"{recipe.name}, seed {recipe.seed}",
         "Network": f"{recipe.backbone.key}, adapter {recipe.adapter.kind}, "
         f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
-        "Figures": f"{len(table)} of {name_cases(table.frame)} in {domains}",
+        "Figures": f"{len(table)} of {format_cases(table.frame)} in {domains}",
         **adapted,
         "Evaluation": f"each figure by members that were not trained on it ({len(scheme.names)} "
         f"{scheme.description}), called by an operating point fitted on the other parts",
