@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from atypia.data.points.qupath_results import ATYPICAL, NORMAL, REFER
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
-from atypia.files import written_output
+from atypia.files import create_output
 from atypia.inference.slides import COLOURS, name_class
 
 Colour = tuple[int, int, int]

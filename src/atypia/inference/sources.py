@@ -222,8 +222,8 @@ def _files(
                 yield from _page_readers(folder / name, numbers)
 
     origin: MppSource = "assumed" if mpp is None else "given"
-    ids = [writable(name) for name in ids]
-    images = [writable(str(folder)) + "/" + name for name in ids]
+    ids = [escape_text(name) for name in ids]
+    images = [escape_text(str(folder)) + "/" + name for name in ids]
     return Source(path, kind, ids, images, [mpp] * len(ids), [origin] * len(ids), readers)
 
 

@@ -49,7 +49,7 @@ def crop_windows(
     grid = F.affine_grid(theta, [batch, 3, input_px, input_px], align_corners=False)
     # Each resolution has its own blur: a crop must not depend on the rest of its batch.
     for resolution in torch.unique(mpp):
-        line = blur_of(crop_um / (float(resolution) * input_px))
+        line = blur_kernel(crop_um / (float(resolution) * input_px))
         if line is not None:
             rows = mpp == resolution
             pixels = pixels.index_put((rows,), _blur(pixels[rows], line))

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
 from atypia.data.table import FigureTable
-from atypia.files import parse_json, written_whole
-from atypia.fingerprint import joined_hash, text_hash
+from atypia.files import parse_json, write_whole
+from atypia.fingerprint import hash_parts, hash_text
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
@@ -137,9 +137,9 @@ def _read(folder: Path) -> EmbeddingTable:
 def _add(folder: Path, table: EmbeddingTable) -> None:
     """Write embeddings to a new file, named by the hash of its content."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = joined_hash(table)[:16]
+    name = hash_parts(table)[:16]
     values = torch.from_numpy(np.stack(list(table.values())))
-    with written_whole(folder / f"{name}.safetensors") as partial:
+    with write_whole(folder / f"{name}.safetensors") as partial:
         partial.write_bytes(
             serialized({"embedding": values}, metadata={"figures": json.dumps(list(table))})
         )

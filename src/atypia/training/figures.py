@@ -119,7 +119,7 @@ def training_figures(
         target=_smooth_targets(target, labels),
         truth=truth,
         unanimous=~((fraction > 0) & (fraction < 1)),
-        votes=votes_of(table.frame),
+        votes=vote_matrix(table.frame),
         domain=np.searchsorted(domains, names).astype(np.int64),
         domains=domains,
         case=case,

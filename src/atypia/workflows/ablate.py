@@ -98,7 +98,7 @@ def ablate(
     choose_device(device)  # a missing GPU is refused here, not once for every run
     if threads is None and workers > 1:
         threads = max(1, count_threads() // workers)
-    table, notes = training_part(table)
+    table, notes = select_training(table)
     for note in notes:
         say(f"note: {note}")
     bench = Bench.of(table, Path(out), device, threads)
@@ -282,7 +282,7 @@ def _write(
     if drawing is None:
         remove_ours(plot)  # of an earlier plan
     else:
-        with written_output(plot) as partial:
+        with create_output(plot) as partial:
             partial.write_bytes(svg_bytes(drawing))
         files.append(plot)
     return tuple(files)

@@ -174,7 +174,7 @@ class Bench:
     @property
     def images(self) -> str | None:
         """Hash of the content of all images; None where it is unknown."""
-        return joined_hash(self.content)[:16] if self.content else None
+        return hash_parts(self.content)[:16] if self.content else None
 
     def with_weights(self, jobs: Sequence[Job], source: Path | None) -> Bench:
         """Find the published weights of all backbones.

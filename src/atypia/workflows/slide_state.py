@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atypia.data.case_summary import Counts
-from atypia.files import writable_document, write_output
+from atypia.files import escape_document, write_output
 from atypia.fingerprint import settings_part
 from atypia.inference.options import PredictOptions
 from atypia.workflows.slide import EVERY_POINT
@@ -100,7 +100,7 @@ def slide_inputs(
         "formats": list(formats),
         "pictures": pictures,
     }
-    return dict(writable_document(inputs))
+    return dict(escape_document(inputs))
 
 
 def read_state(path: Path) -> SlideState | None:

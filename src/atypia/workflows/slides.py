@@ -303,7 +303,7 @@ def _write_tables(
             "case": case,
             "slides": len(parts),
             "slides_failed": sum(failed for failed, _ in parts),
-            **_round_counts(added([counts for failed, counts in parts if not failed])),
+            **_round_counts(add_counts([counts for failed, counts in parts if not failed])),
         }
         for case, parts in of_case.items()
     ]

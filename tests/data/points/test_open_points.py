@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from qupath_files import collection_of, point_at
 
 from atypia.data.points.classes import ClassFilter
 from atypia.data.points.open_points import open_points
 from atypia.data.points.qupath import QuPathFile
 from atypia.errors import TableError
+from qupath_files import collection_of, point_at
 
 SLIDE = Path("a.tiff")
 

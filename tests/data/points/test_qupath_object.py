@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from qupath_files import collection_of, feature_of, point_at, read_objects, saved
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from layout_files import AMI_BR_HEADER, AMI_BR_ROWS, touch_files
 
 

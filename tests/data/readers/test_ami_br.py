@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layout_files import AMI_BR_HEADER, AMI_BR_ROWS
 
 from atypia.data.audit import audit
 from atypia.data.domains import domain_names
 from atypia.data.readers.open_figures import open_figures
 from atypia.errors import TableError
+from layout_files import AMI_BR_HEADER, AMI_BR_ROWS
 
 
 def test_votes_phases_domain_and_mpp_of_ami_br_are_read(small_ami_br: Path) -> None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from layout_files import touch_files
 
 from atypia.data.audit import audit
 from atypia.data.describe import describe
 from atypia.data.readers.open_figures import open_figures
 from atypia.errors import TableError
+from layout_files import touch_files
 
 
 def test_class_folders_count_every_image_as_a_slide_and_say_so(tmp_path: Path) -> None:

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from layout_files import AMI_BR_HEADER, AMI_BR_ROWS, MIDOG25_HEADER, touch_files
 
 from atypia.data.domains import domain_names
 from atypia.data.readers.midog import SLIDE_RANGES, midog_origin, scanner_mpp
 from atypia.data.readers.open_figures import open_figures
+from layout_files import AMI_BR_HEADER, AMI_BR_ROWS, MIDOG25_HEADER, touch_files
 
 
 @pytest.mark.parametrize(

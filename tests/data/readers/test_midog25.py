@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from layout_files import MIDOG25_HEADER, touch_files
 
 from atypia.data.audit import audit
 from atypia.data.readers.open_figures import open_figures
+from layout_files import MIDOG25_HEADER, touch_files
 
 
 def test_midog25_is_read_with_its_misspellings_and_gaps(tmp_path: Path) -> None:

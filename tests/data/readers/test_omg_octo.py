@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from layout_files import touch_files
 
 from atypia.data.readers.open_figures import open_figures
 from atypia.errors import TableError
+from layout_files import touch_files
 
 
 def test_omg_octo_is_found_by_its_columns_and_read(tmp_path: Path) -> None:

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from layout_files import touch_files
 
 from atypia.data.readers.open_figures import open_figures
 from atypia.data.readers.registry import LAYOUTS
 from atypia.errors import TableError
+from layout_files import touch_files
 
 
 def test_the_table_of_a_layout_opens_its_folder(small_ami_br: Path) -> None:

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import tifffile
+
+from atypia.data.slides import open_slide
+from atypia.errors import ImageError
 from slide_files import (
     pixels,
     resolution,
     write_ome,
     write_plain,
 )
-
-from atypia.data.slides import open_slide
-from atypia.errors import ImageError
 
 LEVEL0 = pixels()
 

@@ -64,7 +64,7 @@ def stack_figures(stack: Path, mpp: float) -> Iterator[Figure]:
     """
     pages = read_pages(stack) if stack.suffix.lower() in _TIFF_SUFFIXES else iter(read_mha(stack))
     for number, page in enumerate(pages, start=1):
-        name = f"{writable(str(stack))}, page {number}"
+        name = f"{escape_text(str(stack))}, page {number}"
         yield Figure(str(number), name, mpp, "given", partial(_require_size, page, name))
 
 

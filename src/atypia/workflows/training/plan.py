@@ -171,7 +171,7 @@ def plan_training(
 
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
     """Return figures and expected share of an epoch, one row per (domain, class)."""
-    table = training_part(table)[0]
+    table = select_training(table)[0]
     figures = training_figures(table, recipe.soft_labels)
     weights = figure_weights(
         figures.domain,
@@ -205,7 +205,7 @@ def _schemes_by_name(folds: Scheme, left_out: Scheme | None) -> dict[str, Scheme
 
 
 def _describe_folds(table: FigureTable) -> str:
-    count = figures_without_slide(table)
+    count = count_without_slide(table)
     if count == len(table):
         return "folds by figures, which name no slide"
     return "folds by slides" + (f" ({count} figures name no slide)" if count else "")

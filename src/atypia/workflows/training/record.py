@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from atypia.data.domains import domain_names
-from atypia.data.table import name_cases
-from atypia.data.table_checks import counted
+from atypia.data.table import format_cases
+from atypia.data.table_checks import format_count
 from atypia.training.devices import Fabric, describe_hardware
 from atypia.training.member import Member
 from atypia.version import __version__
@@ -60,7 +60,7 @@ def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, 
     adapted = (
         {}
         if adapt_to is None
-        else {"Adapted to": f"{counted(len(adapt_to), 'figure')}, labels ignored"}
+        else {"Adapted to": f"{format_count(len(adapt_to), 'figure')}, labels ignored"}
     )
     return {
         "Recipe": f"{recipe.name}, seed {recipe.seed}",
