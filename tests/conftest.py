@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from warm_python import WarmPython
 
 if TYPE_CHECKING:

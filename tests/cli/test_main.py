@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from warm_python import WarmPython
 
 from atypia.cli.main import app, run
 from atypia.files import written_output
-from warm_python import WarmPython
 
 VERBS = [
     (name,) if not hasattr(command, "commands") else (name, inner)

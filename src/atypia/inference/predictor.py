@@ -7,10 +7,10 @@ calibrated P (population form); with one member there is none, and it stays empt
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -37,6 +37,8 @@ from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
 
 if TYPE_CHECKING:
     from atypia.models.ensemble import Ensemble
+
+_log = logging.getLogger(__name__)
 
 # Measured: larger batches leave the CPU's cache and cost memory, smaller ones leave a GPU idle.
 CPU_BATCH = 24
@@ -94,8 +96,6 @@ class Predictor:
         cls,
         bundle: Path | str | Bundle | None = None,
         options: PredictOptions | None = None,
-        *,
-        warn: Callable[[str], object] = warnings.warn,
         **keywords: Any,
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
@@ -104,7 +104,6 @@ class Predictor:
             bundle: its folder, or one that is loaded; none takes that of the options, else the one
                 that comes with atypia.
             options: how it runs; none takes what suits this machine.
-            warn: is given a line where `auto` finds an exported file that it cannot use.
             **keywords: options by their names, such as `device="cpu"`; see `PredictOptions`.
 
         Raises:
@@ -118,7 +117,7 @@ class Predictor:
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(options.folder if bundle is None else Path(bundle))
         options = options.updated({"bundle": bundle.folder})
-        return cls(bundle, options, start_runtime(bundle, options, warn))
+        return cls(bundle, options, start_runtime(bundle, options))
 
     def __repr__(self) -> str:
         name, count, runtime = self.bundle.manifest.name, self.runtime.members, self.runtime
@@ -184,10 +183,9 @@ class Predictor:
         """
         require_mpp(mpp)
         if mpp is None:
-            warnings.warn(
-                f"no mpp is given: {self.manifest.assumed_mpp:g} um/px, as the bundle was trained "
-                "at, is assumed",
-                stacklevel=2,
+            _log.warning(
+                "warning: no mpp is given: %g um/px, as the bundle was trained at, is assumed",
+                self.manifest.assumed_mpp,
             )
         frames = [empty_predictions()]
         for scored in self.stream(_figures_of(images, mpp), batch_size=batch_size):

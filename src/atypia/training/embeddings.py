@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from atypia.fingerprint import joined_hash, text_hash
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
+from atypia.progress import OnProgress
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import Embeddings, plain_crops, read_windows
 from atypia.training.devices import precision_of
@@ -35,8 +36,6 @@ from atypia.training.scoring import SCORE_BATCH
 # Embeddings are written as often as this, so that a stop costs no more.
 _KEEP_SECONDS = 30.0
 
-# Called with what is being done, how far it is and how far it goes.
-OnProgress = Callable[[str, int, int], None]
 Table = dict[str, npt.NDArray[np.float32]]
 
 
@@ -73,7 +72,7 @@ def read_shown(
         recipe,
         windows_in,
         content,
-        lambda done, of: on_progress("reading crops", done, of),
+        lambda done, of: on_progress("reading crops", done, of, ""),
     )
     if recipe.adapter.trains_backbone:
         return windows
@@ -109,7 +108,7 @@ def read_shown(
                 _add(kept, fresh)
                 found |= fresh
                 fresh, kept_at = {}, time.monotonic()
-            on_progress("embedding", len(keys) - len(missing) + done, len(keys))
+            on_progress("embedding", len(keys) - len(missing) + done, len(keys), "")
     return Embeddings(np.stack([found[key] for key in keys]))
 
 

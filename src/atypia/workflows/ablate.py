@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import Counter
 from contextlib import closing
@@ -26,13 +27,14 @@ from atypia.files import (
     write_output,
     written_output,
 )
+from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.training.ablation import Plan
 from atypia.training.devices import Device, require_device
 from atypia.workflows.ablation_bench import Bench, Job
 from atypia.workflows.ablation_runs import RunLine, append_run
 from atypia.workflows.ablation_workers import alone, in_workers
-from atypia.workflows.classify import Say, to_stderr
-from atypia.workflows.training.fit import OnProgress, show_nothing
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Ablation:
     files: tuple[Path, ...]
 
 
+@opens_bars
 def ablate(
     table: FigureTable,
     plan: Plan,
@@ -70,8 +73,7 @@ def ablate(
     workers: int = 1,
     weights: Path | str | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress = show_nothing,
+    on_progress: OnProgress = show_bars,
 ) -> Ablation:
     """Do the runs of a plan that are not there yet, and compare its arms.
 
@@ -89,8 +91,7 @@ def ablate(
         weights: file or folder of the backbone's published weights; none takes them from the
             package or the local Hugging Face cache, where those of several backbones are found.
         overwrite: replace a table in `out` that atypia did not write.
-        say: is given a line on figures left out, and for each arm that cannot work on the others.
-        on_progress: called often.
+        on_progress: called often; without it, bars in a terminal or notebook.
 
     Raises:
         AtypiaError: the figures or what lies in `out` do not fit the plan; nothing was trained.
@@ -100,14 +101,14 @@ def ablate(
         threads = max(1, torch.get_num_threads() // workers)
     table, notes = training_part(table)
     for note in notes:
-        say(f"note: {note}")
+        _log.info(note)
     bench = Bench.of(table, Path(out), device, threads)
     require_outputs([*_files(bench.out), bench.work_note], overwrite=overwrite)
     remove_partials(*_files(bench.out), bench.runs)
     remove_partials_below(bench.work)
     plan, stepped_back = bench.workable(plan)
     for note in stepped_back:
-        say(f"note: {note}")
+        _log.info(note)
     jobs = bench.jobs(plan)
     bench.require_both_classes(jobs[0].recipe)
     bench = bench.with_weights(jobs, None if weights is None else Path(weights)).with_content()
@@ -124,6 +125,7 @@ def ablate(
     return _compared(bench, plan, jobs, command, failed, stopped, on_progress)
 
 
+@opens_bars
 def show_ablation(
     table: FigureTable,
     plan: Plan,
@@ -131,8 +133,7 @@ def show_ablation(
     *,
     command: str = "atypia ablate",
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress = show_nothing,
+    on_progress: OnProgress = show_bars,
 ) -> Ablation:
     """Compare the arms of a plan by the runs that are there; nothing is trained.
 
@@ -142,8 +143,7 @@ def show_ablation(
         out: as given to `ablate`.
         command: as given to `ablate`.
         overwrite: as given to `ablate`.
-        say: as given to `ablate`.
-        on_progress: called often.
+        on_progress: as given to `ablate`.
 
     Raises:
         AtypiaError: as `ablate`.
@@ -152,7 +152,7 @@ def show_ablation(
     require_outputs(_files(bench.out), overwrite=overwrite)
     plan, notes = bench.workable(plan)
     for note in notes:
-        say(f"note: {note}")
+        _log.info(note)
     return _compared(bench, plan, bench.jobs(plan), command, (), False, on_progress)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from atypia.evaluation.comparison import Scores
 from atypia.files import write_output
 from atypia.fingerprint import ImageHashes, fingerprint, joined_hash
 from atypia.models.backbones.registry import backbone_spec
+from atypia.progress import OnProgress, show_nothing
 from atypia.training.ablation import Plan
 from atypia.training.backbone_weights import BackboneWeights, find_backbone_weights
 from atypia.training.batches import Embeddings
@@ -42,7 +43,7 @@ from atypia.workflows.ablation_runs import (
     mend_end,
     read_runs,
 )
-from atypia.workflows.training.fit import OnProgress, figures_part, settings_of
+from atypia.workflows.training.fit import figures_part, settings_of
 
 Ints = npt.NDArray[np.int64]
 
@@ -235,9 +236,7 @@ class Bench:
         """Return the figures as a recipe's training sees them."""
         return training_figures(self.table, recipe.soft_labels)
 
-    def shown(
-        self, recipe: Recipe, on_progress: Callable[[str, int, int], None] | None = None
-    ) -> Windows | Embeddings:
+    def shown(self, recipe: Recipe, on_progress: OnProgress = show_nothing) -> Windows | Embeddings:
         """Read what a recipe's training is shown, or open what lies on disk."""
         fabric = open_fabric(self.device, recipe.schedule)
         return read_shown(
@@ -247,7 +246,7 @@ class Bench:
             self.work / "windows",
             self.work / "embeddings",
             fabric,
-            on_progress or _silent,
+            on_progress,
             self.weights_of(recipe),
         )
 
@@ -332,12 +331,8 @@ def _read_once(recipe: Recipe) -> tuple[object, ...]:
     return (*windows, linear and (recipe.backbone, recipe.schedule.precision))
 
 
-def _report(on_progress: OnProgress, sizes: str, task: str, done: int, of: int) -> None:
-    on_progress(f"{task} of {sizes}", done, of, "")
-
-
-def _silent(task: str, done: int, of: int) -> None:
-    """Show nothing."""
+def _report(on_progress: OnProgress, sizes: str, task: str, done: int, of: int, note: str) -> None:
+    on_progress(f"{task} of {sizes}", done, of, note)
 
 
 def _require_both_classes(bench: Bench, truth: npt.NDArray[np.float64]) -> None:

@@ -9,18 +9,15 @@ from typing import Any
 from atypia.data.table import FigureTable
 from atypia.files import remove_partials, require_outputs
 from atypia.inference.options import PredictOptions
+from atypia.inference.predictor import Predictor
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.inference.sinks import open_sink, require_suffix
 from atypia.inference.sources import open_sources
-from atypia.workflows.classify import (
-    OnProgress,
-    Say,
-    classify_sources,
-    load_predictor,
-    to_stderr,
-)
+from atypia.progress import OnProgress, opens_bars, show_bars
+from atypia.workflows.classify import classify_sources
 
 
+@opens_bars
 def predict(
     paths: Path | str | FigureTable | Sequence[Path | str | FigureTable],
     out: Path | str,
@@ -30,8 +27,7 @@ def predict(
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = show_bars,
     **keywords: Any,
 ) -> RunRecord:
     """Classify all figures of some sources.
@@ -47,9 +43,7 @@ def predict(
         layout: key of the layout of the folders, where it is not to be found out.
         mapping: our column name -> theirs, for figure tables with other names.
         overwrite: replace files at `out` that atypia did not write.
-        say: is given a line for each figure that fails, for an assumed mpp, and for an exported
-            file that cannot be used, at once.
-        on_progress: is given the task's name, done, all, and a note, after each batch.
+        on_progress: called after each batch; without it, bars in a terminal or notebook.
         **keywords: options by their names, such as `device="cpu"`; see `PredictOptions`.
 
     Returns:
@@ -65,10 +59,8 @@ def predict(
     outputs = (out, record_path(out))
     require_outputs(outputs, inputs=[source.path for source in sources], overwrite=overwrite)
     remove_partials(*outputs)
-    predictor = load_predictor(options, say)
+    predictor = Predictor.load(options=options)
     with open_sink(out) as write:
-        record = classify_sources(
-            predictor, sources, write, out, mpp=mpp, say=say, on_progress=on_progress
-        )
+        record = classify_sources(predictor, sources, write, out, mpp=mpp, on_progress=on_progress)
     write_record(record, record_path(out))
     return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +17,8 @@ from atypia.inference.crops import CropSpec, Failure
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.record import RunRecord, record_path, write_record
-from atypia.workflows.classify import (
-    OnProgress,
-    Say,
-    classify_sources,
-    load_predictor,
-    to_stderr,
-)
+from atypia.progress import OnProgress, opens_bars, show_bars
+from atypia.workflows.classify import classify_sources
 
 try:
     from atypia.data.points.areas import outlined
@@ -44,6 +40,9 @@ except ImportError as fault:
     raise AtypiaError(
         f"slides need {fault.name}, which is not installed; pip install 'atypia[slides]'"
     ) from fault
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,7 @@ class ClassifiedSlide:
     warnings: tuple[str, ...] = ()
 
 
+@opens_bars
 def predict_slide(
     job: SlideJob,
     outs: Sequence[Path],
@@ -109,8 +109,7 @@ def predict_slide(
     choice: PointsChoice = EVERY_POINT,
     pictures: Path | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = show_bars,
 ) -> ClassifiedSlide:
     """Classify points on a slide; the record lies beside the first file that is written.
 
@@ -121,9 +120,7 @@ def predict_slide(
         choice: which points, and what comes of them.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
         overwrite: replace files that lie there and that atypia did not write.
-        say: is given a line for each point that fails, and for an exported file that cannot be
-            used, at once.
-        on_progress: is given the task's name, done, all, and a note, after each batch.
+        on_progress: called after each batch; without it, bars in a terminal or notebook.
 
     Raises:
         AtypiaError: the slide, the points, the bundle or an argument is faulty, or a file cannot
@@ -136,7 +133,7 @@ def predict_slide(
     require_outputs(outputs, inputs=(job.slide, job.points), overwrite=overwrite)
     remove_partials(*outputs)
     done = classify_slide(
-        load_predictor(options, say), job, choice, outs, pictures, say=say, on_progress=on_progress
+        Predictor.load(options=options), job, choice, outs, pictures, on_progress=on_progress
     )
     write_record(done.record, path)
     return replace(done, files=(*done.files, path))
@@ -149,8 +146,8 @@ def classify_slide(
     outs: Sequence[Path],
     pictures: Path | None,
     *,
-    say: Say,
-    on_progress: OnProgress | None,
+    on_progress: OnProgress,
+    level: int = logging.WARNING,
 ) -> ClassifiedSlide:
     """Classify points on a slide with a bundle that is loaded; the record is not written.
 
@@ -160,8 +157,8 @@ def classify_slide(
         choice: which points, and what comes of them.
         outs: files to write.
         pictures: as for `predict_slide`.
-        say: is given a line for each point that fails.
-        on_progress: is given how far it is.
+        on_progress: called after each batch.
+        level: of the line logged for each point that fails.
 
     Raises:
         AtypiaError: as `predict_slide`.
@@ -178,7 +175,7 @@ def classify_slide(
             area = outlined(file, choice.area_class)
             area_mm2 = area.area * slide.mpp**2 / 1e6
         for line in (*points.warnings, *points.failures):
-            say(line)
+            _log.log(level, line)
         rows = InPointsOrder(points, slide)
         record = classify_sources(
             predictor,
@@ -186,14 +183,14 @@ def classify_slide(
             rows.write,
             outs[0],
             mpp=job.mpp,
-            say=say,
             on_progress=on_progress,
             unread=[Failure("", str(job.points), line) for line in points.failures],
+            level=level,
         )
         frame = rows.frame()
         for out in outs:
             write_figures(out, frame, slide, file, choice.object_type)
-        drawn = () if pictures is None else _drawn(pictures, slide, frame, predictor, say)
+        drawn = () if pictures is None else _drawn(pictures, slide, frame, predictor, level)
         counts = counts_of(frame, len(record.failures), area_mm2=area_mm2, area=area)
         return ClassifiedSlide(record, counts, (*outs, *drawn), points.warnings)
     finally:
@@ -213,7 +210,7 @@ def _first_pictures(pictures: Path) -> tuple[Path, Path]:
 
 
 def _drawn(
-    pictures: Path, slide: Slide, frame: pd.DataFrame, predictor: Predictor, say: Say
+    pictures: Path, slide: Slide, frame: pd.DataFrame, predictor: Predictor, level: int
 ) -> tuple[Path, ...]:
     xy = frame[["x", "y"]].to_numpy()
     told: dict[str, Any] = {
@@ -225,7 +222,7 @@ def _drawn(
     overview = write_overview(second, slide, frame, xy, **told)
     for path, drawn in ((first, sheet), (second, overview)):
         for line in drawn.failures:
-            say(f"{path.name}: {line}")
+            _log.log(level, "%s: %s", path.name, line)
     written = (*sheet.paths, *overview.paths)
     for path in set(picture_paths(pictures)) - set(written):
         remove_ours(path)  # a page of an earlier run, which had more figures

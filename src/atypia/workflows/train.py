@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from atypia.data.table import FigureTable
+from atypia.progress import OnProgress, opens_bars, show_bars, show_nothing
 from atypia.training.backbone_weights import find_backbone_weights
 from atypia.training.devices import Device, open_fabric
 from atypia.training.recipe import Recipe
-from atypia.workflows.classify import Say, to_stderr
 from atypia.workflows.training.earlier import take_over
-from atypia.workflows.training.fit import OnProgress, fit, show_nothing
+from atypia.workflows.training.fit import fit
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training, training_tables
 from atypia.workflows.training.publish import TrainingRun, publish
 
+_log = logging.getLogger(__name__)
 
+
+@opens_bars
 def train(
     table: FigureTable,
     recipe: Recipe,
@@ -31,8 +35,7 @@ def train(
     device: Device = "auto",
     threads: int | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress = show_nothing,
+    on_progress: OnProgress = show_bars,
 ) -> TrainingRun:
     """Train members on folds, judge them on what they have not seen, and make a bundle.
 
@@ -53,9 +56,7 @@ def train(
         device: auto, cpu or cuda.
         threads: of the CPU; none takes what torch takes.
         overwrite: replace files in `out` that atypia did not write.
-        say: is given a line on figures left out, labels against their votes, and whatever is not as
-            the recipe asks.
-        on_progress: called often.
+        on_progress: called often; without it, bars in a terminal or notebook.
 
     Raises:
         AtypiaError: the figures, the recipe, the weights and the run's folder do not fit each
@@ -66,16 +67,17 @@ def train(
         torch.set_num_threads(threads)
     published = find_backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
+    level = logging.INFO
     if not fabric.is_global_zero:
-        say, on_progress = _say_nothing, show_nothing
+        level, on_progress = logging.DEBUG, show_nothing
     table, adapt_to, remarks = training_tables(table, adapt_to)
     for remark in remarks:
-        say(f"note: {remark}")
+        _log.log(level, remark)
     plan = plan_training(table, recipe, adapt_to)
     for note in plan.notes:
-        say(f"note: {note}")
+        _log.log(level, note)
     if fabric.is_global_zero:
-        take_over(plan, folder, published, say)
+        take_over(plan, folder, published)
         folder.require_place(overwrite=overwrite)
     kept = None if embeddings is None else Path(embeddings)
     members = fit(plan, folder, published, fabric, embeddings=kept, on_progress=on_progress)
@@ -84,7 +86,3 @@ def train(
     run = publish(plan, members, judged, folder, published.sha256, fabric, started)
     on_progress("judging", 1, 1, "")
     return run
-
-
-def _say_nothing(line: str) -> None:
-    """Say nothing: another process says it."""

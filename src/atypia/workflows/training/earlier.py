@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.checkpoint import read_checkpoint, save_checkpoint
 from atypia.training.member import CHECKPOINT, kept_identity, rename_identity
 from atypia.training.recipe_file import read_toml
-from atypia.workflows.classify import Say
 from atypia.workflows.training.fit import identities_of
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.plan import Scheme, TrainingPlan
 
+_log = logging.getLogger(__name__)
 
-def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights, say: Say) -> None:
+
+def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights) -> None:
     """Make a folder whose members an earlier version trained by this very plan one of this version.
 
     Members and checkpoints get the identity that this version knows them by; results, which the
@@ -36,7 +38,6 @@ def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights, s
         plan: which members are trained, on what.
         folder: of the run.
         weights: the backbone's published ones.
-        say: is given a line on what could not be checked.
 
     Raises:
         AtypiaError: what lies there is damaged, or cannot be written.
@@ -65,9 +66,10 @@ def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights, s
             save_checkpoint(place / CHECKPOINT, state | {"identity": identities[scheme]})
     hashes.keep()
     results = "" if kept_in is None else f"; its results are kept in {kept_in}"
-    say(
-        f"note: an earlier version of atypia began this training and did not record the images: "
-        f"whether they have changed since could not be checked{results}"
+    _log.info(
+        "an earlier version of atypia began this training and did not record the images: "
+        "whether they have changed since could not be checked%s",
+        results,
     )
 
 
