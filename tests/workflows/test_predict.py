@@ -137,8 +137,6 @@ def test_an_assumed_mpp_is_said_and_recorded(
     predict([crop_folder], out, bundle=small_bundle, threads=1)
     (first, *_) = caplog.messages
     assert first.startswith("warning: the mpp of 12 of 12 figures is not known; 0.25 um/px")
-        "warning: the mpp of 12 of 12 figures is not known; 0.25 um/px"
-    )
     assert record_of(out)["mpp_assumed"] == 0.25
     assert record_of(out)["mpp_from"] == {"assumed": 12}
 

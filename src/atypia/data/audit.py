@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,16 +17,17 @@ import pandas as pd
 from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, UNKNOWN
 from atypia.data.domains import domain_names
 from atypia.data.images import read_image
+from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import TRAINED_ON, split_words, unknown_splits
 from atypia.data.table import FigureTable, own_slides
 from atypia.data.votes import contradicted, hard_labels, vote_counts
 from atypia.errors import AtypiaError
+from atypia.progress import OnProgress, opens_bars, show_bars
 
 _THREADS = 8
 _SPLIT_COLUMNS = ("split", "fold")
 #: Findings of one kind that have a line each; more of them share one.
 _LINES_OF_A_KIND = 5
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,23 @@ class Finding:
     message: str
 
 
+@opens_bars
 def audit(
-    table: FigureTable, images: bool = True, progress: Progress | None = None
+    sources: Source | Sequence[Source],
+    images: bool = True,
+    on_progress: OnProgress = show_bars,
 ) -> list[Finding]:
     """Look for what makes figures unusable or results untrustworthy.
 
     Args:
-        table: the figures.
+        sources: the figures, of one source or several (see `open_figures`).
         images: also decode every image: unreadable ones, odd sizes, equal pixels.
-        progress: called with (images done, images in all) now and then.
+        on_progress: called now and then; without it, bars in a terminal or notebook.
 
     Returns:
         Errors first, then warnings.
     """
+    table = open_figures(sources)
     found = [
         *_columns(table.frame),
         *_classes(table.frame),
@@ -67,7 +72,7 @@ def audit(
         *_splits(table.frame),
     ]
     if images:
-        found += _images(table, progress)
+        found += _images(table, on_progress)
     return sorted(found, key=lambda finding: finding.level != "error")
 
 
@@ -214,7 +219,7 @@ def _look(table: FigureTable, image: str) -> _Look:
     return _Look((pixels.shape[1], pixels.shape[0]), hashed, "")
 
 
-def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
+def _images(table: FigureTable, on_progress: OnProgress) -> Iterator[Finding]:
     frame = table.frame[table.frame["image"] != ""]
     images = list(dict.fromkeys(frame["image"]))
     looks: dict[str, _Look] = {}
@@ -223,8 +228,8 @@ def _images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
         try:
             for image, look in zip(images, coming, strict=True):
                 looks[image] = look
-                if progress and (len(looks) % 50 == 0 or len(looks) == len(images)):
-                    progress(len(looks), len(images))
+                if len(looks) % 50 == 0 or len(looks) == len(images):
+                    on_progress("images", len(looks), len(images), "")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

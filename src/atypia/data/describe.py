@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from atypia.data.domains import domain_names
+from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import TRAINED_ON, split_words
 from atypia.data.table import FigureTable, figures_without_slide
 from atypia.data.votes import agreement, hard_labels, vote_columns
@@ -40,8 +42,9 @@ class Description:
     remarks: tuple[str, ...]
 
 
-def describe(table: FigureTable) -> Description:
-    """Describe a figure table; looks at no image."""
+def describe(sources: Source | Sequence[Source]) -> Description:
+    """Describe figures of one source or several (see `open_figures`); looks at no image."""
+    table = open_figures(sources)
     frame = table.frame
     classes = hard_labels(frame)
     by_domain = _by_domain(frame, classes)

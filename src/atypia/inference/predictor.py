@@ -80,6 +80,14 @@ class Predictor:
             for.
         options: that it was loaded with.
         runtime: what computes its members.
+        crop_spec: how a figure is presented to the network.
+
+    Example:
+        >>> import atypia, numpy as np
+        >>> predictor = atypia.load(members=1)
+        >>> image = np.full((96, 96, 3), 200, dtype=np.uint8)
+        >>> predictor.predict(image, mpp=0.25)["call"].tolist()
+        ['normal']
     """
 
     def __init__(self, bundle: Bundle, options: PredictOptions, runtime: Runtime) -> None:
@@ -89,7 +97,7 @@ class Predictor:
         self.bundle = bundle
         self.options = options
         self.runtime = runtime
-        self._spec = CropSpec.of(bundle.manifest)
+        self.crop_spec = CropSpec.of(bundle.manifest)
 
     @classmethod
     def load(
@@ -112,6 +120,11 @@ class Predictor:
             AtypiaError: an option is not known or out of range, there is no such device or runtime,
                 the backbone's weights are not here, or the bundle does not know the share of
                 atypical figures in its training.
+
+        Example:
+            >>> import atypia
+            >>> atypia.load(members=1, device="cpu").manifest.name
+            'atypia-lite'
         """
         options = (options or PredictOptions()).updated(keywords)
         if not isinstance(bundle, Bundle):
@@ -209,7 +222,7 @@ class Predictor:
         size = self.batch_size if batch_size is None else batch_size
         if size < 1:
             raise OptionError("batch_size", size, "expected 1 or more")
-        read = read_ahead(figures, self._spec, threads=self.runtime.threads, ahead=2 * size)
+        read = read_ahead(figures, self.crop_spec, threads=self.runtime.threads, ahead=2 * size)
         batches = iter(lambda: list(islice(read, size)), [])
         # Threads that each take whole batches never wait for one another inside a layer.
         with self.runtime.pool() as pool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 
 from atypia.data.domains import short_domain_names
+from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import training_part
 from atypia.data.table import FigureTable, missing_slides
 from atypia.data.table_checks import counted
@@ -28,7 +30,7 @@ from atypia.files import (
     written_output,
 )
 from atypia.progress import OnProgress, opens_bars, show_bars
-from atypia.training.ablation import Plan
+from atypia.training.ablation import Plan, read_plan
 from atypia.training.devices import Device, require_device
 from atypia.workflows.ablation_bench import Bench, Job
 from atypia.workflows.ablation_runs import RunLine, append_run
@@ -63,8 +65,8 @@ class Ablation:
 
 @opens_bars
 def ablate(
-    table: FigureTable,
-    plan: Plan,
+    sources: Source | Sequence[Source],
+    plan: Plan | Path | str,
     out: Path | str,
     *,
     command: str = "atypia ablate",
@@ -75,14 +77,15 @@ def ablate(
     overwrite: bool = False,
     on_progress: OnProgress = show_bars,
 ) -> Ablation:
-    """Do the runs of a plan that are not there yet, and compare its arms.
+    r"""Do the runs of a plan that are not there yet, and compare its arms.
 
     Stopped at any point and started again with the same `out`, it goes on where it was: within a
     run from its last checkpoint. A run that fails leaves the others.
 
     Args:
-        table: figures of at least three domains, with images, mpp and labels or votes.
-        plan: the arms.
+        sources: figures of at least three domains, with images, mpp and labels or votes, of one
+            source or several (see `open_figures`).
+        plan: the arms: a plan, its file, or the name of one that comes with atypia.
         out: folder; receives runs.jsonl, table.csv, table.md, differences.svg.
         command: how this is asked for again; stands in the table's caption.
         device: auto, cpu or cuda.
@@ -95,11 +98,25 @@ def ablate(
 
     Raises:
         AtypiaError: the figures or what lies in `out` do not fit the plan; nothing was trained.
+
+    Example:
+        >>> import atypia
+        >>> from pathlib import Path
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=60, domains=3, size_px=64)
+        >>> short = ["schedule.epochs=1", "schedule.min_steps=1", "backbone.input_px=32"]
+        >>> plan = f"name = 'one'\nseeds = [0]\nset = {short}\n[[arm]]\nname = 'plain'\n"
+        >>> _ = Path("plan.toml").write_text(plan + "recipe = 'lite'\n")
+        >>> ablation = atypia.ablate(cohort, "plan.toml", "ablation")
+        >>> ablation.done, ablation.of
+        (3, 3)
     """
     require_device(device)  # refused here, not once for every run
     if threads is None and workers > 1:
         threads = max(1, torch.get_num_threads() // workers)
-    table, notes = training_part(table)
+    if not isinstance(plan, Plan):
+        plan = read_plan(plan)
+    table, notes = training_part(open_figures(sources))
     for note in notes:
         _log.info(note)
     bench = Bench.of(table, Path(out), device, threads)

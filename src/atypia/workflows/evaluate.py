@@ -55,6 +55,14 @@ def evaluate(
     Raises:
         TableError: a table is faulty, or they have no figure in common.
         AtypiaError: `out` does not end in .html, or cannot be written.
+
+    Example:
+        >>> import atypia
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=12, domains=1)
+        >>> record = atypia.predict(cohort, "predictions.csv", members=1)
+        >>> atypia.evaluate(record, cohort).overall.figures
+        12
     """
     several = list_sources(sources)
     report = None if out is None else Path(out)

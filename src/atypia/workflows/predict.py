@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atypia.data.table import FigureTable
+from atypia.data.readers.open_figures import Source
 from atypia.files import remove_partials, require_outputs
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
@@ -19,7 +19,7 @@ from atypia.workflows.classify import classify_sources
 
 @opens_bars
 def predict(
-    paths: Path | str | FigureTable | Sequence[Path | str | FigureTable],
+    paths: Source | Sequence[Source],
     out: Path | str,
     options: PredictOptions | None = None,
     *,
@@ -35,8 +35,8 @@ def predict(
     Figures that cannot be read are told and left out; all others are in the table, in order.
 
     Args:
-        paths: images, folders of images, TIFFs of many pages, figure tables (also open ones),
-            known layouts; or one of these.
+        paths: images, folders of images, TIFFs of many pages, figure tables (also open ones and
+            data frames), known layouts; or one of these.
         out: predictions table, by its ending CSV, Parquet or JSON; the record lies beside it.
         options: which bundle, and how it runs; none takes the one that comes with atypia.
         mpp: um/px of the images for which no table states it, in 0.05..5.
@@ -51,6 +51,14 @@ def predict(
 
     Raises:
         AtypiaError: a source, the bundle or an argument is faulty, or a file cannot be written.
+
+    Example:
+        >>> import atypia
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=6, domains=1)
+        >>> record = atypia.predict(cohort, "predictions.csv", members=1)
+        >>> record.predicted, record.out
+        (6, 'predictions.csv')
     """
     options = (options or PredictOptions()).updated(keywords)
     out = Path(out)

@@ -102,30 +102,52 @@ class ClassifiedSlide:
 
 @opens_bars
 def predict_slide(
-    job: SlideJob,
-    outs: Sequence[Path],
+    slide: SlideJob | Path | str,
+    outs: Path | str | Sequence[Path | str],
     *,
-    options: PredictOptions,
+    points: Path | str | None = None,
+    options: PredictOptions | None = None,
     choice: PointsChoice = EVERY_POINT,
     pictures: Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = show_bars,
+    **keywords: Any,
 ) -> ClassifiedSlide:
-    """Classify points on a slide; the record lies beside the first file that is written.
+    r"""Classify points on a slide; the record lies beside the first file that is written.
 
     Args:
-        job: the slide.
-        outs: files to write, at least one; each one's ending decides its format.
-        options: which bundle, and how it runs.
+        slide: its file, or a `SlideJob` with what else is known of it.
+        outs: files to write, one or more; each one's ending decides its format.
+        points: QuPath GeoJSON, MIDOG JSON, or a table; of a `SlideJob`, its own.
+        options: which bundle, and how it runs; none takes the one that comes with atypia.
         choice: which points, and what comes of them.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
         overwrite: replace files that lie there and that atypia did not write.
         on_progress: called after each batch; without it, bars in a terminal or notebook.
+        **keywords: options by their names, such as `device="cpu"`; see `PredictOptions`.
 
     Raises:
         AtypiaError: the slide, the points, the bundle or an argument is faulty, or a file cannot
             be written.
+
+    Example:
+        >>> import atypia, numpy as np
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.fromarray(np.full((256, 256, 3), 200, np.uint8)).save("slide.tif")
+        >>> _ = Path("points.csv").write_text("x,y\n100,100\n150,120\n")
+        >>> job = SlideJob(Path("slide.tif"), Path("points.csv"), mpp=0.25)
+        >>> atypia.predict_slide(job, "classified.geojson", members=1).counts.figures
+        2
     """
+    options = (options or PredictOptions()).updated(keywords)
+    if isinstance(slide, SlideJob):
+        job = slide
+    elif points is not None:
+        job = SlideJob(Path(slide), Path(points))
+    else:
+        raise AtypiaError(f"{slide}: no points are given; give points=FILE")
+    outs = [Path(out) for out in ([outs] if isinstance(outs, str | Path) else outs)]
     for out in outs:
         require_slide_ending(out)
     path = record_path(outs[0])

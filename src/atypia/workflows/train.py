@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from atypia.data.table import FigureTable
+from atypia.data.readers.open_figures import Source, open_figures
 from atypia.progress import OnProgress, opens_bars, show_bars, show_nothing
 from atypia.training.backbone_weights import find_backbone_weights
 from atypia.training.devices import Device, open_fabric
 from atypia.training.recipe import Recipe
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.earlier import take_over
 from atypia.workflows.training.fit import fit
 from atypia.workflows.training.folder import RunFolder
@@ -25,11 +27,11 @@ _log = logging.getLogger(__name__)
 
 @opens_bars
 def train(
-    table: FigureTable,
-    recipe: Recipe,
+    sources: Source | Sequence[Source],
+    recipe: Recipe | Path | str,
     out: Path | str,
     *,
-    adapt_to: FigureTable | None = None,
+    adapt_to: Source | Sequence[Source] | None = None,
     weights: Path | str | None = None,
     embeddings: Path | str | None = None,
     device: Device = "auto",
@@ -43,9 +45,11 @@ def train(
     weights (on a CPU with the same number of threads, to the bit).
 
     Args:
-        table: figures with images, mpp and labels or votes; where it has a column `split`, those of
-            its training part are used (`splits.training_part`).
-        recipe: what decides the training.
+        sources: figures with images, mpp and labels or votes, of one source or several (see
+            `open_figures`); where they have a column `split`, those of its training part are used
+            (`splits.training_part`).
+        recipe: what decides the training: a recipe, its file, or the name of one that comes with
+            atypia.
         out: folder of the run.
         adapt_to: figures of a laboratory that the classifier shall work in, for the domain loss
             alone; labels and votes in it are not looked at.
@@ -61,7 +65,20 @@ def train(
     Raises:
         AtypiaError: the figures, the recipe, the weights and the run's folder do not fit each
             other, or the backbone's weights are not here.
+
+    Example:
+        >>> import atypia
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=40, domains=2, size_px=64)
+        >>> short = ["folds.scheme=domains", "schedule.epochs=1", "schedule.min_steps=1"]
+        >>> recipe = atypia.read_recipe("lite", [*short, "backbone.input_px=32"])
+        >>> atypia.train(cohort, recipe, "run").bundle.name
+        'bundle'
     """
+    if not isinstance(recipe, Recipe):
+        recipe = read_recipe(recipe)
+    table = open_figures(sources)
+    unlabelled = None if adapt_to is None else open_figures(adapt_to)
     started, folder = datetime.now(UTC), RunFolder(Path(out))
     if threads is not None:
         torch.set_num_threads(threads)
@@ -70,10 +87,10 @@ def train(
     level = logging.INFO
     if not fabric.is_global_zero:
         level, on_progress = logging.DEBUG, show_nothing
-    table, adapt_to, remarks = training_tables(table, adapt_to)
+    table, unlabelled, remarks = training_tables(table, unlabelled)
     for remark in remarks:
         _log.log(level, remark)
-    plan = plan_training(table, recipe, adapt_to)
+    plan = plan_training(table, recipe, unlabelled)
     for note in plan.notes:
         _log.log(level, note)
     if fabric.is_global_zero:
