@@ -15,7 +15,7 @@ from atypia.data.domains import short_domain_names
 from atypia.data.readers.open_figures import open_figures
 from atypia.data.splits import domain_folds
 from atypia.data.table import FigureTable
-from atypia.data.votes import votes_of
+from atypia.data.votes import vote_matrix
 from atypia.evaluation.intervals import cluster_weights, percentile_interval
 from atypia.training.figures import training_figures
 from atypia.training.recipe import Recipe
@@ -149,7 +149,7 @@ def _cohort(
         domain=domain,
         held_out=held_out,
         crossed=crossed,
-        votes=votes_of(table.frame),
+        votes=vote_matrix(table.frame),
         names=tuple(short[name] for name in names),
         arm=np.array(arm, dtype=object),
         left=left,

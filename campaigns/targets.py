@@ -367,7 +367,7 @@ def _foreign(feature: Any) -> str:
 
 
 def _areas(folder: Path) -> tuple[Make, Check]:
-    from atypia.data.points.areas import outlined
+    from atypia.data.points.areas import unite_outlines
     from atypia.data.points.open_points import open_points
 
     hole = [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]], [[1, 1], [2, 1], [2, 2], [1, 1]]]
@@ -383,7 +383,7 @@ def _areas(folder: Path) -> tuple[Make, Check]:
         return "areas.geojson", mutate.json_text(choices, mutate.tree(choices, seed))
 
     def check(path: Path) -> None:
-        area = outlined(open_points(path, Path("s.tif"), mpp=0.25), "Tumor")
+        area = unite_outlines(open_points(path, Path("s.tif"), mpp=0.25), "Tumor")
         _require(math.isfinite(area.area) and area.area > 0, "an area of no size was accepted")
 
     return make, check
@@ -623,10 +623,10 @@ def _answers(folder: Path) -> tuple[Make, Check]:
         read_answers,
         write_answers,
     )
-    from atypia.data.table import from_frame
+    from atypia.data.table import figures_from_frame
 
     seed = [{"class": "atypical", "confidence": 0.75}, {"class": "normal", "confidence": 0}]
-    table = _two_figures(folder, from_frame)
+    table = _two_figures(folder, figures_from_frame)
 
     def make(choices: Choices) -> tuple[str, bytes]:
         return "answers.json", mutate.json_text(choices, mutate.tree(choices, seed))
@@ -642,16 +642,16 @@ def _answers(folder: Path) -> tuple[Make, Check]:
     return make, check
 
 
-def _two_figures(folder: Path, from_frame: Any) -> Any:
+def _two_figures(folder: Path, figures_from_frame: Any) -> Any:
     import pandas as pd
 
     columns = {"figure_id": ["a", "b"], "image": ["a.png", "b.png"], "label": [1, 0]}
-    return from_frame(pd.DataFrame(columns), folder)
+    return figures_from_frame(pd.DataFrame(columns), folder)
 
 
 def _predictions(folder: Path) -> tuple[Make, Check]:
-    from atypia.data.predictions import join, read_predictions
-    from atypia.data.table import from_frame
+    from atypia.data.predictions import join_predictions, read_predictions
+    from atypia.data.table import figures_from_frame
     from atypia.errors import AtypiaError
 
     seed: mutate.Rows = [
@@ -660,7 +660,7 @@ def _predictions(folder: Path) -> tuple[Make, Check]:
         ["b", "b.png", "0.25", "normal", "False", "", ""],
     ]
     records = [dict(zip(seed[0], row, strict=True)) for row in seed[1:]]
-    table = _two_figures(folder, from_frame)
+    table = _two_figures(folder, figures_from_frame)
 
     def make(choices: Choices) -> tuple[str, bytes]:
         kind = choices.randrange(4)
@@ -675,7 +675,7 @@ def _predictions(folder: Path) -> tuple[Make, Check]:
         _require(predictions["p_atypical"].between(0, 1).all(), "P(atypical) is no probability")
         _require(not predictions["figure_id"].duplicated().any(), "a figure is there twice")
         try:
-            joined = join(predictions, table)
+            joined = join_predictions(predictions, table)
         except AtypiaError:
             return
         _require(len(joined.frame), "nothing was joined, without a word")

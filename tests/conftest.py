@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from warm_python import WarmPython
 
 if TYPE_CHECKING:

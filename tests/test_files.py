@@ -10,20 +10,20 @@ import pytest
 
 from atypia.errors import AtypiaError
 from atypia.files import (
-    inside,
+    escape_document,
+    join_inside,
     parse_json,
     resolve_inside,
     shipped_folder,
-    writable_document,
     write_text,
-    written_whole,
+    write_whole,
 )
 
 
 def test_a_failure_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), written_whole(path) as partial:
+    with pytest.raises(RuntimeError), write_whole(path) as partial:
         partial.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -32,7 +32,7 @@ def test_a_failure_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
     told = pytest.raises(AtypiaError, match=r"a\.txt: cannot be written .*No space left")
-    with told as caught, written_whole(tmp_path / "a.txt"):
+    with told as caught, write_whole(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert "\n" not in str(caught.value)
 
@@ -44,7 +44,7 @@ def test_a_file_where_a_folder_is_wanted_is_told(tmp_path: Path) -> None:
 
 
 def test_others_may_read_what_was_written(tmp_path: Path) -> None:
-    with written_whole(tmp_path / "a") as partial:
+    with write_whole(tmp_path / "a") as partial:
         partial.touch(mode=0o600)
         partial.chmod(0o600)
     reference = tmp_path / "b"
@@ -71,7 +71,7 @@ def test_a_path_that_leaves_its_folder_is_refused(path: str, tmp_path: Path) -> 
     root = tmp_path / "root"
     root.mkdir()
     (root / "link").symlink_to(tmp_path)
-    for find in (inside, resolve_inside):
+    for find in (join_inside, resolve_inside):
         with pytest.raises(AtypiaError, match="lies outside"):
             find(root, path)
 
@@ -82,16 +82,16 @@ def test_a_link_out_of_a_folder_is_followed_only_where_it_may_be(tmp_path: Path)
     store.mkdir()
     (root / "link").symlink_to(store)
     (root / "near").symlink_to(root / "b")
-    assert inside(root, "link/x.png") == root / "link/x.png"
+    assert join_inside(root, "link/x.png") == root / "link/x.png"
     assert resolve_inside(root, "near/x.png") == root / "near/x.png"
     with pytest.raises(AtypiaError, match=r"link/x\.png: lies outside .*a link leads there"):
         resolve_inside(root, "link/x.png")
 
 
 def test_a_back_slash_parts_folders_unless_a_file_has_it_in_its_name(tmp_path: Path) -> None:
-    assert inside(tmp_path, "a\\b\\c.png") == tmp_path / "a" / "b" / "c.png"
+    assert join_inside(tmp_path, "a\\b\\c.png") == tmp_path / "a" / "b" / "c.png"
     (tmp_path / "a\\b.png").touch()
-    assert inside(tmp_path, "a\\b.png") == tmp_path / "a\\b.png"
+    assert join_inside(tmp_path, "a\\b.png") == tmp_path / "a\\b.png"
 
 
 def test_what_comes_with_atypia_is_found_and_nothing_else() -> None:
@@ -102,7 +102,7 @@ def test_what_comes_with_atypia_is_found_and_nothing_else() -> None:
 
 def test_halves_of_characters_are_written_as_numbers_and_all_else_stays() -> None:
     document = {"a\ud800": ["ü\udcff", ("b", 1.5)], "c": None}
-    assert writable_document(document) == {"a\\ud800": ["ü\\udcff", ["b", 1.5]], "c": None}
+    assert escape_document(document) == {"a\\ud800": ["ü\\udcff", ["b", 1.5]], "c": None}
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "", "{", "\ufeff{}"])

@@ -23,13 +23,13 @@ from typing import get_args
 import numpy as np
 import pytest
 import tifffile
-from programs import require_program
 from typer.main import get_command
 
 from atypia.challenges.midog25.stack import STACK_SLUG
 from atypia.cli.main import app
 from atypia.data.phantom import make_phantom
 from atypia.inference.options import RuntimeKey
+from programs import require_program
 
 CHANGES = [
     *("folds.count=2", "backbone.input_px=32", "phase.weight=0", "schedule.batch_size=24"),

@@ -13,6 +13,7 @@ import pytest
 
 from atypia.errors import AtypiaError
 from atypia.files import (
+    create_output,
     is_ours,
     remove_ours,
     remove_partials,
@@ -20,7 +21,6 @@ from atypia.files import (
     require_outputs,
     sha256,
     write_output,
-    written_output,
 )
 from atypia.offline import use_temporary_caches
 
@@ -42,7 +42,7 @@ def test_what_atypia_wrote_is_replaced_and_what_changed_since_is_not(tmp_path: P
     path.write_text("corrected by a pathologist")
     with pytest.raises(AtypiaError, match=r"a\.csv: was not written by atypia, or has changed"):
         require_outputs([path])
-    with pytest.raises(AtypiaError, match="--overwrite"), written_output(path):
+    with pytest.raises(AtypiaError, match="--overwrite"), create_output(path):
         pass
     remove_ours(path)
     assert path.read_text() == "corrected by a pathologist"

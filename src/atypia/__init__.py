@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from atypia.data.audit import audit
     from atypia.data.describe import describe
     from atypia.data.readers.open_figures import open_figures
-    from atypia.data.table import FigureTable
-    from atypia.data.table import from_frame as figures_from_frame
+    from atypia.data.table import FigureTable, figures_from_frame
     from atypia.errors import AtypiaError
     from atypia.evaluation.calibration import Calibration
     from atypia.evaluation.judge import Judgement

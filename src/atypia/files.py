@@ -39,7 +39,7 @@ def require_outputs(
         AtypiaError: one line for each output that is an input, a folder, not atypia's own, given
             twice, or in a place that cannot be written.
     """
-    outputs, read = list(outputs), {_identity(path) for path in inputs} - {None}
+    outputs, read = list(outputs), {_file_identity(path) for path in inputs} - {None}
     faults = [
         f"{path}: two results would be written to this file; rename one"
         for path, count in Counter(outputs).items()
@@ -49,7 +49,7 @@ def require_outputs(
     for path in dict.fromkeys(outputs):
         if path.is_dir():
             faults.append(f"{path}: is a folder; give the name of a file")
-        elif _identity(path) in read:
+        elif _file_identity(path) in read:
             faults.append(f"{path}: is an input of this run; choose another place for the results")
         elif os.path.lexists(path) and not is_ours(path):
             foreign.append(path)
@@ -57,8 +57,8 @@ def require_outputs(
         faults += [f"{path}: {_FOREIGN}" for path in foreign]
     if faults:
         more = len(faults) - _MOST_LINES
-        shown = faults[:_MOST_LINES] + ([f"... and {more} more files"] if more > 0 else [])
-        raise AtypiaError("\n".join(shown))
+        listed = faults[:_MOST_LINES] + ([f"... and {more} more files"] if more > 0 else [])
+        raise AtypiaError("\n".join(listed))
     for folder in dict.fromkeys(path.parent for path in outputs):
         require_folder(folder)
     for path in foreign:
@@ -78,7 +78,8 @@ def require_folder(folder: Path) -> None:
         AtypiaError: they cannot.
     """
     above = next(
-        (one for one in (folder, *folder.absolute().parents) if os.path.lexists(one)), folder
+        (parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent)),
+        folder,
     )
     try:
         with tempfile.TemporaryFile(dir=above):
@@ -92,24 +93,24 @@ def require_folder(folder: Path) -> None:
 
 def is_ours(path: Path) -> bool:
     """Tell whether atypia wrote a file and nobody has changed it since."""
-    return path.is_file() and sha256(path) in _noted(path)
+    return path.is_file() and sha256(path) in _read_notes(path)
 
 
 def is_noted(path: Path, digest: str) -> bool:
     """Tell whether atypia wrote `path` with this hash; for folders, which have none themselves."""
-    return digest in _noted(path)
+    return digest in _read_notes(path)
 
 
 def remove_ours(path: Path) -> None:
     """Remove a file that atypia wrote; one that is absent, or not (or no longer) its own, stays."""
     if is_ours(path):
         path.unlink(missing_ok=True)
-        _notes_of(path).unlink(missing_ok=True)
+        _notes_path(path).unlink(missing_ok=True)
 
 
 @contextmanager
-def written_output(path: Path) -> Iterator[Path]:
-    """As `written_whole`, for a file that a user asked for: it never replaces one of theirs.
+def create_output(path: Path) -> Iterator[Path]:
+    """As `write_whole`, for a file that a user asked for: it never replaces one of theirs.
 
     Raises:
         AtypiaError: a file lies there that atypia did not write, or that has changed since; or
@@ -119,14 +120,14 @@ def written_output(path: Path) -> Iterator[Path]:
         raise AtypiaError(f"{path}: cannot be written (is a folder); give the name of a file")
     if os.path.lexists(path) and not is_ours(path):
         raise AtypiaError(f"{path}: {_FOREIGN}")
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         yield partial
         note_output(path, sha256(partial))
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to an output, as `written_output`."""
-    with written_output(path) as partial:
+    """Write `text` as UTF-8 to an output, as `create_output`."""
+    with create_output(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
@@ -135,22 +136,22 @@ def note_output(path: Path, digest: str) -> None:
 
     Between this note and the renaming that follows, the old file is still in place.
     """
-    known = [*_noted(path)[-1:], digest]
-    write_text(_notes_of(path), "".join(f"{one}\n" for one in dict.fromkeys(known)))
+    known = [*_read_notes(path)[-1:], digest]
+    write_text(_notes_path(path), "".join(f"{line}\n" for line in dict.fromkeys(known)))
 
 
-def _noted(path: Path) -> list[str]:
+def _read_notes(path: Path) -> list[str]:
     try:
-        return _notes_of(path).read_text(encoding="ascii").split()
+        return _notes_path(path).read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError):
         return []
 
 
-def _notes_of(path: Path) -> Path:
+def _notes_path(path: Path) -> Path:
     return path.parent / NOTES_FOLDER / f"{path.name}.sha256"
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _file_identity(path: Path) -> tuple[int, int] | None:
     """Return what tells a file from all others, by whatever name; None where there is none."""
     try:
         status = path.stat()
@@ -160,11 +161,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
     A reader sees the old file or the new one, never half of it, also after a kill or on a full
-    disk. For files that atypia keeps for itself; what a user asked for is a `written_output`.
+    disk. For files that atypia keeps for itself; what a user asked for is a `create_output`.
 
     Raises:
         AtypiaError: the disk is full or the folder cannot be written.
@@ -192,7 +193,7 @@ def remove_partials(*paths: Path) -> None:
 
     What a process that lives on this machine is writing stays.
     """
-    paths = (*paths, *map(_notes_of, paths))
+    paths = (*paths, *map(_notes_path, paths))
     for folder in dict.fromkeys(path.parent for path in paths):
         prefixes = tuple(_partial_prefix(path) for path in paths if path.parent == folder)
         entries = list(folder.iterdir()) if folder.is_dir() else []
@@ -252,11 +253,11 @@ def _usual_mode() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all; names that are no UTF-8 are escaped."""
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def writable(text: str) -> str:
+def escape_text(text: str) -> str:
     """Return a text that UTF-8 can hold; what it cannot hold is written as its number.
 
     JSON may have halves of a character, and Python gives the bytes of a file's name that are no
@@ -265,21 +266,21 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def writable_document(document: Any) -> Any:
-    """Return lists and dictionaries of plain values with all their texts `writable`."""
+def escape_document(document: Any) -> Any:
+    """Return lists and dictionaries of plain values with their texts escaped (`escape_text`)."""
     if isinstance(document, str):
-        return writable(document)
+        return escape_text(document)
     if isinstance(document, dict):
-        return {writable_document(key): writable_document(of) for key, of in document.items()}
+        return {escape_document(key): escape_document(of) for key, of in document.items()}
     if isinstance(document, list | tuple):
-        return [writable_document(of) for of in document]
+        return [escape_document(of) for of in document]
     return document
 
 
 def parse_json(text: str) -> Any:
     """Return what a text of JSON holds, whoever wrote it.
 
-    Its texts may have halves of a character: `writable` makes them fit to be kept.
+    Its texts may have halves of a character: `escape_text` makes them fit to be written.
 
     Raises:
         ValueError: it is no JSON, is nested too deeply, or holds a whole number of more digits than
@@ -297,7 +298,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def inside(root: Path, relative: str) -> Path:
+def join_inside(root: Path, relative: str) -> Path:
     """Return `root / relative`; links that the user has put below `root` may lead anywhere.
 
     A back-slash parts folders, as on Windows, unless there is a file with one in its name.
@@ -319,12 +320,12 @@ def inside(root: Path, relative: str) -> Path:
 
 
 def resolve_inside(root: Path, relative: str) -> Path:
-    """As `inside`, where nobody can be trusted with a link: none may lead out of `root`.
+    """As `join_inside`, where nobody can be trusted with a link: none may lead out of `root`.
 
     Raises:
-        AtypiaError: as `inside`; or a link leads out of `root`.
+        AtypiaError: as `join_inside`; or a link leads out of `root`.
     """
-    path = inside(root, relative)
+    path = join_inside(root, relative)
     if not path.resolve().is_relative_to(root.resolve()):
         raise AtypiaError(
             f"{path}: lies outside {root} (a link leads there); put the file itself into it"

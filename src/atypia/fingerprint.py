@@ -53,17 +53,17 @@ def table_part(frame: pd.DataFrame, columns: Collection[str]) -> str:
         for name in columns
         if name in frame and not (frame[name].isna() | (frame[name] == "")).all()
     )
-    return text_hash(frame[known].to_csv(index=False))
+    return hash_text(frame[known].to_csv(index=False))
 
 
-def text_hash(text: str) -> str:
+def hash_text(text: str) -> str:
     """Return the SHA-256 of a text, 64 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def joined_hash(parts: Iterable[object]) -> str:
+def hash_parts(parts: Iterable[object]) -> str:
     """Return the SHA-256 of some parts as texts in their order, 64 hexadecimal digits."""
-    return text_hash("\n".join(map(str, parts)))
+    return hash_text("\n".join(map(str, parts)))
 
 
 def fingerprint(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from warm_python import WarmPython
 
 CAMPAIGNS = Path(__file__).resolve().parents[2] / "campaigns"

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from warm_python import Process, WarmPython
 
 from atypia.cli.main import run
 from atypia.data.phantom import make_phantom
+from warm_python import Process, WarmPython
 
 PLAN = """
 name = "tiny"

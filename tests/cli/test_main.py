@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
-from warm_python import WarmPython
 
 from atypia.cli.main import app, run
-from atypia.files import written_output
+from atypia.files import create_output
+from warm_python import WarmPython
 
 VERBS = [
     (name,) if not hasattr(command, "commands") else (name, inner)
@@ -79,7 +79,7 @@ def test_a_stop_says_how_to_go_on_and_leaves_no_unfinished_file(
 ) -> None:
     @app.command("stopped")
     def stopped() -> None:
-        with written_output(tmp_path / "p.csv") as partial:
+        with create_output(tmp_path / "p.csv") as partial:
             partial.write_text("half")
             os.kill(os.getpid(), number)
             time.sleep(5)

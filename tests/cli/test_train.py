@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from warm_python import WarmPython
 
 from atypia.data.phantom import make_phantom
+from warm_python import WarmPython
 
 QUICK = (
     "adapter.kind=full",

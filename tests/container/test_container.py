@@ -11,13 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from programs import require_program
 from typer.testing import CliRunner
 
 from atypia.bundle.default import DEFAULT_BUNDLE
 from atypia.challenges.midog25.program import BUNDLE_FOLDERS
 from atypia.cli.main import app
 from atypia.inference.exported import exported_path
+from programs import require_program
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "container" / "Dockerfile"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from atypia.data.audit import Finding, audit
 from atypia.data.readers.open_figures import open_figures
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 
 
 def _picture(path: Path, seed: int, side: int = 32) -> None:
@@ -31,7 +31,7 @@ def _table(folder: Path, count: int = 6, **columns: list[object]) -> FigureTable
             "label": [i % 2 for i in range(count)],
         }
     )
-    return from_frame(frame.assign(**columns), folder)
+    return figures_from_frame(frame.assign(**columns), folder)
 
 
 def _one(findings: list[Finding], told: str) -> Finding:

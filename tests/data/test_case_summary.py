@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atypia.data.case_summary import Counts, added
+from atypia.data.case_summary import Counts, add_counts
 
 
 def test_the_share_has_wilsons_interval() -> None:
@@ -31,5 +31,5 @@ def test_without_figures_or_area_nothing_is_said() -> None:
 def test_slides_of_a_case_add_up() -> None:
     one = Counts(10, 2, 1, 0, area_mm2=1.5, in_area=8, atypical_in_area=1)
     two = Counts(5, 1, 0, 2, area_mm2=0.5, in_area=5, atypical_in_area=1)
-    assert added([one, two]) == Counts(15, 3, 1, 2, 2.0, 13, 2)
-    assert added([one, Counts(5, 1, 0, 0)]) == Counts(15, 3, 1, 0)
+    assert add_counts([one, two]) == Counts(15, 3, 1, 2, 2.0, 13, 2)
+    assert add_counts([one, Counts(5, 1, 0, 0)]) == Counts(15, 3, 1, 0)

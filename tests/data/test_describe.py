@@ -7,7 +7,7 @@ import pytest
 
 from atypia.data.describe import describe
 from atypia.data.readers.open_figures import open_figures
-from atypia.data.table import from_frame
+from atypia.data.table import figures_from_frame
 
 
 def test_counts_by_domain_and_in_all() -> None:
@@ -23,7 +23,7 @@ def test_counts_by_domain_and_in_all() -> None:
             "vote_x": [None, None, None, 1, None],
         }
     )
-    told = describe(from_frame(frame, Path()))
+    told = describe(figures_from_frame(frame, Path()))
     assert (told.figures, told.slides, told.cases, told.domains, told.experts) == (5, 4, 3, 2, 1)
     assert (told.atypical, told.normal, told.unlabelled) == (2, 2, 1)
     row = told.by_domain.loc["A"]
@@ -37,7 +37,7 @@ def test_counts_by_domain_and_in_all() -> None:
 def test_figures_held_out_are_counted() -> None:
     frame = pd.DataFrame({"figure_id": list("abc"), "image": "a.png"})
     frame["split"] = ["train", "Test", "held-out"]
-    remarks = describe(from_frame(frame, Path())).remarks
+    remarks = describe(figures_from_frame(frame, Path())).remarks
     assert any(remark.startswith("2 of 3 figures are held out") for remark in remarks)
 
 

@@ -12,10 +12,10 @@ from PIL import Image
 from atypia.data.audit import audit
 from atypia.data.describe import describe
 from atypia.data.gather import gather
-from atypia.data.join import name_sources, named_as_in
+from atypia.data.join import match_ids, name_sources
 from atypia.data.predictions import check_predictions
 from atypia.data.readers.open_figures import open_figures
-from atypia.data.splits import training_part
+from atypia.data.splits import select_training
 from atypia.data.table import FigureTable, read_table, write_table
 from atypia.errors import TableError
 from atypia.evaluation.judge import judge
@@ -152,7 +152,7 @@ def test_a_source_without_splits_trains_as_it_does_alone(lab: Path, public: Path
     text = (public / "figures.csv").read_text().splitlines()
     rows = [text[0] + ",split", text[1] + ",train", text[2] + ",test"]
     (public / "figures.csv").write_text("\n".join(rows) + "\n")
-    trained = training_part(open_figures([lab, public]))[0]
+    trained = select_training(open_figures([lab, public]))[0]
     assert trained.frame["figure_id"].tolist() == ["lab/f1", "lab/f2", "public/f1"]
     assert trained.image_paths()[2] == public / "crops" / "1.png"
 
@@ -235,7 +235,7 @@ def test_predictions_name_figures_with_or_without_their_source(both: FigureTable
     with pytest.raises(TableError, match=r"figure_id f1: may be lab/f1 or public/f1"):
         judge(predictions(["f1", "g2"]), both)
     alone = pd.Series(["x", "y"])
-    assert named_as_in(alone, FigureTable(both.frame, both.root)) is alone
+    assert match_ids(alone, FigureTable(both.frame, both.root)) is alone
 
 
 def test_a_table_says_what_it_is(both: FigureTable, lab: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atypia.data.ome import ome_images
+from atypia.data.ome import parse_ome
 
 HEAD = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
 CHANNELS = "".join(f'<Channel ID="Channel:0:{n}" SamplesPerPixel="1"/>' for n in range(3))
@@ -26,7 +26,7 @@ def ome(inside: str, *, sizes: str = 'SizeC="3" SizeZ="1" SizeT="1"') -> str:
     ],
 )
 def test_planes_are_where_tiff_data_says(blocks: str, planes: tuple[int, ...]) -> None:
-    (image,) = ome_images(ome(CHANNELS + blocks))
+    (image,) = parse_ome(ome(CHANNELS + blocks))
     assert (image.size_px, image.planes, image.planes_fault) == ((20, 10), planes, "")
 
 
@@ -49,7 +49,7 @@ def test_planes_are_where_tiff_data_says(blocks: str, planes: tuple[int, ...]) -
     ],
 )
 def test_what_cannot_be_told_is_said(text: str, fault: str) -> None:
-    (image,) = ome_images(text)
+    (image,) = parse_ome(text)
     assert image.planes == ()
     assert fault in image.planes_fault
 
@@ -62,9 +62,9 @@ def test_what_cannot_be_told_is_said(text: str, fault: str) -> None:
     ],
 )
 def test_what_is_no_ome_metadata_describes_no_image(text: str | None) -> None:
-    assert ome_images(text) in ([], ome_images(ome("")))
+    assert parse_ome(text) in ([], parse_ome(ome("")))
 
 
 def test_colours_that_lie_together_are_no_planes() -> None:
-    (image,) = ome_images(ome('<Channel ID="Channel:0:0" SamplesPerPixel="3"/>'))
+    (image,) = parse_ome(ome('<Channel ID="Channel:0:0" SamplesPerPixel="3"/>'))
     assert (image.planes, image.planes_fault) == ((), "")

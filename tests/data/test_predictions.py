@@ -9,10 +9,10 @@ import pytest
 from atypia.data.predictions import (
     PREDICTION_COLUMNS,
     check_predictions,
-    join,
+    join_predictions,
     read_predictions,
 )
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import TableError
 
 ROWS = {
@@ -34,7 +34,7 @@ def _table(tmp_path: Path, names: list[str]) -> FigureTable:
             "label": [0, 1] * (len(names) // 2),
         }
     )
-    return from_frame(frame, tmp_path)
+    return figures_from_frame(frame, tmp_path)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
@@ -154,7 +154,7 @@ def test_figures_on_one_side_are_named_and_the_rest_is_joined(tmp_path: Path) ->
             }
         )
     )
-    joined = join(predictions, _table(tmp_path, ["a", "b", "c", "d"]))
+    joined = join_predictions(predictions, _table(tmp_path, ["a", "b", "c", "d"]))
     assert list(joined.frame["figure_id"]) == ["d", "a"]
     assert list(joined.frame["call"]) == [True, False]
     assert list(joined.frame["label"]) == [1.0, 0.0]
@@ -170,13 +170,13 @@ def test_a_table_with_columns_of_the_same_name_does_not_override_predictions(
     table = _table(tmp_path, ["a", "b"])
     table = FigureTable(table.frame.assign(p_atypical=0.0, call=False), table.root)
     predictions = check_predictions(pd.DataFrame({**ROWS, "figure_id": ["a", "b"]}))
-    assert list(join(predictions, table).frame["p_atypical"]) == [0.25, 0.75]
+    assert list(join_predictions(predictions, table).frame["p_atypical"]) == [0.25, 0.75]
 
 
 def test_nothing_in_common_is_an_error_that_shows_both_sides(tmp_path: Path) -> None:
     predictions = check_predictions(pd.DataFrame(ROWS))
     with pytest.raises(TableError, match="007, b against c, d"):
-        join(predictions, _table(tmp_path, ["c", "d"]))
+        join_predictions(predictions, _table(tmp_path, ["c", "d"]))
 
 
 def test_json_nested_too_deeply_is_one_line(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from atypia.data.readers.open_figures import open_figures
-from atypia.data.splits import crossed_folds, domain_folds, slide_folds, training_part
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.splits import crossed_folds, domain_folds, select_training, slide_folds
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import TableError
 
 
@@ -24,7 +24,7 @@ def _frame(slides: int = 30, seed: int = 0) -> pd.DataFrame:
             "label": (random.random(len(slide)) < 0.25).astype(int),
         }
     )
-    return from_frame(frame, Path()).frame
+    return figures_from_frame(frame, Path()).frame
 
 
 def test_no_case_or_slide_is_divided() -> None:
@@ -170,31 +170,31 @@ def test_crossed_folds_are_refused_where_they_would_mean_nothing() -> None:
 
 def _split(*words: object) -> FigureTable:
     frame = pd.DataFrame({"figure_id": [f"f{n}" for n in range(len(words))], "image": "a.png"})
-    return from_frame(frame.assign(split=list(words)), Path("crops"))
+    return figures_from_frame(frame.assign(split=list(words)), Path("crops"))
 
 
 def test_only_the_training_split_is_trained_on_and_a_note_counts_the_others() -> None:
     words = ["train", "Training ", "TEST", "val", "Held_Out", "held out", "validation", None]
-    table, notes = training_part(_split(*words))
+    table, notes = select_training(_split(*words))
     assert list(table.frame["figure_id"]) == ["f0", "f1"]
     assert list(table.frame.index) == [0, 1]
     assert table.notes == notes and len(notes) == 1
     assert notes[0].startswith("6 figures left out")
     for part in ("2 of split held-out", "1 of split test", "1 of split val,", "1 of no split"):
         assert part in notes[0]
-    assert training_part(table) == (table, ())
+    assert select_training(table) == (table, ())
 
 
 def test_a_table_without_a_split_is_trained_on_as_a_whole() -> None:
     for table in (
         _split(None, ""),
-        from_frame(_split("train").frame.drop(columns="split"), Path()),
+        figures_from_frame(_split("train").frame.drop(columns="split"), Path()),
     ):
-        assert training_part(table)[0] is table
+        assert select_training(table)[0] is table
 
 
 def test_a_split_that_is_not_understood_or_leaves_nothing_is_refused() -> None:
     with pytest.raises(TableError, match=r"column split: '3', 'a'; expected train .*rename"):
-        training_part(_split("train", "a", 3))
+        select_training(_split("train", "a", 3))
     with pytest.raises(TableError, match="no figure to train on"):
-        training_part(_split("test", ""))
+        select_training(_split("test", ""))

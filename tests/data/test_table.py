@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atypia.data.table import figures_without_slide, from_frame, read_table, write_table
+from atypia.data.table import count_without_slide, figures_from_frame, read_table, write_table
 from atypia.errors import TableError
 
 
@@ -37,9 +37,9 @@ def test_figures_that_name_neither_slide_nor_case_are_counted_also_after_writing
 ) -> None:
     text = "figure_id,image,slide,case\na,a.png,,\nb,b.png,s,\nc,c.png,,k\nd,d.png,,\n"
     table = read_table(_csv(tmp_path, text))
-    assert figures_without_slide(table) == 2  # c's case keeps its figures together
+    assert count_without_slide(table) == 2  # c's case keeps its figures together
     write_table(table, tmp_path / "again.csv")
-    assert figures_without_slide(read_table(tmp_path / "again.csv")) == 2
+    assert count_without_slide(read_table(tmp_path / "again.csv")) == 2
 
 
 @pytest.mark.parametrize("yes", ["true", "TRUE", "Yes", "1", "1.0", "AMF", "atypical", "Atypical"])
@@ -147,7 +147,7 @@ def test_mpp_given_fills_gaps_and_never_replaces_what_is_known(tmp_path: Path) -
 def test_every_known_mpp_has_a_source(tmp_path: Path) -> None:
     frame = pd.DataFrame({"figure_id": list("abc"), "image": "a.png", "mpp": [0.5, 0.5, None]})
     frame["mpp_source"] = ["layout", None, "given"]
-    table = from_frame(frame, tmp_path)
+    table = figures_from_frame(frame, tmp_path)
     assert list(table.frame["mpp_source"]) == ["layout", "table", ""]
 
 
@@ -176,7 +176,7 @@ def test_the_error_of_a_formula_is_no_name(tmp_path: Path, column: str) -> None:
     frame = pd.DataFrame({"figure_id": ["a", "b"], "image": ["a.png", "b.png"]})
     frame[column] = ["x", "#REF!"]
     with pytest.raises(TableError, match=rf"{column}: .*formula.*'#REF!' \(row 3\)"):
-        from_frame(frame, tmp_path)
+        figures_from_frame(frame, tmp_path)
 
 
 def test_a_table_without_a_known_column_is_not_called_empty(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_domains_that_differ_in_spelling_are_one_and_a_note_says_so(tmp_path: Pa
             "laboratory": ["UMC Utrecht", "umc utrecht", "UMC  Utrecht", "N/A", "unknown", ""],
         }
     )
-    table = from_frame(frame, tmp_path)
+    table = figures_from_frame(frame, tmp_path)
     assert list(table.frame["scanner"]) == ["Hamamatsu XR"] * 5 + ["Aperio CS2"]
     assert list(table.frame["laboratory"]) == ["UMC Utrecht"] * 3 + ["unknown"] * 3
     scanner, laboratory = table.notes
@@ -219,23 +219,23 @@ def test_written_and_read_again_it_is_the_same(tmp_path: Path, name: str) -> Non
             "extra": ["é, \nx", ""],
         }
     )
-    table = from_frame(frame, tmp_path)
+    table = figures_from_frame(frame, tmp_path)
     write_table(table, tmp_path / name)
     pd.testing.assert_frame_equal(read_table(tmp_path / name).frame, table.frame, check_dtype=False)
 
 
 def test_a_table_written_above_its_images_still_finds_them(tmp_path: Path) -> None:
     frame = pd.DataFrame({"figure_id": ["a"], "image": ["a.png"]})
-    write_table(from_frame(frame, tmp_path / "inner"), tmp_path / "t.csv")
+    write_table(figures_from_frame(frame, tmp_path / "inner"), tmp_path / "t.csv")
     assert read_table(tmp_path / "t.csv").image_paths() == [tmp_path / "inner" / "a.png"]
     with pytest.raises(TableError, match="not below it"):
-        write_table(from_frame(frame, tmp_path / "inner"), tmp_path / "other" / "t.csv")
+        write_table(figures_from_frame(frame, tmp_path / "inner"), tmp_path / "other" / "t.csv")
 
 
 def test_a_frame_with_a_column_twice_is_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame([["a", "a.png", "b.png"]], columns=["figure_id", "image", "image"])
     with pytest.raises(TableError, match="image"):
-        from_frame(frame, tmp_path)
+        figures_from_frame(frame, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_frame_with_a_column_twice_is_refused(tmp_path: Path) -> None:
 )
 def test_paths_of_other_systems_do_not_leave_the_folder_either(tmp_path: Path, path: str) -> None:
     with pytest.raises(TableError, match="relative"):
-        from_frame(pd.DataFrame({"figure_id": ["a"], "image": [path]}), tmp_path)
+        figures_from_frame(pd.DataFrame({"figure_id": ["a"], "image": [path]}), tmp_path)
 
 
 def test_links_in_the_folder_are_followed_and_back_slashes_understood(tmp_path: Path) -> None:
@@ -252,13 +252,13 @@ def test_links_in_the_folder_are_followed_and_back_slashes_understood(tmp_path: 
     inner.mkdir()
     (inner / "crops").symlink_to(tmp_path / "store")
     frame = pd.DataFrame({"figure_id": ["a", "b"], "image": ["crops/a.png", "crops\\b.png"]})
-    paths = from_frame(frame, inner).image_paths()
+    paths = figures_from_frame(frame, inner).image_paths()
     assert paths == [inner / "crops" / "a.png", inner / "crops" / "b.png"]
 
 
 def test_figures_without_a_crop_have_no_image_path(tmp_path: Path) -> None:
     frame = pd.DataFrame({"figure_id": ["a"], "slide": ["s"], "x": [1], "y": [2]})
-    table = from_frame(frame, tmp_path)
+    table = figures_from_frame(frame, tmp_path)
     assert len(table) == 1
     with pytest.raises(TableError, match="no image"):
         table.image_paths()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from atypia.data.table_io import read_raw, take_known
+from atypia.data.table_io import read_raw, rename_known
 from atypia.errors import TableError
 
 PLAIN = "figure_id,image,slide\n01,a.png,Ü 1\n02,b.png,\n"
@@ -137,14 +137,14 @@ def test_an_index_of_pandas_in_parquet_is_a_column_like_others_if_it_has_a_name(
 
 def test_known_columns_are_taken_in_other_letters_and_two_for_one_are_refused() -> None:
     frame = pd.DataFrame([list("abcde")], columns=["Figure ID", "IMAGE", "Vote_Anna", "Note", "X"])
-    taken = take_known(frame, ("figure_id", "image", "x"), "t.csv")
+    taken = rename_known(frame, ("figure_id", "image", "x"), "t.csv")
     assert list(taken.columns) == ["figure_id", "image", "vote_anna", "Note", "x"]
     # The name itself goes first.
     frame = pd.DataFrame([list("ab")], columns=["image", "Image"])
-    assert list(take_known(frame, ("image",), "t.csv").columns) == ["image", "Image"]
+    assert list(rename_known(frame, ("image",), "t.csv").columns) == ["image", "Image"]
     frame = pd.DataFrame([list("ab")], columns=["IMAGE", "Image"])
     with pytest.raises(TableError, match=r"t\.csv: columns 'IMAGE', 'Image': each may be image"):
-        take_known(frame, ("image",), "t.csv")
+        rename_known(frame, ("image",), "t.csv")
 
 
 @pytest.mark.parametrize("name", ["image", ""])

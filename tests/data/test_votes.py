@@ -6,9 +6,9 @@ import pytest
 
 from atypia.data.votes import (
     agreement,
-    contradicted,
-    contradictions_in_words,
     dawid_skene,
+    explain_contradictions,
+    find_contradictions,
     fleiss_kappa,
     hard_labels,
     soft_labels,
@@ -47,7 +47,7 @@ def test_soft_labels_fall_back_on_the_label() -> None:
 
 def test_hard_labels_prefer_the_label_and_leave_ties_open() -> None:
     np.testing.assert_allclose(hard_labels(FRAME), [1, 0, NAN, 1, 0, NAN, 1])
-    assert list(np.flatnonzero(contradicted(FRAME))) == [6]
+    assert list(np.flatnonzero(find_contradictions(FRAME))) == [6]
 
 
 def test_a_table_without_votes_has_labels_only() -> None:
@@ -130,5 +130,5 @@ def test_dawid_skene_of_figures_without_votes_and_of_one_mind() -> None:
 
 
 def test_labels_against_their_votes_are_counted_among_those_with_both() -> None:
-    assert contradictions_in_words(FRAME).startswith("1 of 2 labels contradict the majority")
-    assert contradictions_in_words(FRAME.assign(label=np.nan)) == ""
+    assert explain_contradictions(FRAME).startswith("1 of 2 labels contradict the majority")
+    assert explain_contradictions(FRAME.assign(label=np.nan)) == ""

@@ -30,9 +30,9 @@ from docs_commands import (
 )
 from docs_inputs import write_inputs
 from typer.main import get_command
-from warm_python import WarmPython, write_program
 
 from atypia.cli.main import app
+from warm_python import WarmPython, write_program
 
 USAGE_ERROR = typer.BadParameter.__base__  # typer brings click, or a copy of it
 COMMANDS = [command for page in PAGES for command in commands_of(page)]

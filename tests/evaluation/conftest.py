@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from atypia.data.predictions import check_predictions
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 
 FIGURES = 48
 
@@ -63,4 +63,4 @@ def cohort(tmp_path: Path) -> FigureTable:
     for name in frame["image"]:
         pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / name)
-    return from_frame(frame, folder)
+    return figures_from_frame(frame, folder)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from atypia.data.predictions import CALLS
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import TableError
 from atypia.evaluation.judge import (
     implied_operating_point,
@@ -17,7 +17,7 @@ from atypia.evaluation.judge import (
 
 
 def _changed(cohort: FigureTable, **columns: object) -> FigureTable:
-    return from_frame(cohort.frame.assign(**columns), cohort.root)
+    return figures_from_frame(cohort.frame.assign(**columns), cohort.root)
 
 
 def test_calls_are_judged_against_the_majority_of_votes(cohort, predictions) -> None:
@@ -93,7 +93,7 @@ def test_figures_without_truth_are_left_out_and_counted(cohort, predictions) -> 
 def test_no_truth_at_all_is_an_error(cohort, predictions) -> None:
     bare = cohort.frame.drop(columns=["vote_1", "vote_2", "vote_3"])
     with pytest.raises(TableError, match="judging needs a table with label or vote_"):
-        judge(predictions, from_frame(bare, cohort.root))
+        judge(predictions, figures_from_frame(bare, cohort.root))
 
 
 def test_one_class_is_judged_without_a_crash_and_said(cohort, predictions) -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from atypia.data.table import from_frame
+from atypia.data.table import figures_from_frame
 from atypia.evaluation.judge import judge
 from atypia.evaluation.plots import (
     domain_plot,
@@ -47,7 +47,7 @@ def test_the_roc_names_overall_and_domain_areas(judgement) -> None:
 
 
 def test_one_class_leaves_out_what_is_not_defined_and_draws_the_rest(cohort, predictions) -> None:
-    table = from_frame(cohort.frame.assign(label=1.0), cohort.root)
+    table = figures_from_frame(cohort.frame.assign(label=1.0), cohort.root)
     found = judge(predictions, table)
     assert roc_plot(found) is None
     assert domain_plot(found) is None
@@ -67,7 +67,7 @@ def test_reliability_counts_every_figure_once(judgement) -> None:
 
 
 def test_names_with_dollar_signs_do_not_become_mathematics(cohort, predictions) -> None:
-    table = from_frame(
+    table = figures_from_frame(
         cohort.frame.assign(scanner=cohort.frame["scanner"] + " $\\frac{$"), cohort.root
     )
     assert svg_uri(roc_plot(judge(predictions, table)))
@@ -78,7 +78,7 @@ LETTERS = ("病理科 ' & <b>", "Патология हिन्दी 😀", "e
 
 def test_names_in_any_letters_are_text_that_a_browser_can_show(cohort, predictions) -> None:
     names = [LETTERS[row % 3] for row in range(len(cohort.frame))]
-    found = judge(predictions, from_frame(cohort.frame.assign(scanner=names), cohort.root))
+    found = judge(predictions, figures_from_frame(cohort.frame.assign(scanner=names), cohort.root))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no warning of a missing glyph comes on the screen
         drawings = [svg_bytes(plot(found)) for plot in (roc_plot, domain_plot)]

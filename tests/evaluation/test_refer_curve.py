@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from atypia.data.predictions import check_predictions
-from atypia.data.table import from_frame
+from atypia.data.table import figures_from_frame
 from atypia.evaluation.calibration import fit_calibration
 from atypia.evaluation.judge import judge
 from atypia.evaluation.plots import refer_plot
@@ -41,7 +41,7 @@ def test_the_refer_curve_passes_through_the_band_that_keeps_its_risk(cohort) -> 
     made = pd.DataFrame({"figure_id": frame["figure_id"], "p_atypical": p})
     made["call"] = np.where(calibration.call(p), "atypical", "normal")
     made["refer"] = calibration.refer(p)
-    found = judge(check_predictions(made), from_frame(frame, cohort.root))
+    found = judge(check_predictions(made), figures_from_frame(frame, cohort.root))
     curve = refer_curve(found)
     at = int(np.argmin(np.abs(curve.share - found.referral.share)))
     assert curve.error[at] == pytest.approx(found.referral.error_kept, abs=0.01)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atypia.data.table import from_frame
+from atypia.data.table import figures_from_frame
 from atypia.errors import AtypiaError
 from atypia.evaluation.gallery import HARD_NEGATIVES, PER_GALLERY, galleries, hard_negatives
 from atypia.evaluation.judge import judge
@@ -126,7 +126,7 @@ def test_figures_that_name_no_slide_are_no_cases(
     cohort, predictions, without: int, cases: str, note: str
 ) -> None:
     slides = [""] * without + list(cohort.frame["slide"][without:])
-    table = from_frame(cohort.frame.assign(slide=slides, case=slides), cohort.root)
+    table = figures_from_frame(cohort.frame.assign(slide=slides, case=slides), cohort.root)
     text = _page(predictions, table).text
     assert f"48 figures from {cases} were evaluated" in text
     assert text.count(note) == 2  # where all is said in short, and among the notes
@@ -140,7 +140,7 @@ def test_everything_a_user_writes_is_escaped(cohort, predictions) -> None:
         figure_id=names, tumour=HOSTILE, phase=HOSTILE, image=cohort.frame["image"]
     )
     frame.loc[1, "image"] = "<b>.png"
-    table = from_frame(frame, cohort.root)
+    table = figures_from_frame(frame, cohort.root)
     found = judge(predictions.assign(figure_id=names), table)
     told = TrainingStory(
         {HOSTILE: DomainProbe(0.5, 0.5, 0.5)},
@@ -174,7 +174,7 @@ def test_galleries_show_the_figures_they_promise(cohort, predictions) -> None:
 def test_only_figures_with_split_votes_are_contested(cohort, predictions) -> None:
     frame = cohort.frame.assign(vote_3=cohort.frame["vote_1"])
     frame.loc[[5, 8], "vote_3"] = 1 - frame.loc[[5, 8], "vote_3"]
-    table = from_frame(frame, cohort.root)
+    table = figures_from_frame(frame, cohort.root)
     shown = {gallery.key: gallery for gallery in galleries(judge(predictions, table), table)}
     assert {exhibit.figure_id for exhibit in shown["contested"].exhibits} == {"fig_05", "fig_08"}
 
@@ -190,12 +190,14 @@ def test_an_image_that_cannot_be_read_is_a_placeholder_that_says_why(cohort, pre
 
 def test_figures_without_an_image_of_their_own_are_told(cohort, predictions) -> None:
     frame = cohort.frame.assign(image="", x=1.0, y=1.0)
-    assert "the table has no image" in _page(predictions, from_frame(frame, cohort.root)).text
+    assert (
+        "the table has no image" in _page(predictions, figures_from_frame(frame, cohort.root)).text
+    )
 
 
 def test_one_class_without_votes_still_gives_a_report(cohort, predictions) -> None:
     frame = cohort.frame.drop(columns=["vote_1", "vote_2", "vote_3"]).assign(label=0.0)
-    page = _page(predictions, from_frame(frame, cohort.root))
+    page = _page(predictions, figures_from_frame(frame, cohort.root))
     assert "–" in page.text
     assert "nan" not in page.text.lower()
     assert "None" not in page.text
@@ -252,7 +254,7 @@ def test_the_hardest_normal_figures_are_shown_and_split_votes_are_marked(
 ) -> None:
     frame = pd.concat([cohort.frame] * 3, ignore_index=True)
     frame["figure_id"] = [f"fig_{row:03d}" for row in range(len(frame))]
-    table = from_frame(frame, cohort.root)
+    table = figures_from_frame(frame, cohort.root)
     many = pd.concat([predictions] * 3, ignore_index=True).assign(figure_id=frame["figure_id"])
     story = _story(table)
     shown = hard_negatives(judge(many, table), table, story.hardness)

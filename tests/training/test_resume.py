@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from warm_python import Process, WarmPython
 
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable, read_table
 from atypia.errors import AtypiaError
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.train import train
+from warm_python import Process, WarmPython
 
 CHANGES = [
     "adapter.kind=full",

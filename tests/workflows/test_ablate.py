@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from atypia.data.phantom import make_phantom
 from atypia.data.splits import crossed_folds
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.files import NOTES_FOLDER, sha256
@@ -89,7 +89,7 @@ def test_held_out_figures_take_no_part(
 
     monkeypatch.setattr(ablation_bench.Bench, "of", refuse)
     split = np.where(np.arange(len(cohort)) < 7, "val", "train")
-    table = from_frame(cohort.frame.assign(split=split), cohort.root)
+    table = figures_from_frame(cohort.frame.assign(split=split), cohort.root)
     with pytest.raises(AtypiaError, match=r"^65 figures"):
         verb(table, PLAN, tmp_path)
 
@@ -294,7 +294,7 @@ def test_lines_of_other_figures_do_not_count(
     cohort: FigureTable, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = _copied(undisturbed, tmp_path / "out", lambda text: text)
-    fewer = from_frame(cohort.frame.iloc[1:].reset_index(drop=True), cohort.root)
+    fewer = figures_from_frame(cohort.frame.iloc[1:].reset_index(drop=True), cohort.root)
     shown = show_ablation(fewer, PLAN, out)
     assert (shown.done, shown.other, shown.comparison) == (0, 6, None)
     assert shown.files == ()
@@ -317,9 +317,11 @@ def test_a_column_that_decides_nothing_leaves_the_runs_usable(
     cohort: FigureTable, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = _copied(undisturbed, tmp_path / "out", lambda text: text)
-    remarked = from_frame(cohort.frame.assign(remark="seen on Tuesday"), cohort.root)
+    remarked = figures_from_frame(cohort.frame.assign(remark="seen on Tuesday"), cohort.root)
     assert show_ablation(remarked, PLAN, out).done == 6
-    relabelled = from_frame(cohort.frame.assign(label=1 - hard_labels(cohort.frame)), cohort.root)
+    relabelled = figures_from_frame(
+        cohort.frame.assign(label=1 - hard_labels(cohort.frame)), cohort.root
+    )
     assert show_ablation(relabelled, PLAN, out).done == 0
 
 
@@ -344,10 +346,12 @@ def test_figures_that_cannot_work_are_refused_before_anything_is_trained(
         (north.astype(float), "no domain holds both"),
         (north & (cohort.frame["slide"].str.endswith("s04")), "no atypical figure"),
     ):
-        table = from_frame(cohort.frame.assign(**votes, label=label.astype(float)), cohort.root)
+        table = figures_from_frame(
+            cohort.frame.assign(**votes, label=label.astype(float)), cohort.root
+        )
         with pytest.raises(AtypiaError, match=said):
             ablate(table, PLAN, tmp_path, device="cpu")
-    two = from_frame(cohort.frame[~north].reset_index(drop=True), cohort.root)
+    two = figures_from_frame(cohort.frame[~north].reset_index(drop=True), cohort.root)
     with pytest.raises(AtypiaError, match="needs three"):
         ablate(two, PLAN, tmp_path, device="cpu")
     assert not list(tmp_path.iterdir())

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from warm_python import WarmPython
 
 from atypia.data.phantom import make_phantom
+from warm_python import WarmPython
 
 # Frozen batch statistics, no dropout: what is left to differ is the order of summation. The
 # contrastive loss is off, because its pairs are those of a process's own share; so is the adaptive

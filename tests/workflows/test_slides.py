@@ -17,7 +17,6 @@ import pytest
 import tifffile
 from filelock import FileLock
 from typer.testing import CliRunner
-from warm_python import WarmPython
 
 from atypia.cli.main import app
 from atypia.data.slide_list import read_slide_list
@@ -27,6 +26,7 @@ from atypia.files import NOTES_FOLDER
 from atypia.inference.options import PredictOptions
 from atypia.workflows.slide import PointsChoice
 from atypia.workflows.slides import SlidesResult, predict_slides
+from warm_python import WarmPython
 
 SIDE, POINTS = 128, 4
 

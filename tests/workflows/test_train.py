@@ -19,7 +19,7 @@ from atypia.bundle.load import load_bundle
 from atypia.bundle.members import load_members
 from atypia.bundle.save import save_bundle
 from atypia.data.phantom import make_phantom
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration, fit_calibration
@@ -206,7 +206,7 @@ def test_held_out_figures_are_neither_trained_on_nor_judged_and_odd_labels_are_s
     truth = hard_labels(cohort.frame)
     label = np.where(cohort.frame.index == cohort.frame.index[~held_out][0], 1 - truth, truth)
     split = np.where(held_out, "Test", "train")
-    table = from_frame(cohort.frame.assign(split=split, label=label), cohort.root)
+    table = figures_from_frame(cohort.frame.assign(split=split, label=label), cohort.root)
     caplog.set_level("INFO", "atypia")
     changes = [*QUICK, "schedule.epochs=1", "backbone.input_px=32"]
     run = train(table, read_recipe("lite", changes), tmp_path)
@@ -227,7 +227,7 @@ def test_folds_that_leave_one_class_are_refused_before_any_training(
     of_one_case = frame["case"] == frame["case"].iloc[0]
     frame.loc[of_one_case, list(votes)] = 1.0
     with pytest.raises(AtypiaError, match="no atypical figure is left to train on"):
-        train(from_frame(frame, cohort.root), read_recipe("lite", QUICK), tmp_path)
+        train(figures_from_frame(frame, cohort.root), read_recipe("lite", QUICK), tmp_path)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
@@ -296,7 +296,7 @@ def test_several_members_without_a_fold_are_scored_by_their_mean_and_all_shipped
 
 def test_domains_cannot_be_left_out_of_a_set_of_one(cohort: FigureTable, tmp_path: Path) -> None:
     one = cohort.frame["laboratory"] == cohort.frame["laboratory"].iloc[0]
-    table = from_frame(cohort.frame[one].reset_index(drop=True), cohort.root)
+    table = figures_from_frame(cohort.frame[one].reset_index(drop=True), cohort.root)
     with pytest.raises(AtypiaError, match="one domain"):
         train(table, read_recipe("lite", [*QUICK, "folds.left_out_domains=true"]), tmp_path)
     assert not list(tmp_path.rglob("*.safetensors"))
@@ -315,6 +315,8 @@ def test_a_table_that_cannot_work_is_refused_with_the_reason(
     cohort: FigureTable, tmp_path: Path, change, said: str
 ) -> None:
     frame = cohort.frame.assign(truth=hard_labels(cohort.frame))
-    table = from_frame(change(frame).drop(columns="truth").reset_index(drop=True), cohort.root)
+    table = figures_from_frame(
+        change(frame).drop(columns="truth").reset_index(drop=True), cohort.root
+    )
     with pytest.raises(AtypiaError, match=said):
         train(table, read_recipe("lite", QUICK), tmp_path)

@@ -33,7 +33,7 @@ def print_summary(judgement: Judgement, console: Console) -> None:
     from rich.text import Text
 
     from atypia.data.domains import short_domain_names
-    from atypia.data.table import name_cases
+    from atypia.data.table import format_cases
 
     names = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
     domains, overall = judgement.domains, judgement.overall
@@ -61,7 +61,7 @@ def print_summary(judgement: Judgement, console: Console) -> None:
     ):
         if span is not None:
             line = f"{words}, all figures: 95 % interval {span.low:.3f} to {span.high:.3f}"
-            console.print(f"{line} over {name_cases(judgement.figures)}", highlight=False)
+            console.print(f"{line} over {format_cases(judgement.figures)}", highlight=False)
     for note in judgement.notes:
         console.print(Text(f"note: {note}"))
 

@@ -19,8 +19,8 @@ from atypia.data.domains import domain_names
 from atypia.data.images import read_image
 from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import TRAINED_ON, split_words, unknown_splits
-from atypia.data.table import FigureTable, own_slides
-from atypia.data.votes import contradicted, hard_labels, vote_counts
+from atypia.data.table import FigureTable, lack_slide
+from atypia.data.votes import find_contradictions, hard_labels, vote_counts
 from atypia.errors import AtypiaError
 from atypia.progress import OnProgress, opens_bars, show_bars
 
@@ -61,22 +61,30 @@ def audit(
 
     Returns:
         Errors first, then warnings.
+
+    Example:
+        >>> from atypia.data.table import figures_from_frame
+        >>> columns = {"figure_id": ["a", "b"], "image": ["1.png", "1.png"], "slide": ["s", "t"]}
+        >>> frame = pd.DataFrame({**columns, "label": [0, 1]})
+        >>> for finding in audit(figures_from_frame(frame, mpp=0.25), images=False):
+        ...     print(f"{finding.level}: {finding.message}")
+        warning: 2 figures that share an image file with another (a, b)
     """
     table = open_figures(sources)
-    found = [
-        *_columns(table.frame),
-        *_classes(table.frame),
-        *_groups(table.frame),
-        *_labels(table.frame),
-        *_places(table.frame),
-        *_splits(table.frame),
+    findings = [
+        *_check_columns(table.frame),
+        *_check_classes(table.frame),
+        *_check_groups(table.frame),
+        *_check_labels(table.frame),
+        *_check_places(table.frame),
+        *_check_splits(table.frame),
     ]
     if images:
-        found += _images(table, on_progress)
-    return sorted(found, key=lambda finding: finding.level != "error")
+        findings += _check_images(table, on_progress)
+    return sorted(findings, key=lambda finding: finding.level != "error")
 
 
-def _finding(
+def _report(
     level: Literal["error", "warning"], frame: pd.DataFrame, mask: pd.Series, message: str
 ) -> Iterator[Finding]:
     ids = tuple(frame.loc[mask, "figure_id"])
@@ -89,21 +97,21 @@ def _named(ids: tuple[str, ...] | list[str]) -> str:
     return ", ".join(ids[:3]) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
 
 
-def _columns(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_columns(frame: pd.DataFrame) -> Iterator[Finding]:
     """A column named almost like one of ours, where ours is empty: it was read as a further one."""
     empty = [name for name in COLUMNS if frame[name].isin(["", UNKNOWN]).all()]
     empty += [name for name in COLUMNS if frame[name].isna().all()]
     for name in set(map(str, frame.columns)) - {*COLUMNS, *OPTIONAL_COLUMNS}:
-        meant = get_close_matches(name.lower().strip(), empty, n=1, cutoff=0.8)
-        if meant:
+        near = get_close_matches(name.lower().strip(), empty, n=1, cutoff=0.8)
+        if near:
             message = (
-                f"column {name!r} is not used and {meant[0]} is empty: if that is what it means, "
-                f"rename it or give --column '{meant[0]}={name}'"
+                f"column {name!r} is not used and {near[0]} is empty: if that is what it means, "
+                f"rename it or give --column '{near[0]}={name}'"
             )
             yield Finding("warning", (), message)
 
 
-def _classes(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_classes(frame: pd.DataFrame) -> Iterator[Finding]:
     classes = hard_labels(frame)
     known = classes[np.isfinite(classes)]
     if len(known) and len(np.unique(known)) == 1:
@@ -111,12 +119,12 @@ def _classes(frame: pd.DataFrame) -> Iterator[Finding]:
         message = f"all labelled figures are {which}: nothing can be learned or judged; add others"
         yield Finding("error", (), message)
     unlabelled = pd.Series(~np.isfinite(classes), index=frame.index)
-    yield from _finding("warning", frame, unlabelled, "without a label or a majority of votes")
+    yield from _report("warning", frame, unlabelled, "without a label or a majority of votes")
 
 
-def _groups(frame: pd.DataFrame) -> Iterator[Finding]:
-    alone = own_slides(frame)
-    yield from _finding(
+def _check_groups(frame: pd.DataFrame) -> Iterator[Finding]:
+    alone = lack_slide(frame)
+    yield from _report(
         "warning",
         frame,
         alone,
@@ -132,12 +140,12 @@ def _groups(frame: pd.DataFrame) -> Iterator[Finding]:
     elif frame["case"].nunique() == 1:
         message = f"all figures are of one case ({frame['case'].iloc[0]}); add other cases"
         yield Finding("error", (), message)
-    yield from _finding(
+    yield from _report(
         "warning", frame, frame["mpp"].isna(), "without mpp (um/px): give it (--mpp) before use"
     )
     spread = pd.Series(domain_names(frame), index=frame.index).groupby(frame["case"]).nunique()
     several = spread[spread > 1].index
-    yield from _finding(
+    yield from _report(
         "warning",
         frame,
         frame["case"].isin(several),
@@ -145,33 +153,33 @@ def _groups(frame: pd.DataFrame) -> Iterator[Finding]:
     )
 
 
-def _labels(frame: pd.DataFrame) -> Iterator[Finding]:
-    against = pd.Series(contradicted(frame), index=frame.index)
+def _check_labels(frame: pd.DataFrame) -> Iterator[Finding]:
+    against = pd.Series(find_contradictions(frame), index=frame.index)
     message = "whose label is against the majority of their votes: correct one or the other"
-    yield from _finding("error", frame, against, message)
+    yield from _report("error", frame, against, message)
     voted = vote_counts(frame) > 0
     tied = pd.Series(voted & ~np.isfinite(hard_labels(frame)), index=frame.index)
-    yield from _finding("warning", frame, tied, "with a tie of votes and no label: no class")
+    yield from _report("warning", frame, tied, "with a tie of votes and no label: no class")
 
 
-def _places(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_places(frame: pd.DataFrame) -> Iterator[Finding]:
     placed = frame[frame["x"].notna() & frame["y"].notna()]
     again = placed.duplicated(["slide", "x", "y"], keep=False).reindex(
         frame.index, fill_value=False
     )
-    yield from _finding("warning", frame, again, "at the same place of a slide as another")
-    shown = frame["image"] != ""
-    shared = shown & frame["image"].where(shown).duplicated(keep=False)
-    yield from _finding("warning", frame, shared, "that share an image file with another")
+    yield from _report("warning", frame, again, "at the same place of a slide as another")
+    with_image = frame["image"] != ""
+    shared = with_image & frame["image"].where(with_image).duplicated(keep=False)
+    yield from _report("warning", frame, shared, "that share an image file with another")
 
 
-def _parts(frame: pd.DataFrame, column: str) -> pd.Series:
+def _split_parts(frame: pd.DataFrame, column: str) -> pd.Series:
     """Return which part of a split each figure is of, NaN where that is not said."""
     parts = split_words(frame) if column == "split" else frame[column]
     return parts.where(parts.notna() & (parts != ""))
 
 
-def _splits(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_splits(frame: pd.DataFrame) -> Iterator[Finding]:
     unknown = unknown_splits(frame)
     if unknown:
         message = (
@@ -182,12 +190,12 @@ def _splits(frame: pd.DataFrame) -> Iterator[Finding]:
     for column in _SPLIT_COLUMNS:
         if column not in frame.columns:
             continue
-        part = _parts(frame, column)
+        part = _split_parts(frame, column)
         for group in ("case", "slide"):
             divided = part.groupby(frame[group]).transform("nunique") > 1
             if divided.any():
                 names = sorted(frame.loc[divided, group].unique())
-                yield from _finding(
+                yield from _report(
                     "error",
                     frame,
                     divided,
@@ -198,7 +206,7 @@ def _splits(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Inspection:
     """What decoding one image told: its size and the hash of its pixels, or why it failed."""
 
     size: tuple[int, int] | None
@@ -206,64 +214,66 @@ class _Look:
     fault: str
 
 
-def _look(table: FigureTable, image: str) -> _Look:
+def _inspect(table: FigureTable, image: str) -> _Inspection:
     try:
         path = table.image_path(image)
         if not path.exists():
-            return _Look(None, "", "missing")
+            return _Inspection(None, "", "missing")
         pixels = read_image(path)
     except AtypiaError as fault:
-        return _Look(None, "", str(fault))
+        return _Inspection(None, "", str(fault))
     shape = f"{pixels.shape}".encode()
     hashed = blake2b(shape + pixels.tobytes(), digest_size=16).hexdigest()
-    return _Look((pixels.shape[1], pixels.shape[0]), hashed, "")
+    return _Inspection((pixels.shape[1], pixels.shape[0]), hashed, "")
 
 
-def _images(table: FigureTable, on_progress: OnProgress) -> Iterator[Finding]:
+def _check_images(table: FigureTable, on_progress: OnProgress) -> Iterator[Finding]:
     frame = table.frame[table.frame["image"] != ""]
     images = list(dict.fromkeys(frame["image"]))
-    looks: dict[str, _Look] = {}
+    by_image: dict[str, _Inspection] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        coming = pool.map(lambda one: _look(table, one), images)
+        coming = pool.map(lambda image: _inspect(table, image), images)
         try:
-            for image, look in zip(images, coming, strict=True):
-                looks[image] = look
-                if len(looks) % 50 == 0 or len(looks) == len(images):
-                    on_progress("images", len(looks), len(images), "")
+            for image, inspection in zip(images, coming, strict=True):
+                by_image[image] = inspection
+                if len(by_image) % 50 == 0 or len(by_image) == len(images):
+                    on_progress("images", len(by_image), len(images), "")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    seen = frame["image"].map(looks)
-    missing = seen.map(lambda look: look.fault == "missing").astype(bool)
+    inspections = frame["image"].map(by_image)
+    missing = inspections.map(lambda inspection: inspection.fault == "missing").astype(bool)
     message = f"whose image is missing in {table.where}: add the files or take the rows out"
-    yield from _finding("error", frame, missing, message)
-    yield from _unreadable(table, frame, seen.map(lambda look: look.fault))
-    read = frame[seen.map(lambda look: not look.fault).astype(bool)]
-    yield from _sizes(read, read["image"].map(lambda image: looks[image].size))
-    pixels = read["image"].map(lambda image: looks[image].pixels)
-    yield from _duplicates(read, pixels, table.source_names())
+    yield from _report("error", frame, missing, message)
+    yield from _check_unreadable(table, frame, inspections.map(lambda inspection: inspection.fault))
+    read = frame[inspections.map(lambda inspection: not inspection.fault).astype(bool)]
+    yield from _check_sizes(read, read["image"].map(lambda image: by_image[image].size))
+    pixels = read["image"].map(lambda image: by_image[image].pixels)
+    yield from _check_duplicates(read, pixels, table.source_names())
 
 
-def _unreadable(table: FigureTable, frame: pd.DataFrame, faults: pd.Series) -> Iterator[Finding]:
+def _check_unreadable(
+    table: FigureTable, frame: pd.DataFrame, faults: pd.Series
+) -> Iterator[Finding]:
     alike: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for figure, image, fault in zip(frame["figure_id"], frame["image"], faults, strict=True):
         if fault and fault != "missing":
             reason = fault.partition(f"{table.image_place(image)[1]}: ")[2] or fault
             # Numbers, as those of a size, make no other reason.
             alike[re.sub(r"\d+", "", reason)].append((figure, fault))
-    for found in alike.values():
-        if len(found) > _LINES_OF_A_KIND:
-            ids = tuple(figure for figure, _ in found)
+    for pairs in alike.values():
+        if len(pairs) > _LINES_OF_A_KIND:
+            ids = tuple(figure for figure, _ in pairs)
             message = (
-                f"{len(found):,} figures have an image that cannot be used ({_named(ids)}); the "
-                f"first: {found[0][1]}"
+                f"{len(pairs):,} figures have an image that cannot be used ({_named(ids)}); the "
+                f"first: {pairs[0][1]}"
             )
             yield Finding("error", ids, message)
         else:
-            yield from (Finding("error", (figure,), fault) for figure, fault in found)
+            yield from (Finding("error", (figure,), fault) for figure, fault in pairs)
 
 
-def _sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
+def _check_sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
     counts = Counter(sizes)
     if len(counts) < 2:
         return
@@ -274,19 +284,21 @@ def _sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
         (low, high), least, largest = usual, min(others), max(others)
         odd = sizes.map(lambda size: size != (low, high))
         span = f"{least[0]} x {least[1]} to {largest[0]} x {largest[1]} px"
-        yield from _finding(
+        yield from _report(
             "warning", frame, odd, f"of {len(others)} other sizes, {span}, {message}"
         )
         return
     for size in others:
         odd = sizes.map(lambda s, one=size: s == one)
-        yield from _finding("warning", frame, odd, f"of {size[0]} x {size[1]} px, {message}")
+        yield from _report("warning", frame, odd, f"of {size[0]} x {size[1]} px, {message}")
 
 
-def _duplicates(frame: pd.DataFrame, pixels: pd.Series, sources: pd.Series) -> Iterator[Finding]:
+def _check_duplicates(
+    frame: pd.DataFrame, pixels: pd.Series, sources: pd.Series
+) -> Iterator[Finding]:
     repeated = frame[pixels.duplicated(keep=False)]
     classes = pd.Series(hard_labels(repeated), index=repeated.index)
-    parts = {name: _parts(repeated, name) for name in _SPLIT_COLUMNS if name in repeated}
+    parts = {name: _split_parts(repeated, name) for name in _SPLIT_COLUMNS if name in repeated}
     alike: dict[tuple[Literal["error", "warning"], str, str], list[tuple[str, ...]]]
     alike = defaultdict(list)
     for _, twins in repeated.groupby(pixels[repeated.index], sort=False):
@@ -308,10 +320,10 @@ def _duplicates(frame: pd.DataFrame, pixels: pd.Series, sources: pd.Series) -> I
             alike["warning", "the same pixels twice", "keep one"].append(ids)
     for (level, kind, advice), groups in alike.items():
         if len(groups) > _LINES_OF_A_KIND:
-            every = tuple(figure for ids in groups for figure in ids)
+            all_ids = tuple(figure for ids in groups for figure in ids)
             first = _named([" = ".join(ids[:3]) for ids in groups])
             message = f"{len(groups):,} times {kind}: {first}; {advice} of each"
-            yield Finding(level, every, message)
+            yield Finding(level, all_ids, message)
         else:
             for ids in groups:
                 yield Finding(level, ids, f"{kind}: {_named(ids)}; {advice}")

@@ -46,8 +46,8 @@ class Counts:
         """Return the interval of the share (Wilson 1927); None without figures."""
         if not self.figures:
             return None
-        found = binomtest(self.atypical, self.figures).proportion_ci(LEVEL, method="wilson")
-        return float(found.low), float(found.high)
+        interval = binomtest(self.atypical, self.figures).proportion_ci(LEVEL, method="wilson")
+        return float(interval.low), float(interval.high)
 
     @property
     def density(self) -> float | None:
@@ -66,7 +66,7 @@ class Counts:
         return low / self.area_mm2, high / self.area_mm2
 
 
-def added(parts: Iterable[Counts]) -> Counts:
+def add_counts(parts: Iterable[Counts]) -> Counts:
     """Return the counts of a case of several slides; its area is known if that of each slide is."""
     parts = list(parts)
     known = bool(parts) and all(part.area_mm2 is not None for part in parts)

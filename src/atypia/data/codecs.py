@@ -22,7 +22,7 @@ _warnings_lock = threading.Lock()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_warnings() -> Iterator[None]:
     """Keep Pillow's warnings (large image, odd metadata) off the user's screen.
 
     The filters are the whole process's, so one thread at a time may change them.

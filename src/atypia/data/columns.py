@@ -76,7 +76,7 @@ def as_text(values: pd.Series) -> pd.Series:
     """
     present = values.notna()
     if pd.api.types.is_float_dtype(values):
-        numbers = values[present]
+        numbers = values[present].astype("float64")  # float16 does not reach _MOST_EXACT
         if ((numbers % 1 == 0) & (numbers.abs() < _MOST_EXACT)).all():
             values = values.astype("Int64")
     text = values.astype(object).where(present, "").map(lambda value: str(value).strip())
@@ -122,7 +122,7 @@ def leaves_folder(relative: str) -> bool:
     )
 
 
-def known_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+def match_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Return, for columns that spell a known one otherwise, what they are called here.
 
     Capitals do not count, and "Figure ID" and "figure-id" are figure_id. A column that bears the
@@ -135,13 +135,13 @@ def known_names(header: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     Returns:
         Their name -> our name; two of theirs may be one of ours.
     """
-    present, asked = set(header), set(known)
-    found = {}
-    for name in present - asked:
+    present, known_set = set(header), set(known)
+    matches = {}
+    for name in present - known_set:
         ours = re.sub(r"[\s_-]+", "_", name.strip().lower())
-        if (ours in asked or name.lower().startswith(VOTE_PREFIX)) and ours not in present:
-            found[name] = ours
-    return found
+        if (ours in known_set or name.lower().startswith(VOTE_PREFIX)) and ours not in present:
+            matches[name] = ours
+    return matches
 
 
 def list_names(names: Iterable[str]) -> str:
@@ -151,7 +151,7 @@ def list_names(names: Iterable[str]) -> str:
     return (", ".join(named[:_LISTED]) or "none") + more
 
 
-def nearest(name: str, names: list[str]) -> str:
+def suggest_name(name: str, names: list[str]) -> str:
     """Return " (did you mean NAME?)" for the nearest of `names`, or "" if none is near."""
     close = get_close_matches(name.lower(), {known.lower(): known for known in names}, n=1)
     by_lower = {known.lower(): known for known in names}

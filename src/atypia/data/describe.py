@@ -11,7 +11,7 @@ import pandas as pd
 from atypia.data.domains import domain_names
 from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import TRAINED_ON, split_words
-from atypia.data.table import FigureTable, figures_without_slide
+from atypia.data.table import FigureTable, count_without_slide
 from atypia.data.votes import agreement, hard_labels, vote_columns
 
 
@@ -43,11 +43,29 @@ class Description:
 
 
 def describe(sources: Source | Sequence[Source]) -> Description:
-    """Describe figures of one source or several (see `open_figures`); looks at no image."""
+    """Describe figures in numbers, without reading their images.
+
+    Args:
+        sources: of one source or several (see `open_figures`).
+
+    Example:
+        >>> from atypia.data.table import figures_from_frame
+        >>> columns = {"figure_id": list("abcd"), "image": list("abcd"), "scanner": list("AABB")}
+        >>> frame = pd.DataFrame({**columns, "slide": list("stuv"), "label": [1, 0, 0, None]})
+        >>> description = describe(figures_from_frame(frame, mpp=0.25))
+        >>> description.atypical, description.normal, description.unlabelled
+        (1, 2, 1)
+        >>> description.by_domain[["figures", "slides", "atypical", "share", "mpp"]]
+           figures  slides  atypical  share   mpp
+        A        2       2         1    0.5  0.25
+        B        2       2         0    0.0  0.25
+        >>> description.remarks
+        ('mpp of 4 figures as given by the caller',)
+    """
     table = open_figures(sources)
     frame = table.frame
     classes = hard_labels(frame)
-    by_domain = _by_domain(frame, classes)
+    by_domain = _count_by_domain(frame, classes)
     return Description(
         figures=len(frame),
         slides=frame["slide"].nunique(),
@@ -59,11 +77,11 @@ def describe(sources: Source | Sequence[Source]) -> Description:
         unlabelled=int(np.isnan(classes).sum()),
         by_domain=by_domain,
         agreement=agreement(frame),
-        remarks=tuple(_remarks(table)),
+        remarks=tuple(_list_remarks(table)),
     )
 
 
-def _by_domain(frame: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
+def _count_by_domain(frame: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
     names = domain_names(frame)
     rows = {}
     for name in sorted(set(names)):
@@ -74,25 +92,25 @@ def _by_domain(frame: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
             "slides": part["slide"].nunique(),
             "atypical": int(known.sum()),
             "share": float(known.mean()) if len(known) else np.nan,
-            "mpp": _range(part["mpp"]),
+            "mpp": _format_mpp(part["mpp"]),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _range(mpp: pd.Series) -> str:
+def _format_mpp(mpp: pd.Series) -> str:
     low, high = mpp.min(), mpp.max()
     if np.isnan(low):
         return ""
     return f"{low:.3g}" if low == high else f"{low:.3g}-{high:.3g}"
 
 
-def _remarks(table: FigureTable) -> list[str]:
+def _list_remarks(table: FigureTable) -> list[str]:
     frame, remarks = table.frame, []
     if table.sources:
         counts = table.source_names().value_counts(sort=False)
         each = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
         remarks.append(f"figures by source: {each}")
-    alone = figures_without_slide(table)
+    alone = count_without_slide(table)
     if alone:
         remarks.append(
             f"{alone:,} of {len(frame):,} figures name no slide: each counts as a slide of its "

@@ -81,7 +81,7 @@ def unite_spellings(values: pd.Series) -> tuple[pd.Series, list[str]]:
         united |= dict.fromkeys(group, name)
         others = [spelt for spelt in group if spelt != name and spelt.lower() != UNKNOWN]
         if others:
-            spelt = ", ".join(f"{one!r} ({counts[one]})" for one in others[:_NAMED])
+            spelt = ", ".join(f"{other!r} ({counts[other]})" for other in others[:_NAMED])
             more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
             groups.append(f"{spelt}{more} as {name!r}")
     return values.map(united), groups

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from atypia.data.images import IMAGE_SUFFIXES
+from atypia.data.table_checks import format_count
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,12 @@ def log_left_out(folder: Path, others: Iterable[Path]) -> None:
     if endings:
         _log.warning(
             "%s: %s left out, %s; expected %s: save them as PNG to have them read",
-            *(folder, _count(len(endings), "file"), _endings(endings), ", ".join(IMAGE_SUFFIXES)),
+            *(
+                folder,
+                format_count(len(endings), "file"),
+                _format_endings(endings),
+                ", ".join(IMAGE_SUFFIXES),
+            ),
         )
 
 
@@ -84,19 +90,19 @@ def files_below(top: Path) -> Iterator[Path]:
     """
     waiting, read = [top], set()
     while waiting:
-        for parent, folders, files in os.walk(waiting.pop(0), onerror=_unreadable):
-            here = Path(parent)
-            if here.resolve() in read:
+        for parent, folders, files in os.walk(waiting.pop(0), onerror=_log_unreadable):
+            folder = Path(parent)
+            if folder.resolve() in read:
                 folders.clear()
                 continue
-            read.add(here.resolve())
+            read.add(folder.resolve())
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for link in (here / name for name in folders if (here / name).is_symlink()):
+            for link in (folder / name for name in folders if (folder / name).is_symlink()):
                 if top.resolve().is_relative_to(link.resolve()):
                     _log.warning("%s: a link back to a folder around it; not followed", link)
                 else:
                     waiting.append(link)
-            yield from (here / name for name in sorted(files) if not name.startswith("."))
+            yield from (folder / name for name in sorted(files) if not name.startswith("."))
 
 
 def _is_image(path: Path) -> bool:
@@ -107,7 +113,7 @@ def _is_image(path: Path) -> bool:
     )
 
 
-def _unreadable(fault: OSError) -> None:
+def _log_unreadable(fault: OSError) -> None:
     _log.warning(
         "%s: cannot be read (%s), its images are left out; check its permissions",
         *(fault.filename, fault.strerror),
@@ -125,12 +131,8 @@ def _seems_an_image(path: Path) -> bool:
         return True
 
 
-def _endings(endings: list[str]) -> str:
+def _format_endings(endings: list[str]) -> str:
     counts = Counter(endings).most_common()
     words = [f"{count} {ending or 'without an ending'}" for ending, count in counts[:6]]
     rest = sum(count for _, count in counts[6:])
     return ", ".join([*words, *([f"{rest} others"] if rest else [])])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

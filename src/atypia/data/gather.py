@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from atypia.data.table import SOURCE_MARK, FigureTable, write_table
 from atypia.errors import AtypiaError, ImageError, TableError
-from atypia.files import require_outputs, written_whole
+from atypia.files import require_outputs, write_whole
 
 TABLE_NAME = "figures.csv"
 IMAGE_FOLDER = "images"
@@ -54,12 +54,12 @@ def gather(
     faults: list[ImageError] = []
     for done, image in enumerate(images, start=1):
         try:
-            content = _content(table.image_path(image))
+            content = _read_content(table.image_path(image))
         except AtypiaError as fault:
             faults.append(ImageError(f"left out: {fault}"))
             continue
         new[image] = _place_in_folder(table, image).as_posix()
-        with written_whole(folder / new[image]) as partial:
+        with write_whole(folder / new[image]) as partial:
             partial.write_bytes(content)
         if progress and (done % 50 == 0 or done == len(images)):
             progress(done, len(images))
@@ -106,7 +106,7 @@ def _is_copy(image: Path, copy: Path) -> bool:
         return True
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     if not path.is_file():
         raise ImageError(f"{path}: the image is missing")
     try:

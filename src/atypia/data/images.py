@@ -17,8 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from atypia.data.codecs import DAMAGE, hush_libtiff, quiet
-from atypia.data.tiff_pages import Planes, doubt_figures, figures_in, in_words, odd_tiff
+from atypia.data.codecs import DAMAGE, hush_libtiff, silence_warnings
+from atypia.data.tiff_pages import (
+    Planes,
+    describe_odd_page,
+    doubt_figures,
+    find_figures,
+    format_sizes,
+)
 from atypia.errors import ImageError
 
 IMAGE_SUFFIXES = (
@@ -69,14 +75,14 @@ def read_image(path: Path) -> RGBImage:
         ImageError: the file is missing, empty, damaged, or not 8-bit RGB of such a size.
     """
     name = str(path)
-    with _opened(path) as handle:
+    with _open_regular(path) as handle:
         return _decode(handle, name)
 
 
 def decode_image(data: bytes, name: str) -> RGBImage:
     """Decode one crop from the bytes of a file: as `read_image`, `name` stands in messages."""
     if not data:
-        raise ImageError(_empty(name))
+        raise ImageError(_empty_message(name))
     return _decode(io.BytesIO(data), name)
 
 
@@ -98,8 +104,8 @@ def read_pages(path: Path) -> Iterator[RGBImage | ImageError]:
     Raises:
         ImageError: at once, when the file as a whole is missing, empty or not a TIFF.
     """
-    with _opened(path) as handle:
-        _header(handle, str(path), formats=("TIFF",)).close()
+    with _open_regular(path) as handle:
+        _read_header(handle, str(path), formats=("TIFF",)).close()
     return _read_pages(path)
 
 
@@ -112,26 +118,26 @@ def figure_pages(path: Path) -> list[int]:
     Raises:
         ImageError: the file as a whole is missing, empty, damaged or not a TIFF.
     """
-    with _opened(path) as handle:
-        image = _header(handle, str(path), formats=("TIFF",))
-        figures = figures_in(image)
+    with _open_regular(path) as handle:
+        image = _read_header(handle, str(path), formats=("TIFF",))
+        figures = find_figures(image)
         # Reading the file as one image then says what is the matter.
         doubt = doubt_figures(image, [size for _, size in figures])
     return [1] if doubt or not figures else [planes[0] + 1 for planes, _ in figures]
 
 
 def _read_pages(path: Path) -> Iterator[RGBImage | ImageError]:
-    with _opened(path) as handle:
-        image = _header(handle, str(path), formats=("TIFF",))
-        for planes, _ in figures_in(image):
+    with _open_regular(path) as handle:
+        image = _read_header(handle, str(path), formats=("TIFF",))
+        for planes, _ in find_figures(image):
             try:
-                yield _planes_pixels(image, planes, f"{path}, page {planes[0] + 1}", handle)
+                yield _decode_planes(image, planes, f"{path}, page {planes[0] + 1}", handle)
             except ImageError as fault:
                 yield fault
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _open_regular(path: Path) -> Iterator[IO[bytes]]:
     """Open a regular file that is not empty."""
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, not an image; name a file inside it")
@@ -150,22 +156,22 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise ImageError(f"{path}: cannot be read ({reason}); check its permissions") from fault
     with handle:
         if os.fstat(handle.fileno()).st_size == 0:
-            raise ImageError(_empty(str(path)))
+            raise ImageError(_empty_message(str(path)))
         yield handle
 
 
 def _decode(handle: IO[bytes], name: str) -> RGBImage:
-    with _header(handle, name, formats=_FORMATS) as image:
+    with _read_header(handle, name, formats=_FORMATS) as image:
         if image.format == "TIFF":
-            figures = figures_in(image)
+            figures = find_figures(image)
             if len(figures) != 1:
                 sizes = [size for _, size in figures]
                 doubt = doubt_figures(image, sizes) or (
-                    f"holds several images ({len(sizes)} of {in_words(sizes)} px), expected one; "
-                    "predict on it as a multi-page TIFF or save each image as a file"
+                    f"holds several images ({len(sizes)} of {format_sizes(sizes)} px), expected "
+                    "one; predict on it as a multi-page TIFF or save each image as a file"
                 )
                 raise ImageError(f"{name}: {doubt}")
-            return _planes_pixels(image, figures[0][0], name, handle)
+            return _decode_planes(image, figures[0][0], name, handle)
         if image.format == "MPO" and _is_one_picture(image):
             return _pixels(image, name)
         if getattr(image, "is_animated", False):
@@ -185,10 +191,10 @@ def _is_one_picture(image: Image.Image) -> bool:
     return not any(kind.startswith("Multi-Frame") for kind in kinds)
 
 
-def _header(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> Image.Image:
+def _read_header(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> Image.Image:
     """Open an image and read its header; no pixel is decoded."""
     try:
-        with quiet():
+        with silence_warnings():
             return Image.open(handle, formats=formats)
     except Image.DecompressionBombError as fault:
         raise ImageError(
@@ -196,24 +202,25 @@ def _header(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> Image.Ima
             "cut crops around the figures"
         ) from fault
     except UnidentifiedImageError as fault:
-        raise ImageError(_unknown(handle, name, formats)) from fault
+        raise ImageError(_describe_unknown(handle, name, formats)) from fault
     except DAMAGE as fault:
-        raise ImageError(_damaged(name, fault)) from fault
+        raise ImageError(_damage_message(name, fault)) from fault
 
 
-def _unknown(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> str:
+def _describe_unknown(handle: IO[bytes], name: str, formats: tuple[str, ...]) -> str:
     """Say what a file is that Pillow does not take for one of `formats`."""
-    wanted = "TIFF" if formats == ("TIFF",) else "PNG, JPEG, TIFF, BMP or WebP"
+    expected = "TIFF" if formats == ("TIFF",) else "PNG, JPEG, TIFF, BMP or WebP"
     handle.seek(0)
     head = handle.read(256)
     for offset, start, kind in _OTHER_FORMATS:
         if head.startswith(start, offset):
-            return f"{name}: is {kind}, expected {wanted}; save it as PNG"
-    odd = odd_tiff(handle, 0) if head[:2] in (b"II", b"MM") else ""
+            return f"{name}: is {kind}, expected {expected}; save it as PNG"
+    odd = describe_odd_page(handle, 0) if head[:2] in (b"II", b"MM") else ""
     if odd:
         return f"{name}: {odd}"
     return (
-        f"{name}: not an image that can be read, or its beginning is damaged; give a {wanted} file"
+        f"{name}: not an image that can be read, or its beginning is damaged; give a {expected} "
+        "file"
     )
 
 
@@ -228,7 +235,7 @@ def _check_size(image: Image.Image, name: str) -> None:
 
 def _check_kind(image: Image.Image, name: str) -> None:
     if image.mode in _GREY_MODES:
-        raise ImageError(_grey(name))
+        raise ImageError(_grey_message(name))
     _check_depth(image, name)
     if image.mode == "CMYK":
         raise ImageError(f"{name}: CMYK (colours for print), expected RGB; save it as RGB")
@@ -258,7 +265,7 @@ def _deeper_than_8_bit(image: Image.Image) -> bool:
     return any(width > 8 for width in (bits if isinstance(bits, tuple) else (bits,)))
 
 
-def _planes_pixels(image: Image.Image, planes: Planes, name: str, handle: IO[bytes]) -> RGBImage:
+def _decode_planes(image: Image.Image, planes: Planes, name: str, handle: IO[bytes]) -> RGBImage:
     """Decode one figure of a TIFF, from its page or from the three that hold its colours.
 
     A bad compression is told from damage.
@@ -267,21 +274,21 @@ def _planes_pixels(image: Image.Image, planes: Planes, name: str, handle: IO[byt
         if len(planes) == 1:
             _seek(image, planes[0], name)
             return _pixels(image, name)
-        return np.dstack([_plane(image, page, name) for page in planes])
+        return np.dstack([_decode_plane(image, page, name) for page in planes])
     except _TiffDamageError as fault:
-        odd = odd_tiff(handle, planes[0])
+        odd = describe_odd_page(handle, planes[0])
         raise ImageError(f"{name}: {odd}" if odd else str(fault)) from fault
 
 
 def _seek(image: Image.Image, page: int, name: str) -> None:
     try:
-        with quiet():
+        with silence_warnings():
             image.seek(page)
     except DAMAGE as fault:
-        raise _TiffDamageError(_damaged(name, fault)) from fault
+        raise _TiffDamageError(_damage_message(name, fault)) from fault
 
 
-def _plane(image: Image.Image, page: int, name: str) -> npt.NDArray[np.uint8]:
+def _decode_plane(image: Image.Image, page: int, name: str) -> npt.NDArray[np.uint8]:
     """Decode a page that holds one of the colours, uint8 (H, W)."""
     _seek(image, page, name)
     _check_size(image, name)
@@ -305,7 +312,7 @@ def _load(image: Image.Image, name: str) -> None:
         if image.format == "TIFF":
             hush_libtiff()
             # Reading a TIFF's pixels parses its tags again, and may warn again.
-            with quiet():
+            with silence_warnings():
                 image.load()
         else:
             image.load()
@@ -313,7 +320,7 @@ def _load(image: Image.Image, name: str) -> None:
         raise ImageError(f"{name}: not enough memory to decode it; free some memory") from fault
     except DAMAGE as fault:
         kind = _TiffDamageError if image.format == "TIFF" else ImageError
-        raise kind(_damaged(name, fault)) from fault
+        raise kind(_damage_message(name, fault)) from fault
 
 
 def _pixels(image: Image.Image, name: str) -> RGBImage:
@@ -322,10 +329,10 @@ def _pixels(image: Image.Image, name: str) -> RGBImage:
     _check_kind(image, name)
     _load(image, name)
     try:
-        with quiet():
+        with silence_warnings():
             upright = ImageOps.exif_transpose(image)
     except DAMAGE as fault:
-        raise ImageError(_damaged(name, fault)) from fault
+        raise ImageError(_damage_message(name, fault)) from fault
     return _to_rgb(upright, name)
 
 
@@ -341,20 +348,20 @@ def _to_rgb(image: Image.Image, name: str) -> RGBImage:
     else:
         pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
     if image.mode in ("P", "PA") and (pixels == pixels[..., :1]).all():
-        raise ImageError(_grey(name))
+        raise ImageError(_grey_message(name))
     return pixels
 
 
-def _empty(name: str) -> str:
+def _empty_message(name: str) -> str:
     return f"{name}: the file is empty (0 bytes); copy or export it again"
 
 
-def _damaged(name: str, fault: BaseException) -> str:
+def _damage_message(name: str, fault: BaseException) -> str:
     reason = " ".join(str(fault).split())[:120] or type(fault).__name__
     return f"{name}: truncated or damaged ({reason}); copy or export it again"
 
 
-def _grey(name: str) -> str:
+def _grey_message(name: str) -> str:
     return (
         f"{name}: greyscale, expected 8-bit RGB (the colours of H&E are needed); "
         "export the crop in colour"

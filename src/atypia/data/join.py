@@ -20,7 +20,7 @@ from atypia.data.domains import unite_spellings
 from atypia.data.splits import TRAINED_ON, split_words
 from atypia.data.table import SOURCE_MARK, FigureTable
 from atypia.errors import TableError
-from atypia.files import writable
+from atypia.files import escape_text
 
 #: Columns whose names are a source's own.
 _NAMED_BY_SOURCE = ("figure_id", "slide", "case")
@@ -35,7 +35,9 @@ def name_sources(places: Sequence[Path]) -> list[str]:
     Returns:
         Names that differ, none of them with a slash.
     """
-    words = [[_name(part) for part in reversed(_resolved(place).parts)] for place in places]
+    words = [
+        [_clean_name(part) for part in reversed(_resolve_place(place).parts)] for place in places
+    ]
     depths = [1] * len(words)
     while True:
         names = ["-".join(reversed(own[:depth])) for own, depth in zip(words, depths, strict=True)]
@@ -47,21 +49,21 @@ def name_sources(places: Sequence[Path]) -> list[str]:
         if deeper == depths:
             break
         depths = deeper
-    seen: Counter[str] = Counter()
+    counts_so_far: Counter[str] = Counter()
     distinct = []
     for name in names:
-        seen[name] += 1
-        distinct.append(f"{name}-{seen[name]}" if counts[name] > 1 else name)
+        counts_so_far[name] += 1
+        distinct.append(f"{name}-{counts_so_far[name]}" if counts[name] > 1 else name)
     return distinct
 
 
-def _resolved(place: Path) -> Path:
+def _resolve_place(place: Path) -> Path:
     # Only the folder: a link is called by its own name.
     return place.parent.resolve() / place.name if place.name not in ("", "..") else place.resolve()
 
 
-def _name(part: str) -> str:
-    text = writable(part).replace("\\", "-")
+def _clean_name(part: str) -> str:
+    text = escape_text(part).replace("\\", "-")
     return text.strip("/").strip() or "source"
 
 
@@ -89,7 +91,7 @@ def join_sources(tables: Mapping[str, FigureTable]) -> FigureTable:
                 "give all sources in one call"
             )
     _require_distinct(tables)
-    frames = [_named(name, table.frame) for name, table in tables.items()]
+    frames = [_prefix_names(name, table.frame) for name, table in tables.items()]
     columns = list(dict.fromkeys(name for frame in frames for name in frame.columns))
     texts = {
         name
@@ -120,7 +122,7 @@ def join_sources(tables: Mapping[str, FigureTable]) -> FigureTable:
     return FigureTable(whole, _folder_above(list(sources.values())), tuple(notes), sources)
 
 
-def _named(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+def _prefix_names(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Return a source's figures under names that begin with the source's."""
     mark = name + SOURCE_MARK
     named = {column: mark + frame[column] for column in _NAMED_BY_SOURCE}
@@ -156,7 +158,7 @@ def _folder_above(roots: Sequence[Path]) -> Path:
         return roots[0]
 
 
-def named_as_in(ids: pd.Series, table: FigureTable) -> pd.Series:
+def match_ids(ids: pd.Series, table: FigureTable) -> pd.Series:
     """Return ids of figures as a table of several sources writes them.
 
     Args:

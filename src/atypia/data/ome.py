@@ -35,7 +35,7 @@ class OmeImage:
     planes_fault: str
 
 
-def ome_images(text: str | None) -> list[OmeImage]:
+def parse_ome(text: str | None) -> list[OmeImage]:
     """Return the images that OME metadata describes; none where it cannot be read.
 
     Args:
@@ -44,21 +44,25 @@ def ome_images(text: str | None) -> list[OmeImage]:
     if not text or ("<OME" not in text and ":OME" not in text):
         return []
     try:
-        elements = [one for one in ET.fromstring(text.strip()).iter() if _name(one) == "Pixels"]
+        elements = [
+            element
+            for element in ET.fromstring(text.strip()).iter()
+            if _local_name(element) == "Pixels"
+        ]
     except ET.ParseError:
         return []
     images = []
     for pixels in elements:
         try:
             size = (int(pixels.attrib["SizeX"]), int(pixels.attrib["SizeY"]))
-            planes, fault = _planes(pixels)
+            planes, fault = _find_planes(pixels)
         except (KeyError, ValueError):
             continue
         images.append(OmeImage(size, _pixel_um(pixels), planes, fault))
     return images
 
 
-def _name(element: ET.Element) -> str:
+def _local_name(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
@@ -75,27 +79,34 @@ def _pixel_um(pixels: ET.Element) -> tuple[float, float] | None:
     return (x, y)
 
 
-def _planes(pixels: ET.Element) -> tuple[tuple[int, ...], str]:
+def _find_planes(pixels: ET.Element) -> tuple[tuple[int, ...], str]:
     """Return the pages of red, green and blue, or why they cannot be told."""
     sizes = [int(pixels.attrib.get(f"Size{axis}", 1)) for axis in "CZT"]
-    channels = [one for one in pixels if _name(one) == "Channel"]
-    if sizes[0] != 3 or any(int(one.get("SamplesPerPixel", 1)) != 1 for one in channels):
+    channels = [element for element in pixels if _local_name(element) == "Channel"]
+    if sizes[0] != 3 or any(int(element.get("SamplesPerPixel", 1)) != 1 for element in channels):
         return (), ""
     if sizes[1:] != [1, 1]:
         return (), f"{sizes[1]} focal planes and {sizes[2]} times, expected one of each"
-    given = [one.get("Name", "").strip() for one in channels]
-    names = [name.lower() for name in given]
-    stained = any("EmissionWavelength" in one.attrib or "Fluor" in one.attrib for one in channels)
+    written_names = [element.get("Name", "").strip() for element in channels]
+    names = [name.lower() for name in written_names]
+    stained = any(
+        "EmissionWavelength" in element.attrib or "Fluor" in element.attrib for element in channels
+    )
     if sorted(names) == sorted(_COLOURS):
         order = [names.index(colour) for colour in _COLOURS]
     elif not stained and all(_NO_NAME.fullmatch(name) for name in names):
         order = [0, 1, 2]
     else:
-        return (), f"its channels are {', '.join(given)}, expected red, green and blue"
-    if len({one.get("FileName") for one in pixels.iter() if _name(one) == "UUID"}) > 1:
+        return (), f"its channels are {', '.join(written_names)}, expected red, green and blue"
+    if (
+        len(
+            {element.get("FileName") for element in pixels.iter() if _local_name(element) == "UUID"}
+        )
+        > 1
+    ):
         return (), "its channels lie in several files"
     pages: dict[int, int] = {}
-    for block in (one for one in pixels if _name(one) == "TiffData"):
+    for block in (element for element in pixels if _local_name(element) == "TiffData"):
         count = int(block.get("PlaneCount", 1 if "IFD" in block.attrib else 3))
         first_page, first_channel = int(block.get("IFD", 0)), int(block.get("FirstC", 0))
         pages |= {first_channel + n: first_page + n for n in range(min(count, 3))}

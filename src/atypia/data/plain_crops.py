@@ -44,15 +44,15 @@ def plain_crop(
     """
     high, wide = window.shape[:2]
     columns = window.transpose(1, 2, 0).astype(np.float32, order="C").reshape(wide, 3 * high)
-    resampled = _resampling(wide, mpp, crop_um, input_px, finest_mpp) @ columns
+    resampled = _resampling_matrix(wide, mpp, crop_um, input_px, finest_mpp) @ columns
     rows = np.ascontiguousarray(resampled.reshape(input_px * 3, high).T)
-    crop = _resampling(high, mpp, crop_um, input_px, finest_mpp) @ rows
+    crop = _resampling_matrix(high, mpp, crop_um, input_px, finest_mpp) @ rows
     crop *= np.float32(1 / 255)
-    shown: npt.NDArray[np.float32] = crop.reshape(input_px, input_px, 3).transpose(2, 0, 1)
-    return shown
+    pixels: npt.NDArray[np.float32] = crop.reshape(input_px, input_px, 3).transpose(2, 0, 1)
+    return pixels
 
 
-def blur_of(shrink: float) -> Line | None:
+def blur_kernel(shrink: float) -> Line | None:
     """Return the blur before crops are made smaller, as bilinear sampling alone would alias.
 
     Args:
@@ -71,7 +71,7 @@ def blur_of(shrink: float) -> Line | None:
 
 
 @lru_cache(maxsize=64)
-def _resampling(
+def _resampling_matrix(
     side: int, mpp: float, crop_um: float, input_px: int, finest_mpp: float
 ) -> csr_array:
     """Return what makes of a column of a window that of a crop: (input_px, side)."""
@@ -83,7 +83,7 @@ def _resampling(
     bilinear[rows, low] = low + 1 - at
     bilinear[rows, low + 1] = at - low
     # Training keeps mpp in float32: on the brink of blurring both must say the same.
-    line = blur_of(max(crop_um / input_px, finest_mpp) / float(np.float32(mpp)))
+    line = blur_kernel(max(crop_um / input_px, finest_mpp) / float(np.float32(mpp)))
     if line is None:
         return csr_array(bilinear.astype(np.float32))
     radius, px = len(line) // 2, np.arange(side)

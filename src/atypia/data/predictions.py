@@ -16,13 +16,13 @@ from atypia.data.columns import (
     as_numbers,
     as_text,
     list_names,
-    nearest,
+    suggest_name,
 )
 from atypia.data.table import FigureTable
-from atypia.data.table_checks import rows
-from atypia.data.table_io import FIRST_ROW, read_raw, take_known, told
+from atypia.data.table_checks import format_rows
+from atypia.data.table_io import FIRST_ROW, format_faults, read_raw, rename_known
 from atypia.errors import TableError
-from atypia.files import parse_json, writable
+from atypia.files import escape_text, parse_json
 
 PREDICTION_COLUMNS: tuple[str, ...] = (
     "figure_id",
@@ -40,7 +40,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedPredictions:
     """Predictions beside the figures they are about.
 
     Attributes:
@@ -78,7 +78,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
             line, with row numbers (the header of a CSV is row 1).
     """
     raw = _read_json(path) if path.suffix.lower() == ".json" else read_raw(path)
-    return _checked(raw, str(path))
+    return _check(raw, str(path))
 
 
 def check_predictions(frame: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +90,7 @@ def check_predictions(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         TableError: as `read_predictions`; the first figure is row 2, as in a CSV.
     """
-    return _checked(_numbered(frame), "predictions")
+    return _check(_number_rows(frame), "predictions")
 
 
 def _read_json(path: Path) -> pd.DataFrame:
@@ -105,31 +105,33 @@ def _read_json(path: Path) -> pd.DataFrame:
     if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
         raise TableError(f"{path}: expected a list of records, one a figure")
     try:
-        plain = [{writable(name): _plain(of) for name, of in row.items()} for row in records]
+        plain = [
+            {escape_text(name): _plain_value(of) for name, of in row.items()} for row in records
+        ]
     except RecursionError:
         raise TableError(f"{path}: nested too deeply; expected one value a column") from None
-    return _numbered(pd.DataFrame(plain))
+    return _number_rows(pd.DataFrame(plain))
 
 
-def _plain(value: object) -> object:
+def _plain_value(value: object) -> object:
     """Return a value of JSON as a column can hold it: lists and objects as they are written."""
     if isinstance(value, list | dict):
         value = str(value)
-    return writable(value) if isinstance(value, str) else value
+    return escape_text(value) if isinstance(value, str) else value
 
 
-def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+def _number_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with rows counted as in a CSV."""
     return frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)
 
 
-def _checked(raw: pd.DataFrame, source: str) -> pd.DataFrame:
-    raw = take_known(raw, PREDICTION_COLUMNS, source)
+def _check(raw: pd.DataFrame, source: str) -> pd.DataFrame:
+    raw = rename_known(raw, PREDICTION_COLUMNS, source)
     text = pd.DataFrame({str(name): as_text(raw[name]) for name in raw.columns}, index=raw.index)
     missing = [name for name in _REQUIRED if name not in text.columns]
     if missing:
         header = [str(name) for name in raw.columns]
-        named = ", ".join(f"{name}{nearest(name, header)}" for name in missing)
+        named = ", ".join(f"{name}{suggest_name(name, header)}" for name in missing)
         raise TableError(
             f"{source}: column {named} is missing; the columns are {list_names(header)}; a "
             f"predictions table has the columns {', '.join(PREDICTION_COLUMNS)}"
@@ -137,33 +139,35 @@ def _checked(raw: pd.DataFrame, source: str) -> pd.DataFrame:
     if text.empty:
         raise TableError(f"{source}: no predictions; give at least one row below the header")
     absent = pd.Series("", index=text.index, dtype=object)
-    given = {name: text.get(name, absent) for name in PREDICTION_COLUMNS}
-    figure_id = given["figure_id"] = as_ids(given["figure_id"])
-    p, spread = as_numbers(given["p_atypical"]), as_numbers(given["spread"])
-    called, refer = as_answers(given["call"]), given["refer"].str.lower()
-    spread_wrong = (given["spread"] != "") & ~((spread >= 0) & np.isfinite(spread))
+    columns = {name: text.get(name, absent) for name in PREDICTION_COLUMNS}
+    figure_id = columns["figure_id"] = as_ids(columns["figure_id"])
+    p, spread = as_numbers(columns["p_atypical"]), as_numbers(columns["spread"])
+    called, refer = as_answers(columns["call"]), columns["refer"].str.lower()
+    spread_wrong = (columns["spread"] != "") & ~((spread >= 0) & np.isfinite(spread))
     doubled = (figure_id != "") & figure_id.duplicated(keep=False)
     faults = [
-        *_faults(figure_id == "", figure_id, "figure_id: expected a name"),
-        *_faults(doubled, figure_id, "figure_id: expected each figure once"),
-        *_faults(~p.between(0, 1), given["p_atypical"], "p_atypical: expected a number in 0..1"),
-        *_faults(
-            called.isna(), given["call"], f"call: expected {' or '.join(CALLS)} (AMF/NMF, 1/0)"
+        *_find_faults(figure_id == "", figure_id, "figure_id: expected a name"),
+        *_find_faults(doubled, figure_id, "figure_id: expected each figure once"),
+        *_find_faults(
+            ~p.between(0, 1), columns["p_atypical"], "p_atypical: expected a number in 0..1"
         ),
-        *_faults(
+        *_find_faults(
+            called.isna(), columns["call"], f"call: expected {' or '.join(CALLS)} (AMF/NMF, 1/0)"
+        ),
+        *_find_faults(
             ~refer.isin([*TRUE_WORDS, *FALSE_WORDS, ""]),
-            given["refer"],
+            columns["refer"],
             "refer: expected true or false",
         ),
-        *_faults(
-            spread_wrong, given["spread"], "spread: expected a number of 0 or more, or nothing"
+        *_find_faults(
+            spread_wrong, columns["spread"], "spread: expected a number of 0 or more, or nothing"
         ),
     ]
     if faults:
-        raise TableError(told(source, faults))
+        raise TableError(format_faults(source, faults))
     further = {name: text[name] for name in text.columns if name not in PREDICTION_COLUMNS}
     known = {
-        **given,
+        **columns,
         "p_atypical": p,
         "call": called.map({0.0: CALLS[0], 1.0: CALLS[1]}).astype(object),
         "refer": refer.isin(TRUE_WORDS),
@@ -172,17 +176,17 @@ def _checked(raw: pd.DataFrame, source: str) -> pd.DataFrame:
     return pd.DataFrame({**known, **further}).reset_index(drop=True)
 
 
-def _faults(wrong: pd.Series, values: pd.Series, expected: str) -> list[str]:
+def _find_faults(wrong: pd.Series, values: pd.Series, expected: str) -> list[str]:
     """Return one line that names the values and rows where `wrong` holds; nothing if nowhere."""
     if not wrong.any():
         return []
     kinds = list(dict.fromkeys(values[wrong]))
-    found = ", ".join(repr(value[:60]) for value in kinds[:_NAMED])
+    listed = ", ".join(repr(value[:60]) for value in kinds[:_NAMED])
     more = f" and {len(kinds) - _NAMED} other values" if len(kinds) > _NAMED else ""
-    return [f"{expected}; found {found}{more} ({rows(wrong.index[wrong])})"]
+    return [f"{expected}; found {listed}{more} ({format_rows(wrong.index[wrong])})"]
 
 
-def join(predictions: pd.DataFrame, table: FigureTable) -> Joined:
+def join_predictions(predictions: pd.DataFrame, table: FigureTable) -> JoinedPredictions:
     """Lay predictions beside their figures, by `figure_id`.
 
     Args:
@@ -201,12 +205,12 @@ def join(predictions: pd.DataFrame, table: FigureTable) -> Joined:
             "predictions were made from"
         )
     notes: list[str] = []
-    for names, here, there in (
+    for names, side, lack in (
         (list(predicted[~predicted.isin(set(known))]), "predicted", "not in the figure table"),
         (list(known[~known.isin(set(predicted))]), "in the figure table", "not predicted"),
     ):
         if names:
-            notes.append(f"{len(names)} figures {here} but {there}, left out: {_few(names)}")
+            notes.append(f"{len(names)} figures {side} but {lack}, left out: {_few(names)}")
     ours = pd.DataFrame(
         {
             "figure_id": predicted,
@@ -222,7 +226,7 @@ def join(predictions: pd.DataFrame, table: FigureTable) -> Joined:
         figures.drop(columns=clashes), on="figure_id", how="inner", validate="one_to_one"
     )
     frame = frame.merge(ours, on="figure_id", how="left", validate="one_to_one")
-    return Joined(frame, tuple(notes))
+    return JoinedPredictions(frame, tuple(notes))
 
 
 def _few(names: list[str]) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text, nearest
-from atypia.data.table_checks import rows
-from atypia.data.table_io import read_raw, take_known, told
+from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text, suggest_name
+from atypia.data.table_checks import format_rows
+from atypia.data.table_io import format_faults, read_raw, rename_known
 from atypia.errors import TableError
 
 LIST_COLUMNS = ("slide", "points", "name", "case", "mpp", "area_mm2")
@@ -41,7 +41,7 @@ class ListedSlide:
 
 
 @dataclass(frozen=True)
-class _Fault:
+class _RowFault:
     """What is wrong with some rows.
 
     Attributes:
@@ -53,7 +53,7 @@ class _Fault:
     found: pd.Series
 
     def of_all(self) -> str:
-        return f"{self._of(self.found.iloc[0])} ({rows(self.found.index)})"
+        return f"{self._of(self.found.iloc[0])} ({format_rows(self.found.index)})"
 
     def of_row(self, number: int) -> str:
         return self._of(self.found[number])
@@ -76,36 +76,38 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
         TableError: the list is faulty, or all of its rows are; all faults are named, with their
             rows.
     """
-    raw = take_known(read_raw(path), LIST_COLUMNS, str(path))
+    raw = rename_known(read_raw(path), LIST_COLUMNS, str(path))
     header = [str(name) for name in raw.columns]
     faults = [
-        f"column {name} is missing{nearest(name, header)}; the columns are {', '.join(header)}"
+        f"column {name} is missing{suggest_name(name, header)}; the columns are {', '.join(header)}"
         for name in ("slide", "points")
         if name not in header
     ]
     if not len(raw):
         faults.append("names no slide; give at least one row below the header")
     if faults:
-        raise TableError(told(str(path), faults))
+        raise TableError(format_faults(str(path), faults))
     text = pd.DataFrame(
-        {name: _text(raw, name) for name in LIST_COLUMNS}, index=raw.index, dtype=object
+        {name: _column_text(raw, name) for name in LIST_COLUMNS}, index=raw.index, dtype=object
     )
     text["name"] = text["name"].where(text["name"] != "", text["slide"].map(_stem))
     numbers = pd.Series([f"row-{number}" for number in text.index], index=text.index, dtype=object)
     text["name"] = text["name"].where(text["name"] != "", numbers)
     text["case"] = text["case"].where(text["case"] != "", text["name"])
     mpp, area = (as_numbers(text[name]) for name in ("mpp", "area_mm2"))
-    of_rows = _faults_of_rows(text, mpp, area)
+    of_rows = _find_row_faults(text, mpp, area)
     faulty = {number for fault in of_rows for number in fault.found.index}
-    faults = _unfit(text)
+    faults = _find_unfit_names(text)
     if faults or len(faulty) == len(text):
-        raise TableError(told(str(path), [*(fault.of_all() for fault in of_rows), *faults]))
+        raise TableError(
+            format_faults(str(path), [*(fault.of_all() for fault in of_rows), *faults])
+        )
     return [
         ListedSlide(
             name=row["name"],
             case=row["case"],
-            slide=_file(path.parent, row["slide"]),
-            points=_file(path.parent, row["points"]),
+            slide=_find_file(path.parent, row["slide"]),
+            points=_find_file(path.parent, row["points"]),
             mpp=None if pd.isna(mpp[number]) else float(mpp[number]),
             area_mm2=None if pd.isna(area[number]) else float(area[number]),
             fault="; ".join(
@@ -118,7 +120,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     ]
 
 
-def _faults_of_rows(text: pd.DataFrame, mpp: pd.Series, area: pd.Series) -> list[_Fault]:
+def _find_row_faults(text: pd.DataFrame, mpp: pd.Series, area: pd.Series) -> list[_RowFault]:
     wrong = {
         "slide: expected a file": ("slide", text["slide"] == ""),
         "points: expected a file": ("points", text["points"] == ""),
@@ -131,16 +133,20 @@ def _faults_of_rows(text: pd.DataFrame, mpp: pd.Series, area: pd.Series) -> list
             (text["area_mm2"] != "") & ~((area > 0) & (area < math.inf)),
         ),
     }
-    return [_Fault(said, text[column][at]) for said, (column, at) in wrong.items() if at.any()]
+    return [
+        _RowFault(expected, text[column][at])
+        for expected, (column, at) in wrong.items()
+        if at.any()
+    ]
 
 
-def _file(folder: Path, name: str) -> Path:
+def _find_file(folder: Path, name: str) -> Path:
     """Return a file of the list; back-slashes divide folders unless a file is called so."""
     file = folder / name
     return file if "\\" not in name or file.exists() else folder / name.replace("\\", "/")
 
 
-def _text(raw: pd.DataFrame, name: str) -> pd.Series:
+def _column_text(raw: pd.DataFrame, name: str) -> pd.Series:
     return as_text(raw[name]) if name in raw.columns else pd.Series("", raw.index, dtype=object)
 
 
@@ -152,11 +158,11 @@ def _stem(slide: str) -> str:
     return Path(name).stem
 
 
-def _unfit(text: pd.DataFrame) -> list[str]:
+def _find_unfit_names(text: pd.DataFrame) -> list[str]:
     """Return which names would leave the folder or hide in it, or are claimed by two slides."""
     faults = []
     for name, group in text.groupby("name", sort=False):
-        where = rows(group.index)
+        where = format_rows(group.index)
         if not _is_file_name(str(name)):
             faults.append(f"name: {str(name)[:60]!r} is no name of a file ({where})")
     # What differs in capitals alone is one file on many disks.
@@ -164,7 +170,7 @@ def _unfit(text: pd.DataFrame) -> list[str]:
         if len(group) > 1:
             faults.append(
                 f"name: {group['name'].iloc[0]!r} is claimed by {len(group)} slides "
-                f"({rows(group.index)}); tell them apart in a column name"
+                f"({format_rows(group.index)}); tell them apart in a column name"
             )
     return faults
 

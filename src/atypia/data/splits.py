@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from atypia.data.columns import as_text
 from atypia.data.domains import domain_names
 from atypia.data.table import FigureTable
-from atypia.data.table_checks import counted
+from atypia.data.table_checks import format_count
 from atypia.data.votes import hard_labels
 from atypia.errors import TableError
 
@@ -44,7 +44,7 @@ def unknown_splits(frame: pd.DataFrame) -> list[str]:
     return sorted({*split_words(frame)} - {*TRAINED_ON, *HELD_OUT, ""})
 
 
-def training_part(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
+def select_training(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
     """Return the figures to train on: all of them, or those of the split "train".
 
     Where the column `split` says anything, figures that it does not give to training are there to
@@ -80,8 +80,8 @@ def training_part(table: FigureTable) -> tuple[FigureTable, tuple[str, ...]]:
             "write train there, or take the column out"
         )
     note = (
-        f"{counted(len(others), 'figure')} left out of training and of its judging by the column "
-        f"split ({parts})"
+        f"{format_count(len(others), 'figure')} left out of training and of its judging by the "
+        f"column split ({parts})"
     )
     frame = table.frame[words.isin(TRAINED_ON)].reset_index(drop=True)
     return replace(table, frame=frame, notes=(*table.notes, note)), (note,)
@@ -120,7 +120,7 @@ def slide_folds(frame: pd.DataFrame, count: int, seed: int) -> Folds:
             f"case{'s' if len(groups) > 1 else ''} (all figures of a slide or case stay "
             f"together); ask for at most {len(groups)} folds, or add slides"
         )
-    folds = _balanced(_group_counts(frame, members, len(groups)), count, seed)
+    folds = _balance(_group_counts(frame, members, len(groups)), count, seed)
     return folds[members]
 
 
@@ -138,26 +138,26 @@ def _group_counts(
     columns = []
     everything = pd.Series("", index=classes.index)
     for strata, weight in ((cells, 1.0), (classes, _OVERALL), (everything, _OVERALL)):
-        codes, found = pd.factorize(strata, sort=True)
-        counts = np.zeros((groups, len(found)))
+        codes, levels = pd.factorize(strata, sort=True)
+        counts = np.zeros((groups, len(levels)))
         np.add.at(counts, (members, codes), 1.0)
         columns.append(counts * np.sqrt(weight / counts.sum(axis=0)))
     return np.concatenate(columns, axis=1)
 
 
-def _balanced(counts: npt.NDArray[np.float64], folds: int, seed: int) -> Folds:
+def _balance(counts: npt.NDArray[np.float64], folds: int, seed: int) -> Folds:
     """Return a fold for every group, shape (groups,): the best of several divisions."""
     random = np.random.default_rng(seed)
     best, best_cost = np.zeros(len(counts), dtype=np.int64), np.inf
     for _ in range(_STARTS):
-        fold_of, totals = _settled(counts, folds, random.permutation(len(counts)))
+        fold_of, totals = _settle(counts, folds, random.permutation(len(counts)))
         cost = float(np.square(totals).sum())
         if cost < best_cost - 1e-9:
             best, best_cost = fold_of, cost
     return best
 
 
-def _settled(
+def _settle(
     counts: npt.NDArray[np.float64], folds: int, order: npt.NDArray[np.int64]
 ) -> tuple[Folds, npt.NDArray[np.float64]]:
     """Deal groups out in `order`, move them to advantage; return folds and their totals."""

@@ -28,10 +28,10 @@ from atypia.data.columns import (
     vote_names,
 )
 from atypia.data.domains import unite_spellings
-from atypia.data.table_checks import counted, find_faults
-from atypia.data.table_io import FIRST_ROW, read_raw, renamed, take_known, told
+from atypia.data.table_checks import find_faults, format_count
+from atypia.data.table_io import FIRST_ROW, format_faults, read_raw, rename_columns, rename_known
 from atypia.errors import TableError
-from atypia.files import inside, written_output
+from atypia.files import create_output, join_inside
 
 _WRITTEN_SUFFIXES = (".csv", ".parquet")
 #: Ids that a table may hold as floats.
@@ -53,8 +53,18 @@ class FigureTable:
             comes from ("table", "layout", "given" or ""). Further columns are kept as they came.
         root: the folder; of several sources, one that lies above theirs.
         notes: what was read otherwise than it is written, or left out; one line each.
-        sources: of a table of several sources (`joining.join_sources`), the folder of each by its
+        sources: of a table of several sources (`join.join_sources`), the folder of each by its
             name, with which `figure_id`, `slide`, `case` and `image` begin; else empty.
+
+    Example:
+        >>> columns = {"figure_id": ["a", "b"], "image": ["a.png", "b.png"], "slide": ["s1", "s1"]}
+        >>> table = figures_from_frame(pd.DataFrame(columns), "crops")
+        >>> table
+        FigureTable of crops: 2 figures, 1 slide, 1 case
+        >>> table.image_path("a.png").as_posix()
+        'crops/a.png'
+        >>> table.frame["scanner"].tolist()
+        ['unknown', 'unknown']
     """
 
     frame: pd.DataFrame
@@ -68,9 +78,9 @@ class FigureTable:
 
     def __repr__(self) -> str:
         counts = [
-            counted(len(self.frame), "figure"),
-            counted(self.frame["slide"].nunique(), "slide"),
-            counted(self.frame["case"].nunique(), "case"),
+            format_count(len(self.frame), "figure"),
+            format_count(self.frame["slide"].nunique(), "slide"),
+            format_count(self.frame["case"].nunique(), "case"),
         ]
         return f"FigureTable of {self.name or self.where}: {', '.join(counts)}"
 
@@ -99,7 +109,7 @@ class FigureTable:
         Raises:
             AtypiaError: it leaves the root.
         """
-        return inside(*self.image_place(image))
+        return join_inside(*self.image_place(image))
 
     def image_place(self, image: str) -> tuple[Path, str]:
         """Return the folder that an entry of the column `image` is relative to, and its path there.
@@ -128,7 +138,7 @@ class FigureTable:
         return " and ".join(map(str, self.sources.values())) or str(self.root)
 
 
-def own_slides(frame: pd.DataFrame) -> pd.Series:
+def lack_slide(frame: pd.DataFrame) -> pd.Series:
     """Return, bool (N,), which figures name neither a slide nor a case.
 
     Each counts as a slide and a case of its own, so folds may divide the slide it came from.
@@ -136,18 +146,18 @@ def own_slides(frame: pd.DataFrame) -> pd.Series:
     return (frame["slide"] == frame["figure_id"]) & (frame["case"] == frame["figure_id"])
 
 
-def figures_without_slide(table: FigureTable) -> int:
-    """Return how many figures name neither a slide nor a case (see `own_slides`)."""
-    return int(own_slides(table.frame).sum())
+def count_without_slide(table: FigureTable) -> int:
+    """Return how many figures name neither a slide nor a case (see `lack_slide`)."""
+    return int(lack_slide(table.frame).sum())
 
 
-def missing_slides(frame: pd.DataFrame) -> str:
+def explain_missing_slides(frame: pd.DataFrame) -> str:
     """Return in words what it means that figures name no slide; "" where each names one or a case.
 
     Args:
         frame: of a figure table; columns `figure_id`, `slide` and `case`.
     """
-    alone = int(own_slides(frame).sum())
+    alone = int(lack_slide(frame).sum())
     if not alone:
         return ""
     which = "the figures" if alone == len(frame) else f"{alone:,} of {len(frame):,} figures"
@@ -157,10 +167,10 @@ def missing_slides(frame: pd.DataFrame) -> str:
     )
 
 
-def name_cases(frame: pd.DataFrame) -> str:
+def format_cases(frame: pd.DataFrame) -> str:
     """Return in words how many cases the figures come from, as far as they name them."""
-    alone = own_slides(frame)
-    named = counted(frame.loc[~alone, "case"].nunique(), "case")
+    alone = lack_slide(frame)
+    named = format_count(frame.loc[~alone, "case"].nunique(), "case")
     if alone.all():
         return "unknown cases"
     return f"{named} and some unknown" if alone.any() else named
@@ -185,33 +195,57 @@ def read_table(
     """
     text = read_raw(path)
     if mapping:
-        text = renamed(text, mapping, str(path))
-    return with_mpp(from_rows(text, path.parent, str(path)), mpp)
+        text = rename_columns(text, mapping, str(path))
+    return fill_mpp(figures_from_rows(text, path.parent, str(path)), mpp)
 
 
-def from_frame(frame: pd.DataFrame, root: Path) -> FigureTable:
-    """Make a figure table of a frame: fill what may be absent, check the rest.
+def figures_from_frame(
+    frame: pd.DataFrame,
+    root: Path | str = ".",
+    *,
+    mapping: Mapping[str, str] | None = None,
+    mpp: float | None = None,
+) -> FigureTable:
+    """Make a figure table of a data frame in memory.
 
     Args:
-        frame: at least `figure_id`, and `image` or `slide`, `x` and `y`; other columns of the
-            figure table may be missing. None, NaN and "" mean absent.
-        root: the folder image paths are relative to.
+        frame: one row a figure, with at least `figure_id`, and `image` or `slide`, `x` and `y`;
+            other columns of a figure table may be missing. None, NaN and "" mean absent. The frame
+            is not changed.
+        root: the folder image paths are relative to; none of the images need exist yet.
+        mapping: our column name -> the frame's, where they differ.
+        mpp: um/px of the figures whose row has none, in 0.05..5.
+
+    Returns:
+        The table, with every column that `FigureTable` describes.
 
     Raises:
-        TableError: all faults, one a line; rows are counted as in a CSV, the first figure is
-            row 2.
+        TableError: all faults, one a line; rows are counted as in a CSV: the first figure is row 2.
+
+    Example:
+        >>> frame = pd.DataFrame({"file": ["a.png", "b.png"], "amf": ["yes", "no"]})
+        >>> names = {"figure_id": "file", "image": "file", "label": "amf"}
+        >>> table = figures_from_frame(frame, "crops", mapping=names, mpp=0.25)
+        >>> table
+        FigureTable of crops: 2 figures, 2 slides, 2 cases
+        >>> table.frame[["figure_id", "label", "mpp", "mpp_source"]]
+          figure_id  label   mpp mpp_source
+        0     a.png    1.0  0.25      given
+        1     b.png    0.0  0.25      given
     """
     doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if doubled:
         names = ", ".join(map(repr, doubled))
         raise TableError(f"the frame has columns twice: {names}; keep one of each")
+    if mapping:
+        frame = rename_columns(frame, mapping, "the frame")
     numbered = frame.set_axis(pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(frame)), axis=0)
-    return from_rows(numbered, root, "figure table")
+    return fill_mpp(figures_from_rows(numbered, Path(root), "the frame"), mpp)
 
 
-def from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTable:
-    """As `from_frame`, for readers: the index holds row numbers of the file named `source`."""
-    frame = take_known(frame, (*COLUMNS, *OPTIONAL_COLUMNS), source)
+def figures_from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTable:
+    """As `figures_from_frame`, for readers: the index holds the rows of the file `source`."""
+    frame = rename_known(frame, (*COLUMNS, *OPTIONAL_COLUMNS), source)
     checked = [
         name
         for name in map(str, frame.columns)
@@ -222,36 +256,48 @@ def from_rows(frame: pd.DataFrame, root: Path, source: str) -> FigureTable:
         text[name] = as_ids(text[name])
     faults = find_faults(text, [str(name) for name in frame.columns])
     if faults:
-        raise TableError(told(source, faults))
-    made: dict[str, pd.Series] = {}
+        raise TableError(format_faults(source, faults))
+    columns: dict[str, pd.Series] = {}
     notes: list[str] = []
-    absent = pd.Series("", index=frame.index, dtype=object)
     for name in COLUMNS:
-        values = text.get(name, absent)
+        if name not in text:
+            columns[name] = _absent_column(name, frame.index)
+            continue
+        values = text[name]
         if name in TEXT_COLUMNS:
-            made[name] = values
+            columns[name] = values
         elif name in DOMAIN_COLUMNS:
-            made[name], spellings = unite_spellings(values.where(values != "", UNKNOWN))
+            columns[name], spellings = unite_spellings(values.where(values != "", UNKNOWN))
             if spellings:
                 notes.append(f"column {name}: takes {'; '.join(spellings)}")
         elif name in NUMBER_COLUMNS:
-            made[name] = as_numbers(values)
+            columns[name] = as_numbers(values)
         else:
-            made[name] = as_answers(values)
-    made["slide"] = made["slide"].where(made["slide"] != "", made["figure_id"])
-    made["case"] = made["case"].where(made["case"] != "", made["slide"])
+            columns[name] = as_answers(values)
+    columns["slide"] = columns["slide"].where(columns["slide"] != "", columns["figure_id"])
+    columns["case"] = columns["case"].where(columns["case"] != "", columns["slide"])
     for name in vote_names(frame.columns):
-        made[name] = as_answers(text[name])
+        columns[name] = as_answers(text[name])
     for name in map(str, frame.columns):
-        if name not in made:
-            made[name] = frame[name]
+        if name not in columns:
+            columns[name] = frame[name]
+    absent = pd.Series("", index=frame.index, dtype=object)
     origin = as_text(frame["mpp_source"]) if "mpp_source" in frame else absent
-    made["mpp_source"] = origin.where(origin != "", "table").where(made["mpp"].notna(), "")
-    whole = pd.DataFrame(made).reset_index(drop=True)
+    columns["mpp_source"] = origin.where(origin != "", "table").where(columns["mpp"].notna(), "")
+    whole = pd.DataFrame(columns).reset_index(drop=True)
     return FigureTable(whole, root, tuple(notes))
 
 
-def with_mpp(table: FigureTable, mpp: float | None) -> FigureTable:
+def _absent_column(name: str, index: pd.Index) -> pd.Series:
+    """Return a column of a figure table that says nothing."""
+    if name in DOMAIN_COLUMNS:
+        return pd.Series(UNKNOWN, index, dtype=object)
+    if name in TEXT_COLUMNS:
+        return pd.Series("", index, dtype=object)
+    return pd.Series(np.nan, index, dtype=np.float64)
+
+
+def fill_mpp(table: FigureTable, mpp: float | None) -> FigureTable:
     """Return the table with `mpp` (um/px) for the figures that have none.
 
     A value that is there already is kept, and a note says so where it is another one.
@@ -276,9 +322,9 @@ def with_mpp(table: FigureTable, mpp: float | None) -> FigureTable:
         return replace(table, frame=frame)
     values = f"{others.min():g}" if others.nunique() == 1 else f"{others.min():g}-{others.max():g}"
     note = (
-        f"mpp {mpp:g} fills {counted(int(without.sum()), 'figure')} that had none; "
-        f"{counted(len(others), 'figure')} with another one keep it ({values} um/px); to change "
-        "it, correct the column mpp (`atypia data import` makes a table of a folder)"
+        f"mpp {mpp:g} fills {format_count(int(without.sum()), 'figure')} that had none; "
+        f"{format_count(len(others), 'figure')} with another one keep it ({values} um/px); to "
+        "change it, correct the column mpp (`atypia data import` makes a table of a folder)"
     )
     return replace(table, frame=frame, notes=(*table.notes, note))
 
@@ -297,17 +343,17 @@ def write_table(table: FigureTable, path: Path) -> None:
     if suffix not in _WRITTEN_SUFFIXES:
         raise TableError(f"{path}: expected a name ending in .csv or .parquet")
     frame = table.frame.copy()
-    frame["image"] = _relative_to(path.parent, table)
+    frame["image"] = _relate_images(path.parent, table)
     for name in ("label", *vote_names(frame.columns)):
         frame[name] = frame[name].astype("Int64")
-    with written_output(path) as partial:
+    with create_output(path) as partial:
         if suffix == ".csv":
             frame.to_csv(partial, index=False)
         else:
             frame.to_parquet(partial, index=False)
 
 
-def _relative_to(folder: Path, table: FigureTable) -> pd.Series:
+def _relate_images(folder: Path, table: FigureTable) -> pd.Series:
     images = table.frame["image"]
     target = folder.resolve()
     if not (images != "").any() or (not table.sources and table.root.resolve() == target):

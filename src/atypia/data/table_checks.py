@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from atypia.data.columns import (
     as_numbers,
     leaves_folder,
     list_names,
-    nearest,
+    suggest_name,
     vote_names,
 )
 
@@ -43,20 +44,22 @@ def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
     # Imported where a table is checked: loose crops and stacks have none, and start sooner.
     import pandera.pandas as pa
 
-    faults = _missing_columns(text, header)
+    faults = _find_missing_columns(text, header)
     if not len(text.index):  # a frame with rows and none of our columns is empty too
         return [*faults, "the table has no figures; give at least one row below the header"]
     try:
-        _schema(text).validate(text, lazy=True)
+        _schema(tuple(text.columns)).validate(text, lazy=True)
     except pa.errors.SchemaErrors as found:
         cases = found.failure_cases
         for (column, rule), group in cases.groupby(["column", "check"], sort=False):
-            faults.append(_line(str(column), str(rule), group))
-    faults.extend(_unplaced(text))
+            faults.append(_format_fault(str(column), str(rule), group))
+    faults.extend(_find_unplaced(text))
     return faults
 
 
-def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
+@lru_cache
+def _schema(columns: tuple[str, ...]) -> pa.DataFrameSchema:
+    """Return the rules of the columns that a table has, built once for tables of one form."""
     import pandera.pandas as pa
 
     answer = pa.Check(
@@ -102,64 +105,64 @@ def _schema(text: pd.DataFrame) -> pa.DataFrameSchema:
                 error="expected 0 (normal), 1 (atypical) or empty",
             )
         ],
-        **{name: [answer] for name in vote_names(text.columns)},
+        **{name: [answer] for name in vote_names(pd.Index(columns))},
     }
     return pa.DataFrameSchema(
-        {name: pa.Column(object, rules, required=False) for name, rules in checks.items()}
+        {name: pa.Column(object, checks[name]) for name in columns if name in checks}
     )
 
 
-def _missing_columns(text: pd.DataFrame, header: list[str]) -> list[str]:
+def _find_missing_columns(text: pd.DataFrame, header: list[str]) -> list[str]:
     present = [str(name) for name in text.columns]
     faults = []
     if "figure_id" not in present:
-        faults.append(_missing("figure_id", "", header))
+        faults.append(_missing_message("figure_id", "", header))
     absent = [name for name in ("slide", "x", "y") if name not in present]
     if "image" not in present and absent:
-        faults.append(_missing("image", f" (or else {', '.join(absent)})", header))
+        faults.append(_missing_message("image", f" (or else {', '.join(absent)})", header))
     if faults:
         faults[-1] += f"; the columns are {list_names(header)}"
     return faults
 
 
-def _missing(name: str, otherwise: str, header: list[str]) -> str:
-    near = nearest(name, header)
+def _missing_message(name: str, otherwise: str, header: list[str]) -> str:
+    near = suggest_name(name, header)
     return f"column {name} is missing{near}{otherwise}; name yours with --column {name}=YOURS"
 
 
-def _unplaced(text: pd.DataFrame) -> list[str]:
+def _find_unplaced(text: pd.DataFrame) -> list[str]:
     """Rows that say neither which image nor which place on which slide."""
     empty = pd.Series("", index=text.index)
     image, slide, x, y = (text.get(name, empty) for name in ("image", "slide", "x", "y"))
     faults = []
     half = (x == "") != (y == "")
     if half.any():
-        faults.append(f"x, y: expected both or neither ({rows(text.index[half])})")
+        faults.append(f"x, y: expected both or neither ({format_rows(text.index[half])})")
     columns_stand = "image" in text.columns or {"slide", "x", "y"} <= set(text.columns)
     unplaced = (image == "") & ((slide == "") | (x == "") | (y == ""))
     if columns_stand and unplaced.any():
-        where = rows(text.index[unplaced])
+        where = format_rows(text.index[unplaced])
         faults.append(f"image: expected an image, or a slide with x and y ({where})")
     return faults
 
 
-def _line(column: str, rule: str, group: pd.DataFrame) -> str:
-    found = []
+def _format_fault(column: str, rule: str, group: pd.DataFrame) -> str:
+    values = []
     by_value = list(group.groupby(group["failure_case"].astype(str), sort=False))
     for value, cases in by_value[:_SHOWN_VALUES]:
-        found.append(f"{str(value)[:60]!r} ({rows(cases['index'])})")
+        values.append(f"{str(value)[:60]!r} ({format_rows(cases['index'])})")
     if len(by_value) > _SHOWN_VALUES:
         rest = pd.concat([cases["index"] for _, cases in by_value[_SHOWN_VALUES:]])
-        found.append(f"{len(by_value) - _SHOWN_VALUES} more values ({rows(rest)})")
-    return f"{column}: {rule}; found {', '.join(found)}"
+        values.append(f"{len(by_value) - _SHOWN_VALUES} more values ({format_rows(rest)})")
+    return f"{column}: {rule}; found {', '.join(values)}"
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """Return a number and its noun in words: "1 case", "2,894 cases"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def rows(numbers: Iterable[int]) -> str:
+def format_rows(numbers: Iterable[int]) -> str:
     """Return row numbers in words: "row 4" or "rows 2-5, 9 and 12 more"."""
     ordered = sorted({int(number) for number in numbers})
     runs: list[list[int]] = []
@@ -168,6 +171,6 @@ def rows(numbers: Iterable[int]) -> str:
             runs[-1][1:] = [number]
         else:
             runs.append([number])
-    shown = ", ".join("-".join(map(str, run)) for run in runs[:_SHOWN_ROWS])
+    text = ", ".join("-".join(map(str, run)) for run in runs[:_SHOWN_ROWS])
     left = sum(run[-1] - run[0] + 1 for run in runs[_SHOWN_ROWS:])
-    return f"row{'s' if len(ordered) > 1 else ''} {shown}" + (f" and {left} more" if left else "")
+    return f"row{'s' if len(ordered) > 1 else ''} {text}" + (f" and {left} more" if left else "")

@@ -18,11 +18,11 @@ from atypia.data.columns import (
     OPTIONAL_COLUMNS,
     VOTE_PREFIX,
     as_text,
-    known_names,
     list_names,
-    nearest,
+    match_names,
+    suggest_name,
 )
-from atypia.data.table_checks import rows
+from atypia.data.table_checks import format_count, format_rows
 from atypia.errors import TableError, abbreviate
 
 _TEXT_SUFFIXES = (".csv", ".tsv")
@@ -76,7 +76,7 @@ def read_raw(path: Path) -> pd.DataFrame:
         if count > 1
     ]
     if faults:
-        raise TableError(told(str(path), faults))
+        raise TableError(format_faults(str(path), faults))
     return frame
 
 
@@ -98,18 +98,18 @@ def read_header(path: Path) -> list[str]:
     Raises:
         TableError: the file cannot be read, or is no text table.
     """
-    return next(_records(path, *_split_separator(_read_text(path))))[1]
+    return next(_parse_records(path, *_split_separator(_read_text(path))))[1]
 
 
 def _read_text_table(path: Path) -> pd.DataFrame:
-    (_, header), *records = _records(path, *_split_separator(_read_text(path)))
+    (_, header), *records = _parse_records(path, *_split_separator(_read_text(path)))
     named = max(position for position, name in enumerate(header, start=1) if name)
     lengths: dict[int, list[int]] = defaultdict(list)
     for number, fields in records:
         if not named <= len(fields) <= len(header):
             lengths[len(fields)].append(number)
     if lengths:
-        raise TableError(told(str(path), _ragged(lengths, named)))
+        raise TableError(format_faults(str(path), _describe_ragged(lengths, named)))
     return pd.DataFrame(
         [fields + [""] * (len(header) - len(fields)) for _, fields in records],
         columns=header,
@@ -118,7 +118,7 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     )
 
 
-def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _parse_records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Give the rows that hold anything, the header first, with their numbers."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header: list[str] = []
@@ -174,18 +174,18 @@ def _split_separator(text: str) -> tuple[str, str]:
     return text, max(_SEPARATORS, key=header.count)
 
 
-def _ragged(lengths: dict[int, list[int]], expected: int) -> list[str]:
+def _describe_ragged(lengths: dict[int, list[int]], expected: int) -> list[str]:
     """Return one line for each wrong number of fields, the most frequent ones first."""
     by_count = sorted(lengths.items(), key=lambda item: (-len(item[1]), item[0]))
     faults = [
-        f"{rows(numbers)}: {count} field{'' if count == 1 else 's'}, the header has {expected}"
+        f"{format_rows(numbers)}: {format_count(count, 'field')}, the header has {expected}"
         for count, numbers in by_count[:_NAMED_LENGTHS]
     ]
     rest = by_count[_NAMED_LENGTHS:]
     if rest:
         others = [number for _, numbers in rest for number in numbers]
         faults.append(
-            f"{rows(others)}: {len(rest)} other numbers of fields, the header has {expected}"
+            f"{format_rows(others)}: {len(rest)} other numbers of fields, the header has {expected}"
         )
     faults[-1] += "; put a cell that contains the separator in double quotes"
     return faults
@@ -238,29 +238,29 @@ def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[:, kept].set_axis(names, axis=1)
 
 
-def take_known(frame: pd.DataFrame, known: Iterable[str], source: str) -> pd.DataFrame:
+def rename_known(frame: pd.DataFrame, known: Iterable[str], source: str) -> pd.DataFrame:
     """Return `frame` with the columns that spell a known one in other letters called by it.
 
     Args:
         frame: a table in somebody's spelling.
-        known: names as they are spelt here (see `columns.known_names`).
+        known: names as they are spelt here (see `columns.match_names`).
         source: the file, for messages.
 
     Raises:
         TableError: two columns spell the same known one.
     """
-    theirs = known_names(map(str, frame.columns), known)
+    theirs = match_names(map(str, frame.columns), known)
     faults = []
     for ours, count in Counter(theirs.values()).items():
         if count > 1:
             spelt = sorted(repr(name) for name, name_here in theirs.items() if name_here == ours)
             faults.append(f"columns {', '.join(spelt)}: each may be {ours}; rename all but one")
     if faults:
-        raise TableError(told(source, faults))
+        raise TableError(format_faults(source, faults))
     return frame.rename(columns=theirs)
 
 
-def renamed(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.DataFrame:
+def rename_columns(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.DataFrame:
     """Return `text` under our column names.
 
     Args:
@@ -279,22 +279,22 @@ def renamed(text: pd.DataFrame, mapping: Mapping[str, str], source: str) -> pd.D
     for our, their in mapping.items():
         if our not in ours and not our.startswith(VOTE_PREFIX):
             faults.append(
-                f"{our!r} is no column of a figure table{nearest(our, ours)}; "
+                f"{our!r} is no column of a figure table{suggest_name(our, ours)}; "
                 f"expected one of {', '.join(ours)} or {VOTE_PREFIX}NAME"
             )
         if their not in theirs:
             faults.append(
-                f"column {their!r} (for {our}) is missing{nearest(their, theirs)}; "
+                f"column {their!r} (for {our}) is missing{suggest_name(their, theirs)}; "
                 f"the columns are {list_names(theirs)}"
             )
     if faults:
-        raise TableError(told(source, faults))
+        raise TableError(format_faults(source, faults))
     kept = text.drop(columns=list({*mapping.values(), *(name for name in mapping)} & {*theirs}))
-    taken = pd.DataFrame({our: text[their] for our, their in mapping.items()}, index=text.index)
-    return pd.concat([taken, kept], axis=1)
+    mapped = pd.DataFrame({our: text[their] for our, their in mapping.items()}, index=text.index)
+    return pd.concat([mapped, kept], axis=1)
 
 
-def told(source: str, faults: list[str]) -> str:
+def format_faults(source: str, faults: list[str]) -> str:
     """Return a message that names the source and lists all faults, one a line."""
     if len(faults) == 1:
         return f"{source}: {faults[0]}"

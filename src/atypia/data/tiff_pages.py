@@ -11,8 +11,8 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from atypia.data.codecs import DAMAGE, quiet
-from atypia.data.ome import ome_images
+from atypia.data.codecs import DAMAGE, silence_warnings
+from atypia.data.ome import parse_ome
 
 # Tags of a TIFF.
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _DESCRIPTION = 254, 255, 270
@@ -23,14 +23,14 @@ Planes = tuple[int, ...]
 Size = tuple[int, int]
 
 
-def figures_in(image: Image.Image) -> list[tuple[Planes, Size]]:
+def find_figures(image: Image.Image) -> list[tuple[Planes, Size]]:
     """Return for each figure in a TIFF its pages (from 0; three where colours lie apart), its size.
 
     A page whose header is damaged counts: reading it says so.
     """
     pages: list[tuple[int, Size, bool]] = []
-    description = description_of(image)
-    with quiet():
+    description = read_description(image)
+    with silence_warnings():
         while True:
             page = len(pages)
             try:
@@ -44,17 +44,17 @@ def figures_in(image: Image.Image) -> list[tuple[Planes, Size]]:
                     break
     if description.startswith("Aperio"):  # levels and thumbnail follow the slide, not marked
         pages = pages[:1]
-    planes = next((one.planes for one in ome_images(description) if one.planes), ())
+    planes = next((ome.planes for ome in parse_ome(description) if ome.planes), ())
     if planes and max(planes) < len(pages) and len({pages[page][1] for page in planes}) == 1:
         return [(planes, pages[planes[0]][1])]
     marked = any(whole for *_, whole in pages)
     return [((page,), size) for page, size, whole in pages if whole or not marked]
 
 
-def description_of(image: Image.Image) -> str:
+def read_description(image: Image.Image) -> str:
     """Return the ImageDescription of a TIFF's page; Pillow takes its UTF-8 for Latin-1."""
     try:
-        with quiet():
+        with silence_warnings():
             text = image.tag_v2.get(_DESCRIPTION, "")  # type: ignore[attr-defined]  # TIFFs have it
         return str(text).encode("latin-1", "replace").decode("utf-8", "replace")
     except DAMAGE:
@@ -72,11 +72,11 @@ def doubt_figures(image: Image.Image, sizes: list[Size]) -> str:
 
     Args:
         image: a TIFF.
-        sizes: of the pages that `figures_in` takes for figures.
+        sizes: of the pages that `find_figures` takes for figures.
     """
-    with quiet(), suppress(*DAMAGE):
+    with silence_warnings(), suppress(*DAMAGE):
         image.seek(0)
-    faults = [one.planes_fault for one in ome_images(description_of(image)) if one.planes_fault]
+    faults = [ome.planes_fault for ome in parse_ome(read_description(image)) if ome.planes_fault]
     if faults:
         return f"its colours lie in planes of their own ({faults[0]}); save it as 8-bit RGB"
     if len(sizes) == 3 and len(set(sizes)) == 1 and image.mode == "L":
@@ -86,13 +86,13 @@ def doubt_figures(image: Image.Image, sizes: list[Size]) -> str:
         )
     if len(sizes) > 1 and _halve(sizes):
         return (
-            f"holds {len(sizes)} images of {in_words(sizes)} px, each half the one before, which "
-            "seem to be one image; save the largest alone"
+            f"holds {len(sizes)} images of {format_sizes(sizes)} px, each half the one before, "
+            "which seem to be one image; save the largest alone"
         )
     return ""
 
 
-def in_words(sizes: list[Size]) -> str:
+def format_sizes(sizes: list[Size]) -> str:
     """Return "64 x 64 and 32 x 32"."""
     return " and ".join(f"{wide} x {high}" for wide, high in dict.fromkeys(sizes))
 
@@ -106,7 +106,7 @@ def _halve(sizes: list[Size]) -> bool:
     )
 
 
-def odd_tiff(handle: IO[bytes], page: int) -> str:
+def describe_odd_page(handle: IO[bytes], page: int) -> str:
     """Say what a TIFF's page is that Pillow cannot read; "" where it seems to be damaged."""
     import tifffile
 
@@ -125,7 +125,7 @@ def odd_tiff(handle: IO[bytes], page: int) -> str:
     except (*DAMAGE, AssertionError, RuntimeError, struct.error):
         return ""
     if compression not in _COMMON_COMPRESSIONS:
-        named = {int(one): one.name for one in tifffile.COMPRESSION}
+        named = {int(code): code.name for code in tifffile.COMPRESSION}
         by = named.get(compression, f"method {compression}")
         return f"is a TIFF compressed by {by}, which cannot be read here; save it uncompressed"
     if kind == np.uint8 and bits == 8 and not grey:

@@ -45,22 +45,22 @@ def vote_columns(frame: pd.DataFrame) -> list[str]:
     return vote_names(frame.columns)
 
 
-def votes_of(frame: pd.DataFrame) -> Floats:
+def vote_matrix(frame: pd.DataFrame) -> Floats:
     """Return the votes, shape (N, experts), float64 in {0, 1, NaN}."""
     return frame[vote_columns(frame)].to_numpy(dtype=np.float64)
 
 
 def vote_counts(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Return how many experts voted on each figure, shape (N,), int64."""
-    return np.asarray(np.isfinite(votes_of(frame)).sum(axis=1), dtype=np.int64)
+    return np.asarray(np.isfinite(vote_matrix(frame)).sum(axis=1), dtype=np.int64)
 
 
 def vote_fractions(frame: pd.DataFrame) -> Floats:
     """Return the share of votes for atypical, shape (N,), float64 in [0, 1], NaN without votes."""
-    given = vote_counts(frame)
-    atypical = np.nansum(votes_of(frame), axis=1)
+    counts = vote_counts(frame)
+    atypical = np.nansum(vote_matrix(frame), axis=1)
     with np.errstate(invalid="ignore"):
-        return np.asarray(atypical / given, dtype=np.float64)
+        return np.asarray(atypical / counts, dtype=np.float64)
 
 
 def soft_labels(
@@ -88,7 +88,7 @@ def soft_labels(
         tie = np.where(np.isfinite(label), label, 0.5)
         target = np.where(fraction == 0.5, tie, _majority(fraction))
     elif method == "dawid-skene":
-        target = dawid_skene(votes_of(frame)).p
+        target = dawid_skene(vote_matrix(frame)).p
     else:
         raise ValueError(f"method must be one of fraction, majority, dawid-skene, not {method!r}")
     return np.where(np.isfinite(fraction), target, label)
@@ -120,9 +120,9 @@ def dawid_skene(votes: Floats) -> Consensus:
         before, p = p, expit(evidence)
         if np.abs(p - before).max(initial=0.0) < 1e-6:
             break
-    every = np.full(len(votes), np.nan)
-    every[voted] = p
-    return Consensus(every, sensitivity, specificity, prevalence)
+    all_p = np.full(len(votes), np.nan)
+    all_p[voted] = p
+    return Consensus(all_p, sensitivity, specificity, prevalence)
 
 
 def hard_labels(frame: pd.DataFrame) -> Floats:
@@ -140,7 +140,7 @@ def _majority(fraction: Floats) -> Floats:
     return np.where(fraction > 0.5, 1.0, np.where(fraction < 0.5, 0.0, np.nan))
 
 
-def contradicted(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def find_contradictions(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Tell, shape (N,), which figures' label is not the strict majority of their votes."""
     label = frame["label"].to_numpy(dtype=np.float64)
     majority = _majority(vote_fractions(frame))
@@ -149,9 +149,9 @@ def contradicted(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return result
 
 
-def contradictions_in_words(frame: pd.DataFrame) -> str:
+def explain_contradictions(frame: pd.DataFrame) -> str:
     """Return one line on labels against the majority of their votes; "" where there is none."""
-    against = int(contradicted(frame).sum())
+    against = int(find_contradictions(frame).sum())
     if not against:
         return ""
     majority = _majority(vote_fractions(frame))
@@ -170,15 +170,15 @@ def fleiss_kappa(frame: pd.DataFrame) -> float:
     votes (Fleiss, Levin, Paik 2003, eq. 18.46-18.49, for two classes); with a constant number it
     is Fleiss 1971, eq. 7. It is not defined where all votes are the same.
     """
-    votes = votes_of(frame)
+    votes = vote_matrix(frame)
     votes = votes[np.isfinite(votes).sum(axis=1) >= 2]
     if not len(votes):
         return float("nan")
-    given = np.isfinite(votes).sum(axis=1)
+    counts = np.isfinite(votes).sum(axis=1)
     atypical = np.nansum(votes, axis=1)
-    normal = given - atypical
-    agreeing = (atypical * (atypical - 1) + normal * (normal - 1)) / (given * (given - 1))
-    share = atypical.sum() / given.sum()
+    normal = counts - atypical
+    agreeing = (atypical * (atypical - 1) + normal * (normal - 1)) / (counts * (counts - 1))
+    share = atypical.sum() / counts.sum()
     chance = share**2 + (1 - share) ** 2
     if chance == 1.0:
         return float("nan")

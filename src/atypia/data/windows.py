@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from atypia.data.images import read_image
 from atypia.errors import ImageError, TableError
-from atypia.files import written_whole
-from atypia.fingerprint import text_hash
+from atypia.files import write_whole
+from atypia.fingerprint import hash_text
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -70,8 +70,8 @@ def cut_window(image: Pixels, mpp: float, crop_um: float, window_um: float) -> P
             f"is {width} x {height} px, {have_um:.1f} um at {mpp:g} um/px, but {crop_um:g} um are "
             "needed; give larger crops, or the right mpp"
         )
-    sides = [_with_parity(window_um / mpp, side) for side in (height, width)]
-    margins = [(wanted - side) // 2 for wanted, side in zip(sides, (height, width), strict=True)]
+    sides = [_round_to_parity(window_um / mpp, side) for side in (height, width)]
+    margins = [(target - side) // 2 for target, side in zip(sides, (height, width), strict=True)]
     cut = image[max(-margins[0], 0) :, max(-margins[1], 0) :][: sides[0], : sides[1]]
     pads = [(max(m, 0), max(m, 0)) for m in margins]
     # Reflection needs a margin smaller than the image; a window is at most a few times as wide.
@@ -91,7 +91,7 @@ def stack_windows(cuts: Sequence[Pixels], mpp: npt.NDArray[np.float64]) -> Windo
     """
     side = max(max(cut.shape[:2]) for cut in cuts)
     sizes = np.array([cut.shape[:2] for cut in cuts], dtype=np.int64)
-    return Windows(np.stack([_filled(cut, side) for cut in cuts]), sizes, mpp)
+    return Windows(np.stack([_fill_square(cut, side) for cut in cuts]), sizes, mpp)
 
 
 def decode_windows(
@@ -125,11 +125,11 @@ def decode_windows(
             f"{len(unknown)} figures have no mpp (um/px), the first is {paths[unknown[0]]}; "
             "add the column mpp to the table or give --mpp"
         )
-    side = max(_with_parity(window_um / float(mpp.min()), parity) for parity in (0, 1))
-    found = None if cache is None else cache / _name(content, mpp, crop_um, window_um)
-    if found is not None and found.is_file():
-        pixels = np.load(found, mmap_mode="r")
-        sizes = np.load(found.with_suffix(".sizes.npy"))
+    side = max(_round_to_parity(window_um / float(mpp.min()), parity) for parity in (0, 1))
+    cached = None if cache is None else cache / _cache_name(content, mpp, crop_um, window_um)
+    if cached is not None and cached.is_file():
+        pixels = np.load(cached, mmap_mode="r")
+        sizes = np.load(cached.with_suffix(".sizes.npy"))
         return Windows(pixels, sizes, np.asarray(mpp, dtype=np.float64))
 
     pixels = np.zeros((len(paths), side, side, 3), dtype=np.uint8)
@@ -142,7 +142,7 @@ def decode_windows(
             text = str(fault)
             return text if text.startswith(str(paths[row])) else f"{paths[row]}: {text}"
         sizes[row] = window.shape[:2]
-        pixels[row] = _filled(window, side)
+        pixels[row] = _fill_square(window, side)
         return None
 
     faults: list[str] = []
@@ -153,38 +153,38 @@ def decode_windows(
             if progress is not None and (done % 100 == 0 or done == len(paths)):
                 progress(done, len(paths))
     if faults:
-        shown = "\n".join(faults[:20])
+        listed = "\n".join(faults[:20])
         more = f"\n... and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise TableError(
             f"{len(faults)} of {len(paths)} images cannot be used; mend them or take their rows "
-            f"out of the table:\n{shown}{more}"
+            f"out of the table:\n{listed}{more}"
         )
     windows = Windows(pixels, sizes, np.asarray(mpp, dtype=np.float64))
-    if found is not None:
-        with written_whole(found.with_suffix(".sizes.npy")) as partial, partial.open("wb") as file:
+    if cached is not None:
+        with write_whole(cached.with_suffix(".sizes.npy")) as partial, partial.open("wb") as file:
             np.save(file, sizes)
-        with written_whole(found) as partial, partial.open("wb") as file:
+        with write_whole(cached) as partial, partial.open("wb") as file:
             np.save(file, pixels)
-        return Windows(np.load(found, mmap_mode="r"), sizes, windows.mpp)
+        return Windows(np.load(cached, mmap_mode="r"), sizes, windows.mpp)
     return windows
 
 
-def _filled(window: Pixels, side: int) -> Pixels:
+def _fill_square(window: Pixels, side: int) -> Pixels:
     """Repeat the last row and column until the window fills (side, side, 3)."""
     below, right = side - window.shape[0], side - window.shape[1]
     return np.pad(window, ((0, below), (0, right), (0, 0)), mode="edge")
 
 
-def _with_parity(side: float, like: int) -> int:
+def _round_to_parity(side: float, like: int) -> int:
     """Return the smallest whole number of px, at least `side`, that is even where `like` is."""
     whole = int(np.ceil(side - 1e-6))
     return whole + (whole - like) % 2
 
 
-def _name(
+def _cache_name(
     content: Sequence[str], mpp: npt.NDArray[np.float64], crop_um: float, window_um: float
 ) -> str:
     """Name the cache file of these windows; the name changes with anything they depend on."""
     images = zip(content, mpp, strict=True)
     lines = "".join(f"{digest} {resolution}\n" for digest, resolution in images)
-    return f"windows-{text_hash(f'windows 2 {crop_um} {window_um}{lines}')[:16]}.npy"
+    return f"windows-{hash_text(f'windows 2 {crop_um} {window_um}{lines}')[:16]}.npy"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from atypia.data.domains import short_domain_names
-from atypia.data.table_checks import counted
+from atypia.data.table_checks import format_count
 from atypia.evaluation.comparison import (
     HELD_OUT_AUROC,
     HELD_OUT_BA,
@@ -86,7 +86,7 @@ def shown_tables(comparison: Comparison) -> tuple[ShownTable, ShownTable]:
         left_out.append(
             replace(row, worst=f"{lowest.worst:.3f}", worst_domain=short[lowest.worst_domain])
         )
-    domains = counted(len(comparison.domains), "domain")
+    domains = format_count(len(comparison.domains), "domain")
     return (
         ShownTable("Held-out folds: new slides of known domains", tuple(held_out)),
         ShownTable(f"Leave-one-domain-out: mean over {domains}", tuple(left_out)),
@@ -103,7 +103,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         )
     if comparison.never_held_out:
         notes.append(
-            f"{counted(comparison.never_held_out, 'figure')} in domains with a single case: "
+            f"{format_count(comparison.never_held_out, 'figure')} in domains with a single case: "
             "evaluated in leave-one-domain-out only"
         )
     if comparison.not_run:

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names
-from atypia.data.join import named_as_in
-from atypia.data.predictions import join
-from atypia.data.table import FigureTable, missing_slides
+from atypia.data.join import match_ids
+from atypia.data.predictions import join_predictions
+from atypia.data.table import FigureTable, explain_missing_slides
 from atypia.data.votes import (
     agreement,
-    contradictions_in_words,
+    explain_contradictions,
     hard_labels,
     vote_columns,
 )
@@ -69,7 +69,7 @@ class Judgement:
 
     Attributes:
         figures: the judged figures: the figure table's columns, `p_atypical`, `call`, `refer`,
-            `spread`, `predicted_phase` (see `predictions.join`), `truth` (float64, 0 or 1) and
+            `spread`, `predicted_phase` (see `join_predictions`), `truth` (float64, 0 or 1) and
             `domain` (str).
         overall: metrics over all judged figures together.
         balanced_accuracy_interval: over resampled cases; None where not defined.
@@ -143,8 +143,8 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     Raises:
         TableError: no predicted figure is in the table, or none of these has a truth.
     """
-    ids = named_as_in(predictions["figure_id"], table)
-    joined = join(predictions.assign(figure_id=ids), table)
+    ids = match_ids(predictions["figure_id"], table)
+    joined = join_predictions(predictions.assign(figure_id=ids), table)
     frame, notes = joined.frame, [*table.notes, *joined.notes]
     truth = np.asarray(hard_labels(frame), dtype=np.float64)
     frame = frame.assign(truth=truth, domain=np.asarray(domain_names(frame), dtype=object))
@@ -157,11 +157,11 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     if not known.all():
         notes.append(f"{(~known).sum()} figures without label or majority of votes, left out")
     frame = frame[known].reset_index(drop=True)
-    against = contradictions_in_words(frame)
+    against = explain_contradictions(frame)
     if against:
         notes.append(against)
-    if missing_slides(frame):
-        notes.append(missing_slides(frame))
+    if explain_missing_slides(frame):
+        notes.append(explain_missing_slides(frame))
 
     truth = frame["truth"].to_numpy(dtype=np.float64)
     p = frame["p_atypical"].to_numpy(dtype=np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from atypia.files import writable
+from atypia.files import escape_text
 
 # What Markdown takes for something else than text, inside a line. An underscore inside a word is
 # one; a bracket is a link only together with others, and stays.
@@ -17,7 +17,7 @@ def plain_markdown(text: str) -> str:
 
     What cannot be written as UTF-8 is escaped.
     """
-    one_line = " ".join(writable(text).split())
+    one_line = " ".join(escape_text(text).split())
     return _MARKS.sub(lambda match: f"\\{match[0]}", one_line)
 
 

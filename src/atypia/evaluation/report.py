@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from atypia.data.domains import shared_domain_parts, short_domain_names
-from atypia.data.table import FigureTable, missing_slides, name_cases
+from atypia.data.table import FigureTable, explain_missing_slides, format_cases
 from atypia.evaluation.gallery import Gallery, galleries, hard_negatives
 from atypia.evaluation.intervals import Interval
 from atypia.evaluation.judge import Judgement
@@ -147,8 +147,8 @@ def render_report(
         title=title,
         facts=dict(facts),
         judgement=judgement,
-        cases=name_cases(figures),
-        missing_slides=missing_slides(figures),
+        cases=format_cases(figures),
+        missing_slides=explain_missing_slides(figures),
         confusion={
             "hits": hits,
             "missed": overall.atypical - hits,

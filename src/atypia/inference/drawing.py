@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from atypia.data.points.qupath_results import ATYPICAL, NORMAL, REFER
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
-from atypia.files import written_output
+from atypia.files import create_output
 from atypia.inference.slides import COLOURS, class_name
 
 Colour = tuple[int, int, int]
@@ -65,7 +65,7 @@ def require_jpeg(path: Path) -> None:
 
 def save_jpeg(picture: Image.Image, path: Path) -> None:
     """Write a picture, whole or not at all; thin lines keep their colours (4:4:4)."""
-    with written_output(path) as partial:
+    with create_output(path) as partial:
         picture.save(partial, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
 
 

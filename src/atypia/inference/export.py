@@ -17,7 +17,7 @@ from torch import nn
 from atypia.bundle.load import Bundle, load_bundle
 from atypia.bundle.members import load_members
 from atypia.errors import AtypiaError
-from atypia.files import remove_partials, require_outputs, written_output
+from atypia.files import create_output, remove_partials, require_outputs
 from atypia.inference.exported import (
     BUNDLE_KEY,
     FORMAT,
@@ -104,7 +104,7 @@ def export_onnx(
                     f"{largest:.2g} in a logit, at most {LARGEST_DIFFERENCE:g} is allowed; predict "
                     "with torch"
                 )
-    with written_output(path) as partial:
+    with create_output(path) as partial:
         partial.write_bytes(content)
     return path
 

@@ -28,7 +28,7 @@ from atypia.data.images import image_pixels, read_image
 from atypia.data.predictions import CALLS, PREDICTION_COLUMNS, empty_predictions
 from atypia.errors import AtypiaError, ImageError, OptionError
 from atypia.evaluation.calibration import Calibration
-from atypia.files import writable
+from atypia.files import escape_text
 from atypia.inference.crops import CropSpec, Failure, ReadFigure, in_order, read_ahead, stacked
 from atypia.inference.options import PredictOptions
 from atypia.inference.runtimes.base import Outputs, Runtime
@@ -280,7 +280,7 @@ def _figures_of(images: OneImage | Iterable[OneImage], mpp: float | None) -> Ite
             pixels = partial(image_pixels, image, f"image {position}")
             yield Figure(str(position), "", mpp, said, pixels)
         elif isinstance(image, str | os.PathLike):
-            name = writable(os.fspath(image))
+            name = escape_text(os.fspath(image))
             yield Figure(name, name, mpp, said, partial(read_image, Path(image)))
         else:
             raise AtypiaError(f"image {position}: is of type {type(image).__name__}, {_EXPECTED}")

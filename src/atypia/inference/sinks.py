@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from atypia.data.predictions import PREDICTION_COLUMNS
 from atypia.errors import AtypiaError
-from atypia.files import written_output
+from atypia.files import create_output
 
 Write = Callable[[pd.DataFrame], None]
 
@@ -35,7 +35,7 @@ def open_sink(out: Path) -> Iterator[Write]:
         AtypiaError: another ending, or the file cannot be written.
     """
     require_suffix(out)
-    with written_output(out) as partial, _SINKS[out.suffix.lower()](partial) as write:
+    with create_output(out) as partial, _SINKS[out.suffix.lower()](partial) as write:
         yield write
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import shapely
 
 from atypia.data.case_summary import Counts
-from atypia.data.points.areas import inside_area
+from atypia.data.points.areas import lies_inside
 from atypia.data.points.file import PointFile
 from atypia.data.points.midog import write_midog
 from atypia.data.points.qupath_results import (
@@ -32,7 +32,7 @@ from atypia.data.points.table import Points
 from atypia.data.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.data.slides import Slide
 from atypia.errors import AtypiaError
-from atypia.files import writable
+from atypia.files import escape_text
 from atypia.inference.crops import CropSpec, window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
@@ -195,7 +195,7 @@ def counts_of(
         return Counts(*plain)
     inside = np.ones(len(frame), dtype=bool)
     if area is not None:
-        inside = inside_area(area, frame["x"].to_numpy(), frame["y"].to_numpy())
+        inside = lies_inside(area, frame["x"].to_numpy(), frame["y"].to_numpy())
     return Counts(*plain, area_mm2, int(inside.sum()), int((inside & atypical).sum()))
 
 
@@ -205,7 +205,7 @@ def class_name(call: str, refer: bool) -> str:
 
 
 def _image(slide: Path, x: float, y: float) -> str:
-    return f"{writable(str(slide))}@{x:.10g},{y:.10g}"
+    return f"{escape_text(str(slide))}@{x:.10g},{y:.10g}"
 
 
 def _result_of(row: dict[Hashable, Any]) -> PointResult:

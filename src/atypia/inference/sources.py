@@ -24,10 +24,10 @@ from atypia.data.images import IMAGE_SUFFIXES, figure_pages, read_image, read_pa
 from atypia.data.readers.open_figures import OWN_TABLES, list_sources, open_figures
 from atypia.data.readers.open_figures import Source as FigureSource
 from atypia.data.readers.registry import LAYOUTS
-from atypia.data.table import FigureTable, with_mpp
+from atypia.data.table import FigureTable, fill_mpp
 from atypia.data.table_io import TABLE_SUFFIXES, refuse_spreadsheet
 from atypia.errors import AtypiaError, ImageError
-from atypia.files import writable
+from atypia.files import escape_text
 
 RGBImage = npt.NDArray[np.uint8]
 MppSource = Literal["table", "layout", "slide", "given", "assumed"]
@@ -114,7 +114,7 @@ def open_sources(
     require_mpp(mpp)
     several = list_sources(paths)
     sources = [
-        _table(path.root, with_mpp(path, mpp), "figure table")
+        _table(path.root, fill_mpp(path, mpp), "figure table")
         if isinstance(path, FigureTable)
         else _open(path, mpp, layout, mapping)
         for path in (
@@ -227,8 +227,8 @@ def _files(
                 yield from _page_readers(folder / name, numbers)
 
     said: MppSource = "assumed" if mpp is None else "given"
-    ids = [writable(name) for name in ids]
-    images = [writable(str(folder)) + "/" + name for name in ids]
+    ids = [escape_text(name) for name in ids]
+    images = [escape_text(str(folder)) + "/" + name for name in ids]
     return Source(path, kind, ids, images, [mpp] * len(ids), [said] * len(ids), readers)
 
 

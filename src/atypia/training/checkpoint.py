@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from atypia.errors import AtypiaError
-from atypia.files import written_whole
+from atypia.files import write_whole
 from atypia.fingerprint import require_same
 
 
@@ -18,7 +18,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     # Through memory: torch tells of a full disk in its own words, Python in those of the system.
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         partial.write_bytes(buffer.getbuffer())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from atypia.data.plain_crops import Line, blur_of
+from atypia.data.plain_crops import Line, blur_kernel
 
 
 def crop_windows(
@@ -49,7 +49,7 @@ def crop_windows(
     grid = F.affine_grid(theta, [batch, 3, input_px, input_px], align_corners=False)
     # Each resolution has its own blur: a crop must not depend on what else is in its batch.
     for each in torch.unique(mpp):
-        line = blur_of(crop_um / (float(each) * input_px))
+        line = blur_kernel(crop_um / (float(each) * input_px))
         if line is not None:
             rows = mpp == each
             pixels = pixels.index_put((rows,), _blurred(pixels[rows], line))

@@ -21,8 +21,8 @@ from safetensors.torch import save as serialized
 
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows
-from atypia.files import parse_json, written_whole
-from atypia.fingerprint import joined_hash, text_hash
+from atypia.files import parse_json, write_whole
+from atypia.fingerprint import hash_parts, hash_text
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
@@ -119,7 +119,7 @@ def _settings_hash(recipe: Recipe, weights_sha256: str, precision: Precision) ->
         *(recipe.backbone.crop_um, recipe.backbone.input_px, precision),
         "pretrained" if recipe.backbone.pretrained else recipe.seed,
     ]
-    return text_hash(json.dumps(settings))[:16]
+    return hash_text(json.dumps(settings))[:16]
 
 
 def _read(folder: Path) -> Table:
@@ -138,9 +138,9 @@ def _read(folder: Path) -> Table:
 def _add(folder: Path, found: Table) -> None:
     """Write embeddings to a file of their own, named after what it holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = joined_hash(found)[:16]
+    name = hash_parts(found)[:16]
     values = torch.from_numpy(np.stack(list(found.values())))
-    with written_whole(folder / f"{name}.safetensors") as partial:
+    with write_whole(folder / f"{name}.safetensors") as partial:
         partial.write_bytes(
             serialized({"embedding": values}, metadata={"figures": json.dumps(list(found))})
         )

@@ -12,7 +12,7 @@ import pandas as pd
 from atypia.data.columns import COLUMNS, vote_names
 from atypia.data.domains import domain_names
 from atypia.data.table import FigureTable
-from atypia.data.votes import dawid_skene, hard_labels, soft_labels, vote_fractions, votes_of
+from atypia.data.votes import dawid_skene, hard_labels, soft_labels, vote_fractions, vote_matrix
 from atypia.data.windows import Windows
 from atypia.errors import TableError
 from atypia.training.recipe import SoftLabelsSection
@@ -119,7 +119,7 @@ def training_figures(
         target=_smoothed(target, labels),
         truth=truth,
         unanimous=~((fraction > 0) & (fraction < 1)),
-        votes=votes_of(table.frame),
+        votes=vote_matrix(table.frame),
         domain=np.searchsorted(domains, named.astype(str)).astype(np.int64),
         domains=domains,
         case=case,

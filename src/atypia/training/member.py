@@ -14,7 +14,7 @@ from safetensors.torch import save as serialized
 
 from atypia.errors import AtypiaError
 from atypia.evaluation.probe import DomainProbe
-from atypia.files import written_whole
+from atypia.files import write_whole
 from atypia.fingerprint import require_same
 
 CHECKPOINT = "checkpoint.pt"
@@ -69,7 +69,7 @@ def keep_member(folder: Path, identity: str, member: Member) -> None:
         scores["probe"] = torch.tensor(astuple(member.probe), dtype=torch.float64)
     if member.gammas is not None:
         scores["gammas"] = torch.from_numpy(member.gammas)
-    with written_whole(folder / _SCORES) as partial:
+    with write_whole(folder / _SCORES) as partial:
         partial.write_bytes(serialized(scores))
     _write_weights(folder, identity, member.state)
 
@@ -137,5 +137,5 @@ def read_member(folder: Path, identity: str) -> Member | None:
 
 
 def _write_weights(folder: Path, identity: str, state: dict[str, torch.Tensor]) -> None:
-    with written_whole(folder / _WEIGHTS) as partial:
+    with write_whole(folder / _WEIGHTS) as partial:
         partial.write_bytes(serialized(state, metadata={"identity": identity}))

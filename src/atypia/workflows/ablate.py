@@ -14,20 +14,20 @@ import torch
 
 from atypia.data.domains import short_domain_names
 from atypia.data.readers.open_figures import Source, open_figures
-from atypia.data.splits import training_part
-from atypia.data.table import FigureTable, missing_slides
-from atypia.data.table_checks import counted
+from atypia.data.splits import select_training
+from atypia.data.table import FigureTable, explain_missing_slides
+from atypia.data.table_checks import format_count
 from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
 from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown
 from atypia.evaluation.plots import svg_bytes
 from atypia.files import (
+    create_output,
     remove_ours,
     remove_partials,
     remove_partials_below,
     require_outputs,
     write_output,
-    written_output,
 )
 from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.training.ablation import Plan, read_plan
@@ -116,7 +116,7 @@ def ablate(
         threads = max(1, torch.get_num_threads() // workers)
     if not isinstance(plan, Plan):
         plan = read_plan(plan)
-    table, notes = training_part(open_figures(sources))
+    table, notes = select_training(open_figures(sources))
     for note in notes:
         _log.info(note)
     bench = Bench.of(table, Path(out), device, threads)
@@ -165,7 +165,7 @@ def show_ablation(
     Raises:
         AtypiaError: as `ablate`.
     """
-    bench = Bench.of(training_part(table)[0], Path(out), "cpu", None)
+    bench = Bench.of(select_training(table)[0], Path(out), "cpu", None)
     require_outputs(_files(bench.out), overwrite=overwrite)
     plan, notes = bench.workable(plan)
     for note in notes:
@@ -254,8 +254,8 @@ def _facts(
     of: int,
 ) -> dict[str, str]:
     hours = sum(line.seconds for line in used) / 3600
-    unknown = missing_slides(bench.table.frame)
-    cases = "unknown cases" if unknown else counted(comparison.cases, "case")
+    unknown = explain_missing_slides(bench.table.frame)
+    cases = "unknown cases" if unknown else format_count(comparison.cases, "case")
     threads = sorted({line.threads for line in used})
     return {
         "Made by": f"`{command}`",
@@ -290,14 +290,14 @@ def _write(
 ) -> tuple[Path, ...]:
     table, text, picture = _files(out)
     files = [table, text]
-    with written_output(table) as partial:
+    with create_output(table) as partial:
         comparison_frame(comparison).to_csv(partial, index=False, float_format="%.6f")
     write_output(text, comparison_markdown(comparison, f"Ablation: {plan.name}", facts))
     drawn = difference_plot(comparison)
     if drawn is None:
         remove_ours(picture)  # of an earlier plan
     else:
-        with written_output(picture) as partial:
+        with create_output(picture) as partial:
             partial.write_bytes(svg_bytes(drawn))
         files.append(picture)
     return tuple(files)

@@ -21,7 +21,7 @@ from atypia.data.windows import Windows
 from atypia.errors import AtypiaError, TableError
 from atypia.evaluation.comparison import Scores
 from atypia.files import write_output
-from atypia.fingerprint import ImageHashes, fingerprint, joined_hash
+from atypia.fingerprint import ImageHashes, fingerprint, hash_parts
 from atypia.models.backbones.registry import backbone_spec
 from atypia.progress import OnProgress, show_nothing
 from atypia.training.ablation import Plan
@@ -105,7 +105,7 @@ class Bench:
             TableError: as `crossed_folds`.
         """
         left_out, held_out, names = crossed_folds(table.frame, _PARTITION_SEED)
-        figures = joined_hash([figures_part(table), *left_out, *held_out])[:16]
+        figures = hash_parts([figures_part(table), *left_out, *held_out])[:16]
         text = table.frame.to_csv(index=False).encode() + left_out.tobytes() + held_out.tobytes()
         return cls(
             *(table, out, device, threads, left_out, held_out, tuple(names), figures),
@@ -176,7 +176,7 @@ class Bench:
     @property
     def images(self) -> str | None:
         """Hash of the content of all images; none where it is not known."""
-        return joined_hash(self.content)[:16] if self.content else None
+        return hash_parts(self.content)[:16] if self.content else None
 
     def with_weights(self, jobs: Sequence[Job], given: Path | None) -> Bench:
         """Find the published weights of all backbones.

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atypia.errors import AtypiaError
-from atypia.files import written_whole
+from atypia.files import write_whole
 from atypia.training.recipe import Precision, Recipe, deciding_values
 
 
@@ -130,7 +130,7 @@ def mend_end(path: Path) -> None:
     text = path.read_bytes()
     last = text[text.rfind(b"\n") + 1 :]
     if last:
-        with written_whole(path) as partial:
+        with write_whole(path) as partial:
             partial.write_bytes(text + b"\n" if _is_whole(last) else text[: -len(last)])
 
 

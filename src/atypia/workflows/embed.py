@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from atypia.errors import ImageError
 from atypia.inference.crops import Failure, read_ahead
 from atypia.inference.predictor import Predictor
 from atypia.inference.sources import open_sources
+from atypia.models.classifier import Classifier
 from atypia.progress import OnProgress, opens_bars, show_bars
 
 _log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ def embed(
     opened = open_sources(sources, mpp=mpp)
     predictor = bundle if isinstance(bundle, Predictor) else Predictor.load(bundle, **keywords)
     on_gpu = predictor.options.device != "cpu" and torch.cuda.is_available()
-    member = predictor.module.members[0].to("cuda" if on_gpu else "cpu")
+    device = "cuda" if on_gpu else "cpu"
+    member = cast(Classifier, predictor.module.members[0]).to(device)
     of = sum(map(len, opened))
     figures = (figure for source in opened for figure in source.figures())
     size = predictor.batch_size
@@ -74,7 +76,7 @@ def embed(
 
     def close_batch() -> None:
         with torch.inference_mode():
-            crops = torch.from_numpy(np.stack(batch)).to("cuda" if on_gpu else "cpu")
+            crops = torch.from_numpy(np.stack(batch)).to(device)
             rows.append(member.embed(crops).cpu().numpy())
         batch.clear()
 

@@ -21,7 +21,7 @@ from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.workflows.classify import classify_sources
 
 try:
-    from atypia.data.points.areas import outlined
+    from atypia.data.points.areas import unite_outlines
     from atypia.data.points.classes import ClassFilter
     from atypia.data.points.on_slide import require_on_slide
     from atypia.data.points.open_points import open_points
@@ -147,15 +147,15 @@ def predict_slide(
         job = SlideJob(Path(slide), Path(points))
     else:
         raise AtypiaError(f"{slide}: no points are given; give points=FILE")
-    outs = [Path(out) for out in ([outs] if isinstance(outs, str | Path) else outs)]
-    for out in outs:
+    files = [Path(out) for out in ([outs] if isinstance(outs, str | Path) else outs)]
+    for out in files:
         require_slide_ending(out)
-    path = record_path(outs[0])
-    outputs = [*outs, *(() if pictures is None else picture_paths(pictures)), path]
+    path = record_path(files[0])
+    outputs = [*files, *(() if pictures is None else picture_paths(pictures)), path]
     require_outputs(outputs, inputs=(job.slide, job.points), overwrite=overwrite)
     remove_partials(*outputs)
     done = classify_slide(
-        Predictor.load(options=options), job, choice, outs, pictures, on_progress=on_progress
+        Predictor.load(options=options), job, choice, files, pictures, on_progress=on_progress
     )
     write_record(done.record, path)
     return replace(done, files=(*done.files, path))
@@ -194,7 +194,7 @@ def classify_slide(
         require_on_slide(points, slide)
         area_mm2, area = job.area_mm2, None
         if choice.area_class is not None:
-            area = outlined(file, choice.area_class)
+            area = unite_outlines(file, choice.area_class)
             area_mm2 = area.area * slide.mpp**2 / 1e6
         for line in (*points.warnings, *points.failures):
             _log.log(level, line)

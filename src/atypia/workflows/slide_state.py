@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atypia.data.case_summary import Counts
-from atypia.files import writable_document, write_output
+from atypia.files import escape_document, write_output
 
 
 class SlideState(BaseModel):
@@ -53,7 +53,7 @@ def read_state(path: Path) -> SlideState | None:
 
 
 def write_state(path: Path, state: SlideState) -> None:
-    """Write a state, whole or not at all; `writable`, as files may be called anything."""
+    """Write a state, whole or not at all, texts escaped, as files may be called anything."""
     # pydantic would write null for what is not finite, and read another state back.
-    text = json.dumps(writable_document(state.model_dump()), indent=1, ensure_ascii=False)
+    text = json.dumps(escape_document(state.model_dump()), indent=1, ensure_ascii=False)
     write_output(path, text + "\n")

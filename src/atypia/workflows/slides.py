@@ -19,16 +19,16 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from atypia.bundle.load import Bundle, load_bundle
-from atypia.data.case_summary import Counts, added
+from atypia.data.case_summary import Counts, add_counts
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
 from atypia.files import (
+    create_output,
+    escape_document,
     remove_ours,
     remove_partials,
     require_outputs,
     sha256,
-    writable_document,
-    written_output,
 )
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
@@ -105,7 +105,7 @@ class SlidesJob:
             "formats": list(self.formats),
             "pictures": self.pictures,
         }
-        return dict(writable_document(decide))
+        return dict(escape_document(decide))
 
     def done(self, listed: ListedSlide) -> SlideState | None:
         """Return the state of a slide that nothing is left to do of, if it is one."""
@@ -317,7 +317,7 @@ def _write_tables(
             "case": case,
             "slides": len(parts),
             "slides_failed": sum(failed for failed, _ in parts),
-            **_numbers(added([counts for failed, counts in parts if not failed])),
+            **_numbers(add_counts([counts for failed, counts in parts if not failed])),
         }
         for case, parts in of_case.items()
     ]
@@ -325,8 +325,8 @@ def _write_tables(
     with FileLock(out / "state" / ".tables.lock"):
         for name, table in zip(_TABLES, (rows, cases), strict=True):
             remove_partials(out / name)
-            with written_output(out / name) as partial:
-                pd.DataFrame(writable_document(table)).to_csv(
+            with create_output(out / name) as partial:
+                pd.DataFrame(escape_document(table)).to_csv(
                     partial, index=False, lineterminator="\n"
                 )
             files.append(out / name)

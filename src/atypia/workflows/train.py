@@ -47,7 +47,7 @@ def train(
     Args:
         sources: figures with images, mpp and labels or votes, of one source or several (see
             `open_figures`); where they have a column `split`, those of its training part are used
-            (`splits.training_part`).
+            (`splits.select_training`).
         recipe: what decides the training: a recipe, its file, or the name of one that comes with
             atypia.
         out: folder of the run.

@@ -14,7 +14,7 @@ from atypia.challenges.midog25.answers import (
     read_answers,
     write_answers,
 )
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import TableError
 
 FIRST = [("normal", 0.1), ("atypical", 0.9)]
@@ -24,7 +24,7 @@ SECOND = [("normal", 0.2)]
 def _table(**columns: list[object]) -> FigureTable:
     names = ["a", "b", "c"]
     frame = pd.DataFrame({"figure_id": names, "image": [f"{name}.png" for name in names]})
-    return from_frame(frame.assign(**columns), Path())
+    return figures_from_frame(frame.assign(**columns), Path())
 
 
 TWO_STACKS = {"stack": ["s1", "s2", "s1"], "page": ["2", "1", "1"]}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from atypia.data.points.areas import outlined
+from atypia.data.points.areas import unite_outlines
 from atypia.data.points.document import read_document
 from atypia.data.points.qupath import read_objects
 from atypia.errors import TableError
@@ -23,7 +23,7 @@ def _area(folder: Path, *geometries: dict[str, object]) -> float:
     point = {"type": "Point", "coordinates": [1, 1]}
     features.append({"type": "Feature", "geometry": point, "properties": {}})
     path.write_text(json.dumps(features))
-    return float(outlined(read_objects(path, read_document(path)), "Tumor").area)
+    return float(unite_outlines(read_objects(path, read_document(path)), "Tumor").area)
 
 
 def _square(left: float, side: float) -> dict[str, object]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atypia.data.points.document import Features, _document, read_document
+from atypia.data.points.document import Features, _parse_document, read_document
 from atypia.errors import TableError
 
 VALUES = st.recursive(
@@ -38,8 +38,8 @@ def test_features_are_what_json_says_wherever_they_stand(
 ) -> None:
     mine = {"features": features}
     whole = {**mine, **others} if first else {**others, **mine}
-    assert _plain(_document(json.dumps(whole, indent=indent))) == whole["features"]
-    bare = _document(json.dumps(features, indent=indent))
+    assert _plain(_parse_document(json.dumps(whole, indent=indent))) == whole["features"]
+    bare = _parse_document(json.dumps(features, indent=indent))
     assert _plain(bare) == features
     assert [bare[number] for number in range(len(bare))] == features
 
@@ -47,7 +47,7 @@ def test_features_are_what_json_says_wherever_they_stand(
 @given(st.dictionaries(st.text(max_size=5), VALUES))
 def test_other_documents_are_what_json_says(members: dict[str, Any]) -> None:
     if not isinstance(members.get("features"), list) and members.get("type") != "Feature":
-        assert _document(json.dumps(members)) == members
+        assert _parse_document(json.dumps(members)) == members
 
 
 COLLECTION = json.dumps(
@@ -72,7 +72,7 @@ def test_damage_anywhere_is_damage_to_json_too(change: str) -> None:
         except ValueError:
             expected = None
         try:
-            found = _plain(_document(text))
+            found = _plain(_parse_document(text))
         except json.JSONDecodeError:
             found = None
         assert found == expected, text

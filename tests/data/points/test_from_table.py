@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from atypia.data.points.classes import ClassFilter
-from atypia.data.points.from_table import read_table
+from atypia.data.points.from_table import read_point_table
 from atypia.data.points.table import Points
 from atypia.errors import TableError
 
@@ -18,7 +18,7 @@ SLIDE = Path("scans/a.svs")
 def _read(folder: Path, *lines: str, names: tuple[str, ...] = ()) -> Points:
     path = folder / "p.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return read_table(path, SLIDE, mpp=0.25, classes=ClassFilter(names))
+    return read_point_table(path, SLIDE, mpp=0.25, classes=ClassFilter(names))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from atypia.data.points.on_slide import require_on_slide
-from atypia.data.points.table import PointFailure, Points, points_of
+from atypia.data.points.table import PointFailure, Points, make_points
 from atypia.data.slides import Slide
 from atypia.errors import TableError
 
@@ -86,12 +86,12 @@ def test_few_figures_in_a_corner_are_not_taken_for_millimetres() -> None:
 
 
 def test_a_slide_without_points_is_no_other_slide() -> None:
-    require_on_slide(points_of(Path("p.geojson"), []), _slide())
+    require_on_slide(make_points(Path("p.geojson"), []), _slide())
 
 
 def test_what_cannot_be_used_besides_is_counted() -> None:
     failures = [PointFailure("p.geojson, feature 1: has no geometry", "no geometry")] * 12
     rows = [{"point_id": "a", "x": -5.0, "y": 3.0, "name": "", "place": "feature 13"}]
     assert "? Besides, no geometry: 12" in _refused(
-        points_of(Path("p.geojson"), rows, failures), _slide()
+        make_points(Path("p.geojson"), rows, failures), _slide()
     )

@@ -20,7 +20,7 @@ from atypia.data.points.qupath_results import (
     new_features,
     write_features,
 )
-from atypia.data.points.table import points_of
+from atypia.data.points.table import make_points
 from atypia.errors import TableError
 
 
@@ -105,7 +105,7 @@ def test_points_from_elsewhere_become_objects_of_the_same_ids_every_time(tmp_pat
     rows = [
         {"point_id": str(n), "x": 10.0 * n, "y": 5.0, "name": "", "place": "row"} for n in range(3)
     ]
-    points = points_of(Path("points.csv"), rows, [])
+    points = make_points(Path("points.csv"), rows, [])
     once = list(new_features(points, [ATYPICAL] * 3, "slide.svs", "annotation"))
     write_features(tmp_path / "out.geojson.gz", once)
     (tmp_path / "out.geojson").write_bytes(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atypia.data.points.slide_names import names_of_slide
+from atypia.data.points.slide_names import match_slide_names
 
 SLIDE = Path("/data/scans/a.svs")
 
@@ -19,21 +19,24 @@ SLIDE = Path("/data/scans/a.svs")
     ],
 )
 def test_folders_capitals_and_endings_do_not_count(name: str) -> None:
-    assert names_of_slide([name, "b.svs", "aa.svs", "a.svs.bak"], SLIDE) == {name}
+    assert match_slide_names([name, "b.svs", "aa.svs", "a.svs.bak"], SLIDE) == {name}
 
 
 def test_other_slides_are_other_slides() -> None:
     others = ["b.svs", "aa.svs", "a.ndpi", "a.svs/b.svs", ""]
-    assert names_of_slide(others, SLIDE) == set()
-    assert names_of_slide(["s.tiff"], Path("s.ome.tif")) == {"s.tiff"}
+    assert match_slide_names(others, SLIDE) == set()
+    assert match_slide_names(["s.tiff"], Path("s.ome.tif")) == {"s.tiff"}
 
 
 def test_the_name_to_the_letter_goes_before_others() -> None:
-    assert names_of_slide(["A.svs", "a.svs"], SLIDE) == {"a.svs"}
+    assert match_slide_names(["A.svs", "a.svs"], SLIDE) == {"a.svs"}
 
 
 def test_one_name_in_two_folders_is_the_one_whose_folder_fits() -> None:
-    assert names_of_slide(["scans/a.svs", "old/a.svs"], SLIDE) == {"scans/a.svs"}
-    assert names_of_slide(["scans/a.svs", r"scans\a.svs"], SLIDE) == {"scans/a.svs", r"scans\a.svs"}
+    assert match_slide_names(["scans/a.svs", "old/a.svs"], SLIDE) == {"scans/a.svs"}
+    assert match_slide_names(["scans/a.svs", r"scans\a.svs"], SLIDE) == {
+        "scans/a.svs",
+        r"scans\a.svs",
+    }
     with pytest.raises(ValueError, match=r"new/a.svs and old/a.svs may both be the slide a.svs"):
-        names_of_slide(["new/a.svs", "old/a.svs"], SLIDE)
+        match_slide_names(["new/a.svs", "old/a.svs"], SLIDE)

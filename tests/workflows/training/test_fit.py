@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from atypia.data.phantom import make_phantom
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.fingerprint import ImageHashes
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.recipe_file import read_recipe
@@ -66,7 +66,7 @@ def test_figures_to_adapt_to_decide_with_their_images(
 ) -> None:
     alone, adapted = _identity(table), _identity(table, adapt_to=others)
     assert _changed(alone, adapted) == {"adapt_to"}
-    fewer = from_frame(others.frame.iloc[1:].reset_index(drop=True), others.root)
+    fewer = figures_from_frame(others.frame.iloc[1:].reset_index(drop=True), others.root)
     assert _changed(adapted, _identity(table, adapt_to=fewer)) == {"adapt_to"}
     repainted = _repainted(others, tmp_path)
     assert _changed(adapted, _identity(table, adapt_to=repainted)) == {"adapt_to"}
@@ -77,9 +77,9 @@ def test_pixels_and_labels_decide_and_a_remark_does_not(table: FigureTable, tmp_
     assert _changed(before, _identity(_repainted(table, tmp_path))) == {"images"}
     label = np.arange(len(table)) % 2
     assert "figures" in _changed(
-        before, _identity(from_frame(table.frame.assign(label=label), table.root))
+        before, _identity(figures_from_frame(table.frame.assign(label=label), table.root))
     )
-    remarked = from_frame(table.frame.assign(remark="seen on Tuesday"), table.root)
+    remarked = figures_from_frame(table.frame.assign(remark="seen on Tuesday"), table.root)
     assert _changed(before, _identity(remarked)) == set()
 
 

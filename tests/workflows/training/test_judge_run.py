@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atypia.data.table import from_frame
+from atypia.data.table import figures_from_frame
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import Scheme, TrainingPlan, plan_training
@@ -30,7 +30,7 @@ def plan(tmp_path: Path) -> TrainingPlan:
             "label": rows % 2,
         }
     )
-    return plan_training(from_frame(frame, tmp_path), read_recipe("lite", CHANGES))
+    return plan_training(figures_from_frame(frame, tmp_path), read_recipe("lite", CHANGES))
 
 
 def _members(scheme: Scheme, logit: np.ndarray) -> list[SimpleNamespace]:

@@ -12,7 +12,7 @@ import torch
 
 from atypia.bundle.calibration import read_calibration
 from atypia.bundle.manifest import CARD_NAME
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training
@@ -34,7 +34,7 @@ def _table(root: Path, slide: list[str], name: str = "a lab") -> FigureTable:
             "label": rows % 2,
         }
     )
-    return from_frame(frame, root)
+    return figures_from_frame(frame, root)
 
 
 def _texts(table: FigureTable, folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from atypia.data.phantom import make_phantom
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.data.votes import hard_labels
 from atypia.errors import RecipeError
 from atypia.training.recipe_file import read_recipe
@@ -82,12 +82,12 @@ def test_figures_to_adapt_to_are_refused_before_any_work_where_nothing_is_learne
             cohort,
             read_recipe("lite", QUICK),
             out,
-            adapt_to=from_frame(bare, cohort.root),
+            adapt_to=figures_from_frame(bare, cohort.root),
             on_progress=lambda task, *rest: told.append(task),
         )
     assert not out.exists()
     assert told == []
     # The one change that the message names is then enough, in the same folder.
     changes = [*QUICK, "schedule.epochs=1", "domain_adversarial.weight=0.1"]
-    unlabelled = from_frame(bare, cohort.root)
+    unlabelled = figures_from_frame(bare, cohort.root)
     assert train(cohort, read_recipe("lite", changes), out, adapt_to=unlabelled).report.is_file()

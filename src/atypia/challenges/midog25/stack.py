@@ -9,7 +9,7 @@ from pathlib import Path
 from atypia.challenges.midog25.mha import read_mha
 from atypia.data.images import RGBImage, read_pages
 from atypia.errors import AtypiaError, ImageError
-from atypia.files import parse_json, resolve_inside, writable
+from atypia.files import escape_text, parse_json, resolve_inside
 from atypia.inference.sources import Figure
 
 STACK_SLUG = "stacked-histopathology-roi-cropouts"
@@ -64,7 +64,7 @@ def stack_figures(stack: Path, mpp: float) -> Iterator[Figure]:
     """
     pages = read_pages(stack) if stack.suffix.lower() in _TIFF_SUFFIXES else iter(read_mha(stack))
     for number, page in enumerate(pages, start=1):
-        name = f"{writable(str(stack))}, page {number}"
+        name = f"{escape_text(str(stack))}, page {number}"
         yield Figure(str(number), name, mpp, "given", partial(_of_size, page, name))
 
 

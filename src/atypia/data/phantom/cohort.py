@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from atypia.data.phantom.domains import DOMAIN_LOOKS, DomainLook
-from atypia.data.phantom.experts import EXPERTS, Expert, ambiguity, draw_phase, draw_votes
+from atypia.data.phantom.experts import EXPERTS, Expert, draw_phase, draw_votes, measure_ambiguity
 from atypia.data.phantom.figure import (
     ANAPHASE_TELOPHASE,
     BUILDERS,
@@ -20,10 +20,10 @@ from atypia.data.phantom.figure import (
     PROMETAPHASE,
     RING_SHAPE,
     build_figure,
-    placed,
+    move,
 )
 from atypia.data.phantom.scanner import scan
-from atypia.data.phantom.stain import Stains, transmitted
+from atypia.data.phantom.stain import Stains, transmit_light
 from atypia.data.phantom.texture import TextureBank, draw_textures
 from atypia.data.phantom.tissue import (
     Canvas,
@@ -34,9 +34,9 @@ from atypia.data.phantom.tissue import (
     lay_chromosomes,
     lay_nuclei,
 )
-from atypia.data.table import FigureTable, from_frame, write_table
+from atypia.data.table import FigureTable, figures_from_frame, write_table
 from atypia.errors import AtypiaError
-from atypia.files import remove_ours, require_outputs, written_output
+from atypia.files import create_output, remove_ours, require_outputs
 
 MIN_SIZE_PX = 48
 MAX_SIZE_PX = 1024
@@ -124,9 +124,9 @@ def make_phantom(
             f"{folder}: cannot be written ({reason}); free some space or choose another place"
         ) from fault
     frame, truth = describe_cohort(plans, looks, EXPERTS, seed)
-    with written_output(folder / "truth.csv") as partial:
+    with create_output(folder / "truth.csv") as partial:
         truth.to_csv(partial, index=False)
-    table = from_frame(frame, folder)
+    table = figures_from_frame(frame, folder)
     # Last, so that a table names only images that are there.
     write_table(table, folder / "figures.csv")
     return table
@@ -197,7 +197,7 @@ def render_figure(
     rng = np.random.default_rng(plan.seed)
     canvas = Canvas.centred(size_px, look.mpp)
     figure = build_figure(rng, plan.phase, plan.kind, plan.severity)
-    figure = placed(figure, 0.0, look.cell_scale, *rng.normal(0, 0.4, 2))
+    figure = move(figure, 0.0, look.cell_scale, *rng.normal(0, 0.4, 2))
     cell = draw_cell(rng, figure, look.cell_scale)
     amounts, gaps = lay_background(rng, canvas, look, bank)
     lay_nuclei(rng, canvas, look, bank, amounts, keep_clear_um=cell.short_um)
@@ -207,7 +207,9 @@ def render_figure(
     stains, haematoxylin, eosin = _slide_stain(plan, look)
     amounts.haematoxylin *= np.float32(haematoxylin)
     amounts.eosin *= np.float32(eosin)
-    light = transmitted(np.maximum(amounts.haematoxylin, 0), np.maximum(amounts.eosin, 0), stains)
+    light = transmit_light(
+        np.maximum(amounts.haematoxylin, 0), np.maximum(amounts.eosin, 0), stains
+    )
     return scan(rng, light, look, defocus_um=min(float(rng.gamma(1.5, 0.08)), 0.35))
 
 
@@ -260,7 +262,7 @@ def describe_cohort(
             "base_phase": [plan.phase for plan in plans],
             "leans_to": [plan.kind for plan in plans],
             "severity": severity.round(6),
-            "ambiguity": ambiguity(severity).round(6),
+            "ambiguity": measure_ambiguity(severity).round(6),
             "domain": [plan.domain for plan in plans],
             **{
                 f"{name}_{number + 1}": getattr(expert, name)

@@ -32,7 +32,7 @@ EXPERTS = (Expert(0.86, 0.99), Expert(0.95, 0.95), Expert(0.98, 0.90))
 """A wary, a balanced and an eager expert."""
 
 
-def ambiguity(severity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def measure_ambiguity(severity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return 0 for a plain figure (severity 0 or 1) to 1 at the border (0.5), float64 (N,)."""
     return 1 - np.abs(2 * severity - 1)
 
@@ -47,8 +47,8 @@ def vote_probability(severity: npt.NDArray[np.float64], expert: Expert) -> npt.N
         severity: float64 (N,), 0 to 1; atypical above 0.5.
         expert: who votes.
     """
-    seen = 1 / (1 + np.exp(-(severity - 0.5) / DOUBT_WIDTH))
-    return (1 - expert.specificity) + (expert.sensitivity + expert.specificity - 1) * seen
+    certainty = 1 / (1 + np.exp(-(severity - 0.5) / DOUBT_WIDTH))
+    return (1 - expert.specificity) + (expert.sensitivity + expert.specificity - 1) * certainty
 
 
 def draw_votes(

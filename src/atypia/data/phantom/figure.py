@@ -2,7 +2,7 @@
 
 A figure is built from a normal phase and a kind of atypia with a severity in [0, 1]: 0 is the
 phase as in a textbook, 1 the atypia at its plainest, 0.5 where experts part. Lengths are in um;
-the spindle lies along x and the metaphase plate along y until `placed` turns the figure.
+the spindle lies along x and the metaphase plate along y until `move` turns the figure.
 
 The names of phases and kinds are those of AMi-Br's table (Bertram et al. 2025), spelling included.
 """
@@ -72,13 +72,13 @@ def _rods(
     )
 
 
-def joined(*parts: Chromosomes) -> Chromosomes:
+def merge(*parts: Chromosomes) -> Chromosomes:
     """Return the chromosomes of all parts as one figure."""
     names = ("x", "y", "angle", "half_length", "radius", "density")
     return Chromosomes(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 
-def placed(
+def move(
     figure: Chromosomes, angle: float, scale: float, x: float = 0.0, y: float = 0.0
 ) -> Chromosomes:
     """Return the figure scaled, turned by `angle` (radians) and moved to `x`, `y` (um)."""
@@ -116,7 +116,7 @@ def _ring(rng: np.random.Generator, count: int, radius: float) -> Chromosomes:
     return _rods(rng, x, y, around, 0.4)
 
 
-def _strayed(
+def _stray(
     rng: np.random.Generator, figure: Chromosomes, reach: float, severity: float
 ) -> Chromosomes:
     """Move some chromosomes off the figure along the spindle, to `reach` (um) and beyond."""
@@ -129,7 +129,7 @@ def _strayed(
     return replace(figure, x=x, y=y)
 
 
-def _scattered(rng: np.random.Generator, figure: Chromosomes, severity: float) -> Chromosomes:
+def _scatter(rng: np.random.Generator, figure: Chromosomes, severity: float) -> Chromosomes:
     """Spread the chromosomes out and shrink them to coarse grains."""
     spread = 1 + 0.95 * severity**1.3
     jitter = 0.9 * severity**1.3
@@ -152,9 +152,9 @@ def _two_plates(
     sizes = np.array([first, count - first])
     lengths = length * np.sqrt(sizes / (count / 2))
     bend = rng.uniform(0.02, 0.1)
-    one = _plate(rng, int(sizes[0]), lengths[0], bend)
-    two = _plate(rng, int(sizes[1]), lengths[1], bend)
-    return placed(one, 0.0, 1.0, x=gap / 2), placed(two, np.pi, 1.0, x=-gap / 2)
+    first_plate = _plate(rng, int(sizes[0]), lengths[0], bend)
+    second_plate = _plate(rng, int(sizes[1]), lengths[1], bend)
+    return move(first_plate, 0.0, 1.0, x=gap / 2), move(second_plate, np.pi, 1.0, x=-gap / 2)
 
 
 def _metaphase(rng: np.random.Generator) -> Chromosomes:
@@ -174,20 +174,20 @@ def _gap(rng: np.random.Generator) -> float:
 
 
 def _metaphase_segregation(rng: np.random.Generator, severity: float) -> Chromosomes:
-    return _strayed(rng, _metaphase(rng), 0.4 + 5.0 * severity, severity)
+    return _stray(rng, _metaphase(rng), 0.4 + 5.0 * severity, severity)
 
 
 def _prometaphase_segregation(rng: np.random.Generator, severity: float) -> Chromosomes:
     figure = _prometaphase(rng)
-    return _strayed(rng, figure, float(np.abs(figure.x).max()) * (0.5 + 1.4 * severity), severity)
+    return _stray(rng, figure, float(np.abs(figure.x).max()) * (0.5 + 1.4 * severity), severity)
 
 
 def _anaphase_segregation(rng: np.random.Generator, severity: float) -> Chromosomes:
     """Chromosomes that lag between the plates, bridges from plate to plate, or both."""
     gap = _gap(rng)
-    one, two = _two_plates(rng, 0.5, gap)
+    first_plate, second_plate = _two_plates(rng, 0.5, gap)
     lagging, bridging = ((True, False), (False, True), (True, True))[rng.integers(3)]
-    parts = [one, two]
+    parts = [first_plate, second_plate]
     if lagging:
         count = 1 + round(5 * severity)
         x = rng.choice([-1.0, 1.0], count) * gap / 2 * (1 - severity * rng.uniform(0.5, 1.1, count))
@@ -205,11 +205,11 @@ def _anaphase_segregation(rng: np.random.Generator, severity: float) -> Chromoso
                 density=np.full(count, 1.1 * severity**1.5),
             )
         )
-    return joined(*parts)
+    return merge(*parts)
 
 
 def _anaphase_asymmetric(rng: np.random.Generator, severity: float) -> Chromosomes:
-    return joined(*_two_plates(rng, 0.5 - 0.43 * severity**1.4, _gap(rng)))
+    return merge(*_two_plates(rng, 0.5 - 0.43 * severity**1.4, _gap(rng)))
 
 
 def _metaphase_multipolar(rng: np.random.Generator, severity: float) -> Chromosomes:
@@ -222,43 +222,43 @@ def _metaphase_multipolar(rng: np.random.Generator, severity: float) -> Chromoso
     for number, direction in enumerate(directions):
         reach = length if number < 2 else length * severity
         arm = _plate(rng, max(3, round(15 * reach / length)), reach / 2, 0.0)
-        arm = placed(arm, 0.0, 1.0, y=reach / 2)
-        parts.append(placed(arm, direction - np.pi / 2, 1.0))
-    return joined(*parts)
+        arm = move(arm, 0.0, 1.0, y=reach / 2)
+        parts.append(move(arm, direction - np.pi / 2, 1.0))
+    return merge(*parts)
 
 
 def _anaphase_multipolar(rng: np.random.Generator, severity: float) -> Chromosomes:
     """Part of one sister plate goes to a third pole."""
     gap = _gap(rng)
-    one, two = _two_plates(rng, 0.55, gap)
-    third = np.argsort(one.y)[: max(2, round(len(one) * 0.5 * severity))]
-    rest = np.setdiff1d(np.arange(len(one)), third)
+    first_plate, second_plate = _two_plates(rng, 0.55, gap)
+    third = np.argsort(first_plate.y)[: max(2, round(len(first_plate) * 0.5 * severity))]
+    rest = np.setdiff1d(np.arange(len(first_plate)), third)
     swing = np.deg2rad(105) * severity
 
-    def picked(rows: npt.NDArray[np.int64]) -> Chromosomes:
+    def pick(rows: npt.NDArray[np.int64]) -> Chromosomes:
         return Chromosomes(
-            one.x[rows],
-            one.y[rows],
-            one.angle[rows],
-            one.half_length[rows],
-            one.radius[rows],
-            one.density[rows],
+            first_plate.x[rows],
+            first_plate.y[rows],
+            first_plate.angle[rows],
+            first_plate.half_length[rows],
+            first_plate.radius[rows],
+            first_plate.density[rows],
         )
 
-    moved = placed(picked(third), -swing, 1.0)
-    return joined(placed(picked(rest), swing / 4, 1.0), moved, placed(two, -swing / 4, 1.0))
+    moved = move(pick(third), -swing, 1.0)
+    return merge(move(pick(rest), swing / 4, 1.0), moved, move(second_plate, -swing / 4, 1.0))
 
 
 def _prometaphase_other(rng: np.random.Generator, severity: float) -> Chromosomes:
-    return _scattered(rng, _prometaphase(rng), severity)
+    return _scatter(rng, _prometaphase(rng), severity)
 
 
 def _metaphase_other(rng: np.random.Generator, severity: float) -> Chromosomes:
-    return _scattered(rng, _metaphase(rng), severity)
+    return _scatter(rng, _metaphase(rng), severity)
 
 
 def _ring_other(rng: np.random.Generator, severity: float) -> Chromosomes:
-    return _scattered(rng, _ring_shape(rng), severity)
+    return _scatter(rng, _ring_shape(rng), severity)
 
 
 BUILDERS: dict[tuple[str, str], Builder] = {
@@ -285,4 +285,4 @@ def build_figure(rng: np.random.Generator, phase: str, kind: str, severity: floa
         severity: 0 (the phase, plain) to 1 (the kind, plain).
     """
     figure = BUILDERS[phase, kind](rng, severity)
-    return placed(figure, rng.uniform(0, 2 * np.pi), rng.uniform(0.88, 1.15))
+    return move(figure, rng.uniform(0, 2 * np.pi), rng.uniform(0.88, 1.15))

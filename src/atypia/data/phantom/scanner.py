@@ -29,22 +29,22 @@ def scan(
         uint8 (H, W, 3), RGB.
     """
     sigma_px = float(np.hypot(look.blur_um, defocus_um)) / look.mpp
-    image = _blurred(light, sigma_px)
+    image = _blur(light, sigma_px)
     if look.sharpening:
-        image += np.float32(look.sharpening) * (image - _blurred(image, 1.2))
+        image += np.float32(look.sharpening) * (image - _blur(image, 1.2))
     image *= np.asarray(look.white, dtype=np.float32)
     image += np.float32(look.noise) * rng.standard_normal(image.shape, dtype=np.float32)
     stored = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    return _compressed(stored, look.jpeg_quality)
+    return _compress(stored, look.jpeg_quality)
 
 
-def _blurred(image: Floats, sigma_px: float) -> Floats:
+def _blur(image: Floats, sigma_px: float) -> Floats:
     once = gaussian_filter1d(image, sigma_px, axis=0, mode="nearest", truncate=3.0)
     twice: Floats = gaussian_filter1d(once, sigma_px, axis=1, mode="nearest", truncate=3.0)
     return twice
 
 
-def _compressed(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
+def _compress(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
     """Slides are stored as JPEG: send the crop through it."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)

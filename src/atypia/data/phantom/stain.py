@@ -31,7 +31,7 @@ class Stains:
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def transmitted(haematoxylin: Floats, eosin: Floats, stains: Stains) -> Floats:
+def transmit_light(haematoxylin: Floats, eosin: Floats, stains: Stains) -> Floats:
     """Return the share of light that passes: exp(-sum over stains of c_s * od_s).
 
     Ruifrok and Johnston (2001), eq. 1, to the base e.

@@ -264,9 +264,9 @@ def lay_cell(
     cytoplasm = (0.64 + 0.09 * medium + 0.10 * grain) * (1 - clear) + 0.15 * membrane
     basophilia = (0.28 + 0.06 * medium + 0.07 * grain) * (1 - 0.6 * clear) + 0.12 * membrane
     left = (1 - inside) * (1 - 0.95 * cleft)
-    here = (rows, columns)
-    amounts.eosin[here] = amounts.eosin[here] * left + inside * cytoplasm
-    amounts.haematoxylin[here] = amounts.haematoxylin[here] * left + inside * basophilia
+    region = (rows, columns)
+    amounts.eosin[region] = amounts.eosin[region] * left + inside * cytoplasm
+    amounts.haematoxylin[region] = amounts.haematoxylin[region] * left + inside * basophilia
 
 
 def lay_chromosomes(

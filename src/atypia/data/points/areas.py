@@ -10,14 +10,14 @@ import shapely
 import shapely.errors
 import shapely.geometry
 
-from atypia.data.columns import nearest
-from atypia.data.points.classes import count_in_words
+from atypia.data.columns import suggest_name
+from atypia.data.points.classes import format_counts
 from atypia.data.points.file import PointFile
 from atypia.data.points.qupath_object import NO_GEOMETRY
 from atypia.errors import TableError
 
 
-def outlined(file: PointFile, name: str) -> shapely.Geometry:
+def unite_outlines(file: PointFile, name: str) -> shapely.Geometry:
     """Return the union of all areas of a class, px of level 0.
 
     Args:
@@ -28,7 +28,7 @@ def outlined(file: PointFile, name: str) -> shapely.Geometry:
         TableError: there is no area of that class, or one cannot be understood.
     """
     path = file.points.path
-    found = []
+    shapes = []
     others: Counter[str] = Counter()
     for own, feature in file.outlines():
         try:
@@ -40,13 +40,13 @@ def outlined(file: PointFile, name: str) -> shapely.Geometry:
         if own != name:
             others[own] += 1
             continue
-        found.append(shape)
-    if not found:
+        shapes.append(shape)
+    if not shapes:
         raise TableError(
-            f"{path}: outlines no area of class {name}{nearest(name, list(others))}; its areas are "
-            f"of these classes: {count_in_words(others)}"
+            f"{path}: outlines no area of class {name}{suggest_name(name, list(others))}; its "
+            f"areas are of these classes: {format_counts(others)}"
         )
-    area = _join(found)
+    area = _join(shapes)
     if area is None or not (np.isfinite(area.area) and area.area > 0):
         raise TableError(f"{path}: an area of class {name} has no finite size; outline it again")
     return area
@@ -56,16 +56,16 @@ def _join(shapes: list[shapely.Geometry]) -> shapely.Geometry | None:
     """Return the union of outlines; None where their numbers are too large or not finite."""
     try:
         with np.errstate(all="ignore"):
-            valid = [one if one.is_valid else shapely.make_valid(one) for one in shapes]
+            valid = [shape if shape.is_valid else shapely.make_valid(shape) for shape in shapes]
             return shapely.union_all(valid)
     except shapely.errors.GEOSException:
         return None
 
 
-def inside_area(
+def lies_inside(
     area: shapely.Geometry, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.bool_]:
     """Return which points, px of level 0, lie in an area or on its border, bool (N,)."""
     shapely.prepare(area)
-    found: npt.NDArray[np.bool_] = shapely.intersects_xy(area, x, y)
-    return found
+    hits: npt.NDArray[np.bool_] = shapely.intersects_xy(area, x, y)
+    return hits

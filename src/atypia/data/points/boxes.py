@@ -54,9 +54,11 @@ def read_centres(
         taken: of these the centres are returned.
         mpp: um/px of level 0, if it is known.
     """
-    given = [one for one in annotations if isinstance(one, dict)]
-    boxes = np.array([_box(one) for one in given], dtype=np.float64).reshape(-1, 4)
-    form, sure = _decide(boxes, given, images, mpp)
+    objects = [annotation for annotation in annotations if isinstance(annotation, dict)]
+    boxes = np.array([_parse_box(annotation) for annotation in objects], dtype=np.float64).reshape(
+        -1, 4
+    )
+    form, sure = _decide_form(boxes, objects, images, mpp)
     warnings: tuple[str, ...] = ()
     if not sure:
         other = _FORMS[1 - form]
@@ -64,19 +66,19 @@ def read_centres(
             f"warning: {path}: each bbox is read as {_FORMS[form]}, and could be {other} as well; "
             "if it is, give each annotation its 'area' in px",
         )
-    return Centres([_centre(_box(one), form) for one in taken], warnings)
+    return Centres([_box_centre(_parse_box(annotation), form) for annotation in taken], warnings)
 
 
-def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float]:
+def _parse_box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float]:
     """Return the four numbers of a box, NaN where it has none."""
-    given = annotation.get("bbox")
-    if not isinstance(given, list) or len(given) != len(_NO_BOX):
+    numbers = annotation.get("bbox")
+    if not isinstance(numbers, list) or len(numbers) != len(_NO_BOX):
         return _NO_BOX
-    left, top, third, fourth = map(_number, given)
+    left, top, third, fourth = map(_parse_number, numbers)
     return left, top, third, fourth
 
 
-def _centre(box: tuple[float, float, float, float], form: int) -> tuple[float, float] | str:
+def _box_centre(box: tuple[float, float, float, float], form: int) -> tuple[float, float] | str:
     left, top, third, fourth = box
     if not np.isfinite(box).all():
         return "has no bbox of four numbers"
@@ -86,7 +88,7 @@ def _centre(box: tuple[float, float, float, float], form: int) -> tuple[float, f
     return left + width / 2, top + height / 2
 
 
-def _decide(
+def _decide_form(
     boxes: Array,
     annotations: Sequence[Mapping[str, Any]],
     images: Mapping[str, Mapping[str, Any]],
@@ -97,13 +99,18 @@ def _decide(
     if not finite.any():
         return 0, True
     pairs = zip(annotations, finite, strict=True)
-    annotations = [one for one, usable in pairs if usable]
+    annotations = [annotation for annotation, usable in pairs if usable]
     boxes = boxes[finite].clip(-_FAR_PX, _FAR_PX)  # else what is made of them may overflow
     corner = boxes[:, :2]
     sizes = (boxes[:, 2:] - corner, boxes[:, 2:])
-    image = [images.get(str(one.get("image_id")), {}) for one in annotations]
-    limit = np.array([[_number(one.get(side)) for side in ("width", "height")] for one in image])
-    area = np.array([_number(one.get("area")) for one in annotations])
+    image = [images.get(str(annotation.get("image_id")), {}) for annotation in annotations]
+    limit = np.array(
+        [
+            [_parse_number(annotation.get(side)) for side in ("width", "height")]
+            for annotation in image
+        ]
+    )
+    area = np.array([_parse_number(annotation.get("area")) for annotation in annotations])
     fitting = []
     for size in sizes:
         fits = (size >= 0).all(axis=1) & ~((corner + size) > limit + 1).any(axis=1)
@@ -114,16 +121,18 @@ def _decide(
     if fitting[0] != fitting[1]:
         return int(fitting[1] > fitting[0]), True
     for alike in (_are_squares, _are_of_one_size):
-        found = [alike(size) for size in sizes]
-        if found[0] != found[1]:
-            return int(found[1]), True
-    return int(any("iscrowd" in one or "segmentation" in one for one in annotations)), False
+        verdicts = [alike(size) for size in sizes]
+        if verdicts[0] != verdicts[1]:
+            return int(verdicts[1]), True
+    return int(
+        any("iscrowd" in annotation or "segmentation" in annotation for annotation in annotations)
+    ), False
 
 
-def _number(given: Any) -> float:
+def _parse_number(value: Any) -> float:
     """Return a number of JSON, also one that was written as text; NaN of anything else."""
     try:
-        return float(given) if isinstance(given, int | float | str) else math.nan
+        return float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):
         return math.nan
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from atypia.data.columns import nearest
+from atypia.data.columns import suggest_name
 from atypia.errors import TableError
 
 _MOST_NAMED = 8
@@ -34,7 +34,7 @@ def is_no_mitosis(name: str) -> bool:
     return _NO_MITOSIS.fullmatch(plain) is not None
 
 
-def count_in_words(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """Return classes with the number of their points, the most frequent first."""
     ordered = sorted(
         ((name, count) for name, count in counts.items() if count), key=lambda of: (-of[1], of[0])
@@ -79,36 +79,35 @@ class ClassFilter:
         Raises:
             TableError: there are points, but none is of the classes asked for.
         """
-        there = {name: count for name, count in counts.items() if count}
+        present = {name: count for name, count in counts.items() if count}
         if not self.names:
-            negative = {name: count for name, count in there.items() if is_no_mitosis(name)}
+            negative = {name: count for name, count in present.items() if is_no_mitosis(name)}
             if not negative:
                 return ()
-            ask = " ".join(f"--class {name!r}" for name in there if name != self.area)
+            ask = " ".join(f"--class {name!r}" for name in present if name != self.area)
             return (
-                f"warning: {path}: {sum(negative.values())} of {sum(there.values())} points are no "
-                f"mitosis by their class ({count_in_words(negative)}) and are left out; to "
+                f"warning: {path}: {sum(negative.values())} of {sum(present.values())} points are "
+                f"no mitosis by their class ({format_counts(negative)}) and are left out; to "
                 f"classify them as well, give {ask}",
             )
         absent = [name for name in self.names if name not in counts]
-        if not absent or not there:
+        if not absent or not present:
             return ()
-        candidates = [name for name in there if name != self.area and not is_no_mitosis(name)]
-        meant = next(filter(None, (self._meant(name, there) for name in absent)), "")
+        candidates = [name for name in present if name != self.area and not is_no_mitosis(name)]
+        suggestion = next(filter(None, (self._suggest(name, present) for name in absent)), "")
         line = (
-            f"{path}: has no point of class {', '.join(absent)}{meant}; its classes are "
-            f"{count_in_words(there)}"
+            f"{path}: has no point of class {', '.join(absent)}{suggestion}; its classes are "
+            f"{format_counts(present)}"
         )
         if len(absent) < len(self.names):
             return (f"warning: {line}",)
-        others = sum(there[name] - outlines.get(name, 0) for name in candidates)
-        if meant or others or (candidates and not self.searched):
+        others = sum(present[name] - outlines.get(name, 0) for name in candidates)
+        if suggestion or others or (candidates and not self.searched):
             raise TableError(line)
         return (f"warning: {line}; the slide counts as searched, without a figure",)
 
-    def _meant(self, asked: str, there: Mapping[str, int]) -> str:
+    def _suggest(self, name: str, classes: Iterable[str]) -> str:
         """Return the class that was perhaps meant, in words; mitosis never means non-mitosis."""
-        kind = is_no_mitosis(asked)
-        return nearest(
-            asked, [name for name in there if name != self.area and is_no_mitosis(name) == kind]
-        )
+        kind = is_no_mitosis(name)
+        alike = [other for other in classes if other != self.area and is_no_mitosis(other) == kind]
+        return suggest_name(name, alike)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atypia.errors import TableError
-from atypia.files import writable
+from atypia.files import escape_text
 
 GEOJSON_SUFFIXES = (".geojson", ".json")
 _MOST_BYTES = 2**32  # of an archive's content: a small file can hold a very large one
@@ -44,10 +44,10 @@ class Features:
 
     def __iter__(self) -> Iterator[Any]:
         for start in self._starts:
-            yield _value(self._text, start)[0]
+            yield _parse_value(self._text, start)[0]
 
     def __getitem__(self, number: int) -> Any:
-        return _value(self._text, self._starts[number])[0]
+        return _parse_value(self._text, self._starts[number])[0]
 
 
 def read_document(path: Path) -> Any:
@@ -64,7 +64,7 @@ def read_document(path: Path) -> Any:
     """
     again = "export it again"
     try:
-        return _with_reserve(_document, _bytes(path).decode("utf-8-sig"))
+        return _with_reserve(_parse_document, _read_bytes(path).decode("utf-8-sig"))
     except FileNotFoundError as fault:
         raise TableError(f"{path}: there is no such file; give the file with the points") from fault
     except IsADirectoryError as fault:
@@ -91,17 +91,19 @@ def read_document(path: Path) -> Any:
 def short(of: object) -> str:
     """Return something as one line of at most 60 characters, which UTF-8 can hold."""
     try:
-        text = writable(" ".join(str(of).split()))
+        text = escape_text(" ".join(str(of).split()))
     except RecursionError:
         text = "something nested too deeply"
     return f"{text[:60]}..." if len(text) > 60 else text
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     suffix = path.suffix.lower()
     if suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            inside = [one for one in archive.infolist() if one.filename.endswith(GEOJSON_SUFFIXES)]
+            inside = [
+                entry for entry in archive.infolist() if entry.filename.endswith(GEOJSON_SUFFIXES)
+            ]
             if len(inside) != 1:
                 raise TableError(
                     f"{path}: holds {len(inside)} files that end in .geojson or .json, expected "
@@ -128,18 +130,18 @@ def _with_reserve(read: Callable[[str], Any], text: str, frames: int = _RESERVE)
     return _with_reserve(read, text, frames - 1) if frames else read(text)
 
 
-def _document(text: str) -> Any:
+def _parse_document(text: str) -> Any:
     """Decode a text but for its features, of which only the places are noted.
 
     Raises:
         json.JSONDecodeError: it is no JSON.
     """
-    start = _after(_SPACE, text, 0)
+    start = _skip(_SPACE, text, 0)
     document: Any
     if text.startswith("[", start):
-        document, end = _features(text, start)
+        document, end = _parse_features(text, start)
     elif text.startswith("{", start):
-        document, end = _members(text, start)
+        document, end = _parse_members(text, start)
         if isinstance(document.get("features"), Features):
             others = document
             document = others.pop("features")
@@ -147,61 +149,61 @@ def _document(text: str) -> Any:
         elif document.get("type") == "Feature":
             document = Features(text, array("q", [start]))
     else:
-        document, end = _value(text, start)
-    end = _after(_SPACE, text, end)
+        document, end = _parse_value(text, start)
+    end = _skip(_SPACE, text, end)
     if end != len(text):
         raise json.JSONDecodeError("Extra data", text, end)
     return document
 
 
-def _features(text: str, start: int) -> tuple[Features, int]:
+def _parse_features(text: str, start: int) -> tuple[Features, int]:
     """Go over an array, and return where it ends."""
     starts = array("q")
-    at = _after(_SPACE, text, start + 1)
+    at = _skip(_SPACE, text, start + 1)
     if text.startswith("]", at):
         return Features(text, starts), at + 1
     while True:
         starts.append(at)
-        _, end = _value(text, at)
+        _, end = _parse_value(text, at)
         comma = _COMMA.match(text, end)
         if comma is None:
-            return Features(text, starts), _closed(text, end, "]")
+            return Features(text, starts), _require_closed(text, end, "]")
         at = comma.end()
 
 
-def _members(text: str, start: int) -> tuple[dict[str, Any], int]:
+def _parse_members(text: str, start: int) -> tuple[dict[str, Any], int]:
     """Decode an object, but for an array named `features`, and return where it ends."""
     members: dict[str, Any] = {}
-    at = _after(_SPACE, text, start + 1)
+    at = _skip(_SPACE, text, start + 1)
     if text.startswith("}", at):
         return members, at + 1
     while True:
         if not text.startswith('"', at):
             raise json.JSONDecodeError("Expecting property name in double quotes", text, at)
-        name, end = _value(text, at)
+        name, end = _parse_value(text, at)
         colon = _COLON.match(text, end)
         if colon is None:
             raise json.JSONDecodeError("Expecting ':' delimiter", text, end)
         array_here = name == "features" and text.startswith("[", colon.end())
-        members[name], end = (_features if array_here else _value)(text, colon.end())
+        members[name], end = (_parse_features if array_here else _parse_value)(text, colon.end())
         comma = _COMMA.match(text, end)
         if comma is None:
-            return members, _closed(text, end, "}")
+            return members, _require_closed(text, end, "}")
         at = comma.end()
 
 
-def _value(text: str, start: int) -> tuple[Any, int]:
+def _parse_value(text: str, start: int) -> tuple[Any, int]:
     return _DECODER.raw_decode(text, start)
 
 
-def _after(pattern: re.Pattern[str], text: str, start: int) -> int:
-    found = pattern.match(text, start)
-    return start if found is None else found.end()
+def _skip(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.match(text, start)
+    return start if match is None else match.end()
 
 
-def _closed(text: str, end: int, bracket: str) -> int:
+def _require_closed(text: str, end: int, bracket: str) -> int:
     """Return where an array or object ends that has no further part."""
-    end = _after(_SPACE, text, end)
+    end = _skip(_SPACE, text, end)
     if not text.startswith(bracket, end):
         raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
     return end + 1

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atypia.data.columns import as_numbers, as_text, nearest
+from atypia.data.columns import as_numbers, as_text, suggest_name
 from atypia.data.points.classes import ClassFilter
-from atypia.data.points.slide_names import names_of_slide
-from atypia.data.points.table import PointFailure, Points, points_of
+from atypia.data.points.slide_names import match_slide_names
+from atypia.data.points.table import PointFailure, Points, make_points
 from atypia.data.table_io import read_raw
 from atypia.errors import TableError
 
@@ -34,7 +34,7 @@ _UM_PER_UNIT = {"um": 1.0, "mm": 1000.0}
 _MOST_NAMED = 20
 
 
-def read_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilter) -> Points:
+def read_point_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilter) -> Points:
     """Read points of one slide.
 
     Args:
@@ -50,17 +50,17 @@ def read_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilter) -> 
     """
     raw = read_raw(path)
     header = [str(name) for name in raw.columns]
-    x_name, y_name, unit = _place_columns(path, header)
-    known = _first(header, _CLASSES)
+    x_name, y_name, unit = _find_place_columns(path, header)
+    known = _find_column(header, _CLASSES)
     name = as_text(raw[known]) if known else pd.Series("", index=raw.index, dtype=object)
     counts = Counter(dict.fromkeys(name.unique(), 0))
-    mine, failures = _rows_of_slide(path, raw, slide)
+    mine, failures = _select_rows(path, raw, slide)
     counts.update(name[mine].tolist())
     raw = raw[mine & name.isin([one for one in name.unique() if classes.takes(one)])]
     written = [as_text(raw[axis]) for axis in (x_name, y_name)]
     scale = _UM_PER_UNIT[unit] / mpp if unit in _UM_PER_UNIT else 1.0
     x, y = (as_numbers(text) * scale for text in written)
-    own = _first(header, _IDS)
+    own = _find_column(header, _IDS)
     numbers = pd.Series([str(n + 1) for n in range(len(raw))], index=raw.index, dtype=object)
     ids = numbers if own is None else as_text(raw[own])
     frame = pd.DataFrame(
@@ -82,7 +82,7 @@ def read_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilter) -> 
         for row, x_text, y_text, right in zip(raw.index, *written, usable, strict=True)
         if not right
     ]
-    points = points_of(path, frame[usable], failures, counts)
+    points = make_points(path, frame[usable], failures, counts)
     if unit == "px":
         return points
     line = f"warning: {path}: {x_name} and {y_name} are in {unit}; taken at {mpp:g} um/px"
@@ -95,23 +95,23 @@ def _spell(name: str) -> str:
     return re.sub(r"[\s_.:,()\[\]/-]+", " ", words).strip().casefold()
 
 
-def _first(header: Sequence[str], spellings: Sequence[str]) -> str | None:
+def _find_column(header: Sequence[str], spellings: Sequence[str]) -> str | None:
     spelt = {_spell(name): name for name in reversed(header)}
-    return next((spelt[one] for one in spellings if one in spelt), None)
+    return next((spelt[spelling] for spelling in spellings if spelling in spelt), None)
 
 
-def _place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
+def _find_place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
     """Return the columns of x and y, and their unit: px, um or mm.
 
     Raises:
         TableError: there are none, or it is open which they are.
     """
-    found: dict[tuple[str, str], list[str]] = {}
+    by_axis: dict[tuple[str, str], list[str]] = {}
     for name in header:
-        for key in _axis_and_unit(name):
-            found.setdefault(key, []).append(name)
+        for key in _parse_place_column(name):
+            by_axis.setdefault(key, []).append(name)
     for kind in ("exact", "", "px", "um", "mm"):
-        columns = [found.get((axis, kind), []) for axis in ("x", "y")]
+        columns = [by_axis.get((axis, kind), []) for axis in ("x", "y")]
         if not all(columns):
             continue
         doubtful = next((names for names in columns if len(names) > 1), None)
@@ -122,23 +122,23 @@ def _place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
             )
         _refuse_boxes(path, header)
         return columns[0][0], columns[1][0], kind if kind in _UM_PER_UNIT else "px"
-    absent = [axis for axis in ("x", "y") if not any(key[0] == axis for key in found)]
+    absent = [axis for axis in ("x", "y") if not any(key[0] == axis for key in by_axis)]
     named = " and ".join(absent) or "x and y in one unit"
     more = f" and {len(header) - _MOST_NAMED} more" if len(header) > _MOST_NAMED else ""
-    hint = nearest(absent[0], list(header)) if len(absent) == 1 else ""
+    hint = suggest_name(absent[0], list(header)) if len(absent) == 1 else ""
     raise TableError(
         f"{path}: has no column {named} (px of level 0){hint}; its columns are "
         f"{', '.join(header[:_MOST_NAMED])}{more}. Rename yours"
     )
 
 
-def _axis_and_unit(name: str) -> list[tuple[str, str]]:
+def _parse_place_column(name: str) -> list[tuple[str, str]]:
     """Return what a column is: x or y, and "exact", "" or a unit; nothing where it is neither."""
     if name in ("x", "y"):
         return [(name, "exact"), (name, "")]
     apart = re.sub(rf"\b({'|'.join(_PLACE_WORDS)})([xy])\b", r"\1 \2", _spell(name))
     known = {*_UNITS, *_PLACE_WORDS}
-    words = [one if one in known else one.removesuffix("s") for one in apart.split()]
+    words = [word if word in known else word.removesuffix("s") for word in apart.split()]
     units = {_UNITS[word] for word in words if word in _UNITS}
     axes = [word for word in words if word not in _UNITS and word not in _PLACE_WORDS]
     if axes in (["x"], ["y"]) and len(units) <= 1:
@@ -161,7 +161,7 @@ def _refuse_boxes(path: Path, header: Sequence[str]) -> None:
             )
 
 
-def _rows_of_slide(
+def _select_rows(
     path: Path, raw: pd.DataFrame, slide: Path
 ) -> tuple[pd.Series, list[PointFailure]]:
     """Return which rows are of the slide, all of them where the table names no slides.
@@ -172,14 +172,14 @@ def _rows_of_slide(
         TableError: it names others alone.
     """
     everything = pd.Series(True, index=raw.index)
-    column = _first([str(name) for name in raw.columns], _SLIDES)
+    column = _find_column([str(name) for name in raw.columns], _SLIDES)
     if column is None or raw.empty:
         return everything, []
     names = as_text(raw[column])
     if (names == "").all():
         return everything, []
     try:
-        fitting = names_of_slide(names.unique(), slide)
+        fitting = match_slide_names(names.unique(), slide)
     except ValueError as fault:
         raise TableError(f"{path}: {fault}; give the points of one slide alone") from fault
     if not fitting:

@@ -12,10 +12,10 @@ from typing import Any
 from atypia.data.points.boxes import read_centres
 from atypia.data.points.classes import ClassFilter
 from atypia.data.points.document import short
-from atypia.data.points.slide_names import names_of_slide
-from atypia.data.points.table import PointFailure, Points, points_of
+from atypia.data.points.slide_names import match_slide_names
+from atypia.data.points.table import PointFailure, Points, make_points
 from atypia.errors import TableError
-from atypia.files import writable, write_output
+from atypia.files import escape_text, write_output
 
 # What the training sets' category_id means in a file that does not say it itself.
 _CATEGORIES = {"1": "mitotic figure", "2": "hard negative"}
@@ -75,60 +75,64 @@ def write_midog(path: Path, figures: Iterable[tuple[float, float, str, float]], 
 def _read_annotations(
     path: Path, document: dict[str, Any], slide: Path, mpp: float | None, classes: ClassFilter
 ) -> Points:
-    images = {str(one.get("id")): one for one in _dicts(document.get("images"))}
-    own = _own_images(path, images, slide)
+    images = {
+        str(annotation.get("id")): annotation
+        for annotation in _only_objects(document.get("images"))
+    }
+    own = _find_own_images(path, images, slide)
     categories = {
-        str(one.get("id")): writable(str(one.get("name") or ""))
-        for one in _dicts(document.get("categories"))
+        str(annotation.get("id")): escape_text(str(annotation.get("name") or ""))
+        for annotation in _only_objects(document.get("categories"))
     } or _CATEGORIES
     counts: Counter[str] = Counter(dict.fromkeys(categories.values(), 0))
     failures: list[PointFailure] = []
     taken: list[dict[str, Any]] = []
     annotations = document["annotations"]
-    for number, one in enumerate(annotations, start=1):
+    for number, annotation in enumerate(annotations, start=1):
         place = f"annotation {number}"
-        if not isinstance(one, dict):
-            line = f"{path}, {place}: is no object but {short(one)}; left out"
+        if not isinstance(annotation, dict):
+            line = f"{path}, {place}: is no object but {short(annotation)}; left out"
             failures.append(PointFailure(line, "no object"))
             continue
-        if images and str(one.get("image_id")) not in images:
-            line = (
-                f"{path}, {place}: is of image {short(one.get('image_id'))}, which 'images' lacks"
-            )
+        if images and str(annotation.get("image_id")) not in images:
+            image_id = short(annotation.get("image_id"))
+            line = f"{path}, {place}: is of image {image_id}, which 'images' lacks"
             failures.append(PointFailure(f"{line}; left out", "an image that is not in the file"))
             continue
-        if images and str(one.get("image_id")) not in own:
+        if images and str(annotation.get("image_id")) not in own:
             continue
-        name = categories.get(str(one.get("category_id")), "")
+        name = categories.get(str(annotation.get("category_id")), "")
         counts[name] += 1
         if classes.takes(name):
-            own_id = one.get("id")
-            point_id = writable(str(number if own_id is None else own_id))
-            taken.append({"point_id": point_id, "name": name, "place": place, "of": one})
-    read = read_centres(path, annotations, images, [one["of"] for one in taken], mpp)
+            own_id = annotation.get("id")
+            point_id = escape_text(str(number if own_id is None else own_id))
+            taken.append({"point_id": point_id, "name": name, "place": place, "of": annotation})
+    read = read_centres(path, annotations, images, [annotation["of"] for annotation in taken], mpp)
     rows = []
-    for one, centre in zip(taken, read.centres, strict=True):
+    for annotation, centre in zip(taken, read.centres, strict=True):
         if isinstance(centre, str):
-            line = f"{path}, {one['place']}: {centre}; left out"
+            line = f"{path}, {annotation['place']}: {centre}; left out"
             failures.append(PointFailure(line, "no box of four numbers"))
         else:
-            rows.append({**one, "x": centre[0], "y": centre[1]})
-        del one["of"]
-    points = points_of(path, rows, failures, counts)
+            rows.append({**annotation, "x": centre[0], "y": centre[1]})
+        del annotation["of"]
+    points = make_points(path, rows, failures, counts)
     return replace(points, warnings=(*read.warnings, *points.warnings))
 
 
-def _own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path) -> set[str]:
+def _find_own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path) -> set[str]:
     """Return the ids of the images that are the slide; any image that has no name may be it.
 
     Raises:
         TableError: the file names its slides, and this is none of them.
     """
-    named = {key: str(one["file_name"]) for key, one in images.items() if one.get("file_name")}
+    named = {
+        key: str(image["file_name"]) for key, image in images.items() if image.get("file_name")
+    }
     if not named and len(images) <= 1:
         return set(images)
     try:
-        fitting = names_of_slide(named.values(), slide)
+        fitting = match_slide_names(named.values(), slide)
     except ValueError as fault:
         raise TableError(f"{path}: {fault}; give the points of one slide alone") from fault
     if not fitting:
@@ -142,12 +146,14 @@ def _own_images(path: Path, images: dict[str, dict[str, Any]], slide: Path) -> s
     return {key for key, name in named.items() if name in fitting}
 
 
-def _dicts(given: Any) -> list[dict[str, Any]]:
-    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+def _only_objects(values: Any) -> list[dict[str, Any]]:
+    return (
+        [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    )
 
 
 def _read_detections(
-    path: Path, given: list[Any], mpp: float | None, classes: ClassFilter
+    path: Path, detections: list[Any], mpp: float | None, classes: ClassFilter
 ) -> Points:
     if mpp is None:
         raise TableError(
@@ -156,18 +162,18 @@ def _read_detections(
     rows: list[dict[str, object]] = []
     failures: list[PointFailure] = []
     counts: Counter[str] = Counter()
-    for number, one in enumerate(given, start=1):
+    for number, detection in enumerate(detections, start=1):
         place = f"point {number}"
-        name = writable(str(one.get("name") or "")) if isinstance(one, dict) else ""
+        name = escape_text(str(detection.get("name") or "")) if isinstance(detection, dict) else ""
         counts[name] += 1
         if not classes.takes(name):
             continue
         try:
-            x_mm, y_mm = map(float, one["point"][:2])
+            x_mm, y_mm = map(float, detection["point"][:2])
         except (KeyError, TypeError, ValueError, OverflowError):
             line = f"{path}, {place}: has no place of two numbers; left out"
             failures.append(PointFailure(line, "no place of two numbers"))
             continue
         x, y = x_mm * 1000 / mpp, y_mm * 1000 / mpp
         rows.append({"point_id": str(number), "x": x, "y": y, "name": name, "place": place})
-    return points_of(path, rows, failures, counts)
+    return make_points(path, rows, failures, counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from atypia.data.points.table import Points, reasons_in_words
+from atypia.data.points.table import Points, format_reasons
 from atypia.data.slides import Slide
 from atypia.errors import TableError
 
@@ -35,7 +35,7 @@ def require_on_slide(points: Points, slide: Slide) -> None:
     if count == len(points) or count > max(_FEW, _FEW_SHARE * len(points)):
         x, y = places[off.argmax()]
         wide, high = slide.reach_px
-        unusable = f" Besides, {reasons_in_words(points.reasons)}" if points.reasons else ""
+        unusable = f" Besides, {format_reasons(points.reasons)}" if points.reasons else ""
         raise TableError(
             f"{points.path}: {count} of {len(points)} points do not lie on the slide of {wide} x "
             f"{high} px (the first: x {x:g}, y {y:g}); are they px of level 0, and of this slide?"

@@ -8,7 +8,7 @@ from pathlib import Path
 from atypia.data.points.classes import ClassFilter
 from atypia.data.points.document import read_document
 from atypia.data.points.file import PointFile
-from atypia.data.points.from_table import read_table
+from atypia.data.points.from_table import read_point_table
 from atypia.data.points.midog import read_midog
 from atypia.data.points.qupath import read_objects
 from atypia.data.table_io import TABLE_SUFFIXES
@@ -38,7 +38,7 @@ def open_points(
             of a class asked for, or none that can be used.
     """
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return _explain(PointFile(read_table(path, slide, mpp=mpp, classes=classes)), classes)
+        return _explain(PointFile(read_point_table(path, slide, mpp=mpp, classes=classes)), classes)
     if path.suffix.lower() not in _JSON:
         raise TableError(
             f"{path}: no points; expected a file that ends in "

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from atypia.data.points.boxes import MOST_FIGURE_UM
-from atypia.data.points.classes import ClassFilter, count_in_words
+from atypia.data.points.classes import ClassFilter, format_counts
 from atypia.data.points.document import Features, short
 from atypia.data.points.file import PointFile
 from atypia.data.points.qupath_object import (
@@ -35,7 +35,7 @@ from atypia.data.points.qupath_object import (
     stable_id,
 )
 from atypia.data.points.qupath_results import ObjectType, PointResult, rebuild_features
-from atypia.data.points.table import PointFailure, points_of
+from atypia.data.points.table import PointFailure, make_points
 from atypia.errors import TableError
 
 _COLUMNS = ["point_id", "x", "y", "name", "place", "feature", "member", "part"]
@@ -73,7 +73,7 @@ class QuPathFile(PointFile):
 
     def outlines(self) -> Iterator[tuple[str, Json]]:
         """Give each object that has a geometry, those inside of others too, with its class."""
-        for *_, feature in _objects(self.features):
+        for *_, feature in _walk_objects(self.features):
             if isinstance(feature, dict) and isinstance(feature.get("geometry"), dict):
                 yield class_of(properties_of(feature)), feature
 
@@ -102,15 +102,17 @@ def read_objects(
             f"but found {short(document)}; in QuPath, File > Export objects as GeoJSON"
         )
     most_px = math.inf if mpp is None or classes.names else MOST_FIGURE_UM / mpp
-    read = _Read(path, classes, most_px)
-    for number, member, depth, feature in _objects(document):
+    read = _ObjectReader(path, classes, most_px)
+    for number, member, depth, feature in _walk_objects(document):
         read.take(number, member, depth, feature)
-    points = points_of(path, pd.DataFrame(read.rows, columns=_COLUMNS), read.failures, read.counts)
+    points = make_points(
+        path, pd.DataFrame(read.rows, columns=_COLUMNS), read.failures, read.counts
+    )
     points = replace(points, warnings=tuple(read.warnings()), outlines=read.outlines)
     return QuPathFile(points, features=document, unread=frozenset(read.unread))
 
 
-class _Read:
+class _ObjectReader:
     """What was read of a file, object by object."""
 
     def __init__(self, path: Path, classes: ClassFilter, most_px: float) -> None:
@@ -179,15 +181,15 @@ class _Read:
                 "hold objects twice?"
             )
         if self._large:
-            asked = " ".join(f"--class {name!r}" for name in self._large)
+            options = " ".join(f"--class {name!r}" for name in self._large)
             yield (
                 f"warning: {self._path}: {self._large.total()} outlines are larger than "
-                f"{MOST_FIGURE_UM:g} um ({count_in_words(self._large)}), no figures, and are left "
-                f"out; to classify them, give {asked}"
+                f"{MOST_FIGURE_UM:g} um ({format_counts(self._large)}), no figures, and are left "
+                f"out; to classify them, give {options}"
             )
 
 
-def _objects(features: Features) -> Iterator[tuple[int, int, int, Any]]:
+def _walk_objects(features: Features) -> Iterator[tuple[int, int, int, Any]]:
     """Yield all objects, each before those inside of it.
 
     Yields:

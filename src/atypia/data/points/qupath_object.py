@@ -15,7 +15,7 @@ import shapely.errors
 import shapely.geometry
 
 from atypia.data.points.document import short
-from atypia.files import parse_json, writable
+from atypia.files import escape_text, parse_json
 
 Json = dict[str, Any]
 
@@ -59,8 +59,8 @@ def children_of(feature: Any) -> list[Any]:
 
 def properties_of(feature: Json) -> Json:
     """Return the properties of an object, none where it has none."""
-    given = feature.get("properties")
-    return given if isinstance(given, dict) else {}
+    properties = feature.get("properties")
+    return properties if isinstance(properties, dict) else {}
 
 
 def geometry_type(feature: Json) -> str:
@@ -76,19 +76,19 @@ def object_type_of(feature: Any) -> str:
     if not isinstance(feature, dict):
         return ""
     properties = properties_of(feature)
-    given = properties.get("objectType") or properties.get("object_type")
-    return str(given or TYPE_IN_ID.get(str(feature.get("id")), ""))
+    object_type = properties.get("objectType") or properties.get("object_type")
+    return str(object_type or TYPE_IN_ID.get(str(feature.get("id")), ""))
 
 
 def class_of(properties: Json) -> str:
     """Return the class's name; QuPath joins several names with ": "."""
-    given = decode_text(properties.get("classification"))
-    if isinstance(given, dict):
-        names = given.get("names")
-        given = names if isinstance(names, list) else given.get("name")
-    if isinstance(given, list):
-        return writable(": ".join(map(str, given)))
-    return "" if given is None else writable(str(given))
+    value = decode_text(properties.get("classification"))
+    if isinstance(value, dict):
+        names = value.get("names")
+        value = names if isinstance(names, list) else value.get("name")
+    if isinstance(value, list):
+        return escape_text(": ".join(map(str, value)))
+    return "" if value is None else escape_text(str(value))
 
 
 def decode_text(value: Any) -> Any:
@@ -107,19 +107,19 @@ def own_id(feature: Json) -> str | None:
     return uuid_of(feature.get("id")) or (uuid_of(inside) if isinstance(inside, str) else None)
 
 
-def uuid_of(given: Any) -> str | None:
+def uuid_of(value: Any) -> str | None:
     """Return an id that QuPath takes; others (names of types, in old files) it replaces itself."""
-    if isinstance(given, str) and _CANONICAL.fullmatch(given):
-        return given
+    if isinstance(value, str) and _CANONICAL.fullmatch(value):
+        return value
     try:
-        return str(uuid.UUID(given))
+        return str(uuid.UUID(value))
     except (ValueError, TypeError, AttributeError):
         return None
 
 
 def stable_id(of: str, x: float, y: float) -> str:
     """Return a UUID (version 5) that depends on a name and a place alone."""
-    return str(uuid.uuid5(_NAMESPACE, f"{writable(of)} {x:.3f} {y:.3f}"))
+    return str(uuid.uuid5(_NAMESPACE, f"{escape_text(of)} {x:.3f} {y:.3f}"))
 
 
 def points_of_geometry(geometry: Json) -> list[Json] | None:
@@ -140,8 +140,8 @@ def points_of_geometry(geometry: Json) -> list[Json] | None:
     if kind != "GeometryCollection":
         return None
     points: list[Json] = []
-    for one in geometry["geometries"]:
-        inside = points_of_geometry(one)
+    for part in geometry["geometries"]:
+        inside = points_of_geometry(part)
         if inside is None:
             return None
         points += [{**rest, **point} for point in inside]
@@ -164,7 +164,7 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
     try:
         points = points_of_geometry(geometry)
         if points is not None:
-            places = [_pair(point["coordinates"]) for point in points]
+            places = [_parse_position(point["coordinates"]) for point in points]
         else:
             shape = shapely.geometry.shape(geometry)
             centre = shape.centroid
@@ -180,13 +180,13 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
     return places, longest_px
 
 
-def _pair(given: Any) -> tuple[float, float]:
+def _parse_position(value: Any) -> tuple[float, float]:
     """Return x and y of a position; a third number, its height, is left out.
 
     Raises:
         ValueError: it is no position.
     """
-    x, y = given[:2]
+    x, y = value[:2]
     if type(x) not in (int, float) or type(y) not in (int, float):
-        raise ValueError(f"expected two numbers, found {short(given)}")
+        raise ValueError(f"expected two numbers, found {short(value)}")
     return float(x), float(y)

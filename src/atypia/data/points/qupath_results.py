@@ -31,7 +31,7 @@ from atypia.data.points.qupath_object import (
 )
 from atypia.data.points.table import Points
 from atypia.errors import TableError
-from atypia.files import written_output
+from atypia.files import create_output
 
 ObjectType = Literal["annotation", "detection"]
 
@@ -128,15 +128,15 @@ def _rebuild(
         return [feature]
     if not own:
         former = properties_of(feature)
-        return [{**feature, "properties": _without_former(former)}] if former else [feature]
+        return [{**feature, "properties": _strip_former(former)}] if former else [feature]
     points = points_of_geometry(feature["geometry"])
     apart = points is not None and feature["geometry"]["type"] != "Point"
     built: list[Json] = []
     for number, point_id, result in own:
-        properties = _without_former(properties_of(feature))
-        _keep_of_id(properties, feature.get("id"), point_id)
+        properties = _strip_former(properties_of(feature))
+        _keep_former_id(properties, feature.get("id"), point_id)
         if result is not None:
-            _set(properties, result)
+            _set_result(properties, result)
         if object_type is not None:
             properties.pop("object_type", None)
             properties["objectType"] = object_type
@@ -150,13 +150,13 @@ def _rebuild(
     return built
 
 
-def _keep_of_id(properties: Json, given: Any, point_id: str) -> None:
+def _keep_former_id(properties: Json, former_id: Any, point_id: str) -> None:
     """Keep what an id says that QuPath would not take, and that another stands in for."""
-    if given is None or given == point_id or uuid_of(given) is not None:
+    if former_id is None or former_id == point_id or uuid_of(former_id) is not None:
         return
-    kind = TYPE_IN_ID.get(str(given))
+    kind = TYPE_IN_ID.get(str(former_id))
     if kind is None:
-        properties.setdefault("id", given)
+        properties.setdefault("id", former_id)
     elif "objectType" not in properties and "object_type" not in properties:
         properties["objectType"] = kind
 
@@ -180,7 +180,7 @@ def new_features(
         if result is None:
             continue
         properties: Json = {"objectType": object_type}
-        _set(properties, result)
+        _set_result(properties, result)
         yield {
             "type": "Feature",
             "id": stable_id(slide, x, y),
@@ -205,21 +205,21 @@ def write_features(
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     if plain.suffix.lower() not in GEOJSON_SUFFIXES:
         raise TableError(f"{path}: expected a name that ends in .geojson or .geojson.gz")
-    with written_output(path) as partial:
+    with create_output(path) as partial:
         opened = gzip.open if plain != path else open
         with opened(partial, "wt", encoding="utf-8") as file:
             file.write('{"type": "FeatureCollection", ')
             for name, value in (members or {}).items():
                 if name not in ("type", "features"):
-                    file.write(f"{_text(name)}: {_text(value)}, ")
+                    file.write(f"{_encode(name)}: {_encode(value)}, ")
             file.write('"features": [')
             for number, feature in enumerate(features):
                 file.write(",\n" if number else "\n")
-                file.write(_text(feature))
+                file.write(_encode(feature))
             file.write("\n]}\n")
 
 
-def _text(value: Any) -> str:
+def _encode(value: Any) -> str:
     # What is not finite in somebody else's measurements stays: QuPath reads NaN.
     text = json.dumps(value, ensure_ascii=False)
     try:
@@ -229,25 +229,29 @@ def _text(value: Any) -> str:
     return text
 
 
-def _without_former(given: Json) -> Json:
+def _strip_former(former: Json) -> Json:
     """Return properties without what an earlier run of atypia wrote to them.
 
     Class and phase are an earlier run's where one of its measurements is there too; else somebody
     else gave them. What a GIS library wrote as JSON text is an object again.
     """
-    properties = dict(given)
+    properties = dict(former)
     for key in ("classification", "measurements", "metadata"):
         if key in properties:
             properties[key] = decode_text(properties[key])
-    there = properties.get("measurements")
+    measurements = properties.get("measurements")
     kept: Any
-    if isinstance(there, list):
-        kept = [one for one in there if not (isinstance(one, dict) and _is_ours(one.get("name")))]
-    elif isinstance(there, dict):
-        kept = {name: value for name, value in there.items() if not _is_ours(name)}
+    if isinstance(measurements, list):
+        kept = [
+            entry
+            for entry in measurements
+            if not (isinstance(entry, dict) and _is_ours(entry.get("name")))
+        ]
+    elif isinstance(measurements, dict):
+        kept = {name: value for name, value in measurements.items() if not _is_ours(name)}
     else:
         return properties
-    if len(kept) == len(there):
+    if len(kept) == len(measurements):
         return properties
     properties["measurements"] = kept
     if class_of(properties) in (NORMAL, ATYPICAL, REFER):
@@ -264,20 +268,27 @@ def _is_ours(name: Any) -> bool:
     return name in (P_ATYPICAL, SPREAD)
 
 
-def _set(properties: Json, result: PointResult) -> None:
+def _set_result(properties: Json, result: PointResult) -> None:
     """Set class, measurements and metadata; measurements keep the form that they have."""
     properties["classification"] = {"name": result.name, "color": list(result.colour)}
     if result.metadata:
         words = properties.get("metadata")
         properties["metadata"] = {**(words if isinstance(words, dict) else {}), **result.metadata}
     ours = {key: float(of) for key, of in result.measurements.items() if math.isfinite(of)}
-    there = properties.get("measurements")
-    if isinstance(there, list):
+    measurements = properties.get("measurements")
+    if isinstance(measurements, list):
         names = list(ours)  # a name of somebody else's may be of any type, and have no hash
-        kept = [one for one in there if not (isinstance(one, dict) and one.get("name") in names)]
+        kept = [
+            entry
+            for entry in measurements
+            if not (isinstance(entry, dict) and entry.get("name") in names)
+        ]
         properties["measurements"] = kept + [{"name": k, "value": v} for k, v in ours.items()]
     else:
-        properties["measurements"] = {**(there if isinstance(there, dict) else {}), **ours}
+        properties["measurements"] = {
+            **(measurements if isinstance(measurements, dict) else {}),
+            **ours,
+        }
 
 
 def _point(x: float, y: float) -> Json:

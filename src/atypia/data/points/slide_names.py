@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 _TIFF = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
 
-def names_of_slide(names: Iterable[str], slide: Path) -> set[str]:
+def match_slide_names(names: Iterable[str], slide: Path) -> set[str]:
     """Return which names mean a slide; more than one where they differ in how they are written.
 
     Folders do not count, as they are others on another machine, unless two names differ in nothing
@@ -31,7 +31,7 @@ def names_of_slide(names: Iterable[str], slide: Path) -> set[str]:
     for fits in ways:
         fitting = {name: path for name, path in paths.items() if fits(path.name)}
         if fitting:
-            return _of_folder(fitting, slide)
+            return _match_folder(fitting, slide)
     return set()
 
 
@@ -41,11 +41,11 @@ def _plain(name: str) -> str:
     return next((lower.removesuffix(end) for end in _TIFF if lower.endswith(end)), lower)
 
 
-def _of_folder(fitting: dict[str, PurePosixPath], slide: Path) -> set[str]:
+def _match_folder(fitting: dict[str, PurePosixPath], slide: Path) -> set[str]:
     folders = {name: path.parts[:-1] for name, path in fitting.items()}
     if len(set(folders.values())) > 1:
         own = slide.parts[:-1]
-        common = {name: _common_end(parts, own) for name, parts in folders.items()}
+        common = {name: _count_common_end(parts, own) for name, parts in folders.items()}
         best = max(common.values())
         folders = {name: folders[name] for name, length in common.items() if length == best}
     if len(set(folders.values())) > 1:
@@ -53,10 +53,10 @@ def _of_folder(fitting: dict[str, PurePosixPath], slide: Path) -> set[str]:
     return set(folders)
 
 
-def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+def _count_common_end(path: tuple[str, ...], other: tuple[str, ...]) -> int:
     """Return how many parts at the end of two paths are the same."""
     length = 0
-    for left, right in zip(reversed(one), reversed(other), strict=False):
+    for left, right in zip(reversed(path), reversed(other), strict=False):
         if left != right:
             break
         length += 1

@@ -56,7 +56,7 @@ class Points:
         return len(self.frame)
 
 
-def points_of(
+def make_points(
     path: Path,
     rows: Sequence[Mapping[str, object]] | pd.DataFrame,
     failures: Sequence[PointFailure] = (),
@@ -89,7 +89,7 @@ def points_of(
     reasons = Counter(failure.reason for failure in failures)
     if frame.empty and failures:
         raise TableError(
-            f"{path}: holds no point that can be used ({reasons_in_words(reasons)}); the first: "
+            f"{path}: holds no point that can be used ({format_reasons(reasons)}); the first: "
             f"{failures[0].line.removeprefix(f'{path}, ')}"
         )
     again = frame.groupby("point_id").cumcount()
@@ -107,6 +107,6 @@ def points_of(
     return Points(path, frame, lines, warnings, reasons, classes or {})
 
 
-def reasons_in_words(reasons: Mapping[str, int]) -> str:
+def format_reasons(reasons: Mapping[str, int]) -> str:
     """Return the reasons of failures with the number of points of each, e.g. "no geometry: 2"."""
     return ", ".join(f"{reason}: {count}" for reason, count in reasons.items())

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS
-from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
-from atypia.data.readers.midog import BREAST, HUMAN, Origin, origin_of, scanner_mpp
-from atypia.data.table import FigureTable, from_rows
+from atypia.data.readers.layout import Layout, find_subfolder, list_image_names, require_columns
+from atypia.data.readers.midog import BREAST, HUMAN, SlideOrigin, midog_origin, scanner_mpp
+from atypia.data.table import FigureTable, figures_from_rows
 from atypia.data.table_io import read_raw
 
 TABLE = "AMI-BR.csv"
@@ -22,9 +22,9 @@ _CLASSES = ("normal", "atypical")
 
 #: TUPAC16 slides: the second and third centre's scanner is stated from memory (unverified).
 _TUPAC16 = (
-    (1, 23, Origin(BREAST, "Aperio XT", "UMC Utrecht", HUMAN)),
-    (24, 48, Origin(BREAST, "Leica SCN400", "TUPAC16 second centre", HUMAN)),
-    (49, 73, Origin(BREAST, "Leica SCN400", "TUPAC16 third centre", HUMAN)),
+    (1, 23, SlideOrigin(BREAST, "Aperio XT", "UMC Utrecht", HUMAN)),
+    (24, 48, SlideOrigin(BREAST, "Leica SCN400", "TUPAC16 second centre", HUMAN)),
+    (49, 73, SlideOrigin(BREAST, "Leica SCN400", "TUPAC16 third centre", HUMAN)),
 )
 
 
@@ -49,11 +49,11 @@ def read(folder: Path) -> FigureTable:
     path = folder / TABLE
     text = read_raw(path)
     votes = [f"expert{number}_atypical" for number in _EXPERTS]
-    need_columns(text, ["slide", "dataset", "uid", *votes, "majority_atypical"], path)
-    return from_rows(ami_br_rows(text, patches(folder, "patches")), folder, str(path))
+    require_columns(text, ["slide", "dataset", "uid", *votes, "majority_atypical"], path)
+    return figures_from_rows(make_rows(text, find_patches(folder, "patches")), folder, str(path))
 
 
-def ami_br_rows(text: pd.DataFrame, images: dict[str, str]) -> pd.DataFrame:
+def make_rows(text: pd.DataFrame, images: dict[str, str]) -> pd.DataFrame:
     """Return rows in AMi-Br's columns as rows of a figure table.
 
     Args:
@@ -67,7 +67,7 @@ def ami_br_rows(text: pd.DataFrame, images: dict[str, str]) -> pd.DataFrame:
         {
             "figure_id": ids,
             "image": [
-                images.get(figure, _expected(figure, answer))
+                images.get(figure, _expected_path(figure, answer))
                 for figure, answer in zip(ids, text["majority_atypical"], strict=True)
             ],
             "slide": text["slide"],
@@ -82,7 +82,7 @@ def ami_br_rows(text: pd.DataFrame, images: dict[str, str]) -> pd.DataFrame:
         index=text.index,
     )
     origins = [
-        slide_origin(dataset, slide)
+        find_origin(dataset, slide)
         for dataset, slide in zip(text["dataset"], text["slide"], strict=True)
     ]
     for part in DOMAIN_COLUMNS:
@@ -92,32 +92,32 @@ def ami_br_rows(text: pd.DataFrame, images: dict[str, str]) -> pd.DataFrame:
     return rows
 
 
-def slide_origin(dataset: str, slide: str) -> Origin | None:
+def find_origin(dataset: str, slide: str) -> SlideOrigin | None:
     """Return where a slide of MIDOG21 or TUPAC16 came from, or None if that is not known."""
     number = re.match(r"\d+", slide)
     if not number:
         return None
     if dataset == "MIDOG21":
-        return origin_of(int(number[0]))
+        return midog_origin(int(number[0]))
     for first, last, origin in _TUPAC16:
         if dataset == "TUPAC16" and first <= int(number[0]) <= last:
             return origin
     return None
 
 
-def patches(folder: Path, below: str) -> dict[str, str]:
+def find_patches(folder: Path, below: str) -> dict[str, str]:
     """Return name without ending -> path relative to `folder`, of both class folders' images."""
-    found: dict[str, str] = {}
-    parent = subfolder(folder, below)
+    images: dict[str, str] = {}
+    parent = find_subfolder(folder, below)
     for name in _CLASSES:
-        classed = subfolder(parent, name) if parent else None
+        classed = find_subfolder(parent, name) if parent else None
         if parent and classed:
-            for file in image_names(classed):
-                found[PurePosixPath(file).stem] = f"{parent.name}/{classed.name}/{file}"
-    return found
+            for file in list_image_names(classed):
+                images[PurePosixPath(file).stem] = f"{parent.name}/{classed.name}/{file}"
+    return images
 
 
-def _expected(figure: str, answer: str) -> str:
+def _expected_path(figure: str, answer: str) -> str:
     atypical = answer.lower() in ("true", "1")
     return f"patches/{'atypical' if atypical else 'normal'}/{figure}.png"
 

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from atypia.data.readers.ami_br import ami_br_rows, patches
-from atypia.data.readers.layout import Layout, image_names, need_columns, subfolder
+from atypia.data.readers.ami_br import find_patches, make_rows
+from atypia.data.readers.layout import Layout, find_subfolder, list_image_names, require_columns
 from atypia.data.readers.midog import BREAST, HUMAN
-from atypia.data.table import FigureTable, from_frame, from_rows
+from atypia.data.table import FigureTable, figures_from_frame, figures_from_rows
 from atypia.data.table_io import read_raw
 from atypia.errors import TableError
 
@@ -40,15 +40,19 @@ def read(folder: Path) -> FigureTable:
     Raises:
         TableError: a table is missing or faulty; all faults at once.
     """
-    one = _set_of(folder)
-    home = folder.parent if one and not _is_benchmark(folder) else folder
-    chosen = [one] if one and home != folder else [n for n in _SETS if subfolder(home, n)]
+    name_of_set = _set_of(folder)
+    home = folder.parent if name_of_set and not _is_benchmark(folder) else folder
+    chosen = (
+        [name_of_set]
+        if name_of_set and home != folder
+        else [n for n in _SETS if find_subfolder(home, n)]
+    )
     tables = [_SETS[name](home) for name in chosen]
     if not tables:
         raise TableError(f"{folder}: none of the benchmark's sets ({', '.join(_SETS)}) is there")
     frame = pd.concat([table.frame for table in tables], ignore_index=True)
     frame[["phase_1", "phase_2"]] = frame.reindex(columns=["phase_1", "phase_2"]).fillna("")
-    return from_frame(frame, home)
+    return figures_from_frame(frame, home)
 
 
 def _is_benchmark(folder: Path) -> bool:
@@ -60,33 +64,33 @@ def _set_of(folder: Path) -> str | None:
     return name if name in _SETS and _is_benchmark(folder.parent) else None
 
 
-def _ami_br(home: Path) -> FigureTable:
+def _read_ami_br(home: Path) -> FigureTable:
     path = home / SPLIT_TABLE
     text = read_raw(path)
     votes = [f"expert{number}_atypical" for number in (1, 2, 3)]
-    need_columns(text, ["slide", "dataset", "uid", *votes, "majority_atypical"], path)
-    images = patches(home, "AMi-Br")
-    listed = from_rows(ami_br_rows(text, images).assign(split="train"), home, str(path)).frame
+    require_columns(text, ["slide", "dataset", "uid", *votes, "majority_atypical"], path)
+    images = find_patches(home, "AMi-Br")
+    listed = figures_from_rows(make_rows(text, images).assign(split="train"), home, str(path)).frame
     rest = {stem: image for stem, image in images.items() if stem not in set(listed["figure_id"])}
     unlisted = pd.DataFrame(
         {"figure_id": [*rest], "image": [*rest.values()], "tumour": BREAST, "species": HUMAN}
-    ).assign(label=[_label(image) for image in rest.values()], split="held-out")
-    parts = [listed, from_frame(unlisted, home).frame] if rest else [listed]
+    ).assign(label=[_folder_label(image) for image in rest.values()], split="held-out")
+    parts = [listed, figures_from_frame(unlisted, home).frame] if rest else [listed]
     return FigureTable(pd.concat(parts, ignore_index=True).assign(set="AMi-Br"), home)
 
 
-def _atnorm_br(home: Path) -> FigureTable:
-    frame = _classed(home, "AtNorM-Br")
-    return from_frame(frame.assign(tumour=BREAST, laboratory="TCGA", species=HUMAN), home)
+def _read_atnorm_br(home: Path) -> FigureTable:
+    frame = _list_class_folders(home, "AtNorM-Br")
+    return figures_from_frame(frame.assign(tumour=BREAST, laboratory="TCGA", species=HUMAN), home)
 
 
-def _atnorm_md(home: Path) -> FigureTable:
-    frame = _classed(home, "AtNorM-MD")
+def _read_atnorm_md(home: Path) -> FigureTable:
+    frame = _list_class_folders(home, "AtNorM-MD")
     path = home / VOTES_TABLE
     if not path.is_file():
-        return from_frame(frame, home)
+        return figures_from_frame(frame, home)
     text = read_raw(path)
-    need_columns(text, ["Filename", "Majority", *(f"Expert_{n}" for n in _EXPERTS)], path)
+    require_columns(text, ["Filename", "Majority", *(f"Expert_{n}" for n in _EXPERTS)], path)
     by_file = {PurePosixPath(image).name: image for image in frame["image"]}
     folder_of = {"atypical": "Atypical", "amf": "Atypical"}
     images = [
@@ -95,51 +99,51 @@ def _atnorm_md(home: Path) -> FigureTable:
     ]
     voted = pd.DataFrame(
         {
-            "figure_id": [_figure(image) for image in images],
+            "figure_id": [_figure_id(image) for image in images],
             "image": images,
             "label": text["Majority"],
             **{f"vote_{n}": text[f"Expert_{n}"] for n in _EXPERTS},
         },
         index=text.index,
     ).assign(set="AtNorM-MD", split="held-out")
-    table = from_rows(voted, home, str(path))
+    table = figures_from_rows(voted, home, str(path))
     unvoted = frame[~frame["image"].isin(set(images))]
     if unvoted.empty:
         return table
-    parts = [table.frame, from_frame(unvoted, home).frame]
+    parts = [table.frame, figures_from_frame(unvoted, home).frame]
     return FigureTable(pd.concat(parts, ignore_index=True), home)
 
 
-def _classed(home: Path, name: str) -> pd.DataFrame:
+def _list_class_folders(home: Path, name: str) -> pd.DataFrame:
     """Return one row an image of a set that has nothing but class folders."""
     images: list[str] = []
-    parent = subfolder(home, name)
+    parent = find_subfolder(home, name)
     for label in ("normal", "atypical"):
-        classed = subfolder(parent, label) if parent else None
+        classed = find_subfolder(parent, label) if parent else None
         if parent and classed:
-            images += [f"{parent.name}/{classed.name}/{file}" for file in image_names(classed)]
+            images += [f"{parent.name}/{classed.name}/{file}" for file in list_image_names(classed)]
     return pd.DataFrame(
         {
-            "figure_id": [_figure(image) for image in images],
+            "figure_id": [_figure_id(image) for image in images],
             "image": images,
-            "label": [_label(image) for image in images],
+            "label": [_folder_label(image) for image in images],
         }
     ).assign(set=name, split="held-out")
 
 
-def _figure(image: str) -> str:
+def _figure_id(image: str) -> str:
     """Return the figure's id: the path without its ending, for numbers recur in every folder."""
     return PurePosixPath(image).with_suffix("").as_posix()
 
 
-def _label(image: str) -> int:
+def _folder_label(image: str) -> int:
     return int(PurePosixPath(image).parent.name.lower() == "atypical")
 
 
 _SETS: dict[str, Callable[[Path], FigureTable]] = {
-    "AMi-Br": _ami_br,
-    "AtNorM-Br": _atnorm_br,
-    "AtNorM-MD": _atnorm_md,
+    "AMi-Br": _read_ami_br,
+    "AtNorM-Br": _read_atnorm_br,
+    "AtNorM-MD": _read_atnorm_md,
 }
 
 LAYOUT = Layout(

@@ -10,7 +10,8 @@ import pandas as pd
 from atypia.data.folders import count_images, list_images
 from atypia.data.images import IMAGE_SUFFIXES
 from atypia.data.readers.layout import Layout
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
+from atypia.data.table_checks import format_count
 from atypia.errors import TableError
 
 _log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ _CLASSES = {"normal": 0, "nmf": 0, "atypical": 1, "amf": 1}
 
 def recognises(folder: Path) -> bool:
     """Tell whether `folder` has a folder for at least one class."""
-    return bool(_class_folders(folder))
+    return bool(_find_class_folders(folder))
 
 
 def read(folder: Path) -> FigureTable:
@@ -34,8 +35,8 @@ def read(folder: Path) -> FigureTable:
     Raises:
         TableError: no folder for either class, or no image in them.
     """
-    classed = _class_folders(folder)
-    found = [
+    classed = _find_class_folders(folder)
+    pairs = [
         (f"{inner.name}/{name}", label)
         for inner, label in classed.items()
         for name in sorted(list_images(inner))
@@ -49,19 +50,21 @@ def read(folder: Path) -> FigureTable:
         )
         _log.warning(
             "%s: %s left out, %s; only %s are read: move an image into the folder of its class",
-            *(folder, f"{count:,} image{'' if count == 1 else 's'}", where),
+            *(folder, format_count(count, "image"), where),
             " and ".join(f"{inner.name}/" for inner in classed),
         )
-    if not found:
+    if not pairs:
         raise TableError(
             f"{folder}: no image in normal/ or atypical/; expected files ending in "
             f"{', '.join(IMAGE_SUFFIXES)}"
         )
-    images, labels = zip(*found, strict=True)
-    return from_frame(pd.DataFrame({"figure_id": images, "image": images, "label": labels}), folder)
+    images, labels = zip(*pairs, strict=True)
+    return figures_from_frame(
+        pd.DataFrame({"figure_id": images, "image": images, "label": labels}), folder
+    )
 
 
-def _class_folders(folder: Path) -> dict[Path, int]:
+def _find_class_folders(folder: Path) -> dict[Path, int]:
     """Return the folders right inside `folder` that have the name of a class, and the class."""
     inner = sorted(folder.iterdir()) if folder.is_dir() else []
     known = {path: _CLASSES.get(path.name.lower()) for path in inner if path.is_dir()}

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from atypia.data.columns import list_names, nearest
+from atypia.data.columns import list_names, suggest_name
 from atypia.data.folders import log_left_out
 from atypia.data.images import IMAGE_SUFFIXES
 from atypia.data.table import FigureTable
-from atypia.data.table_io import told
+from atypia.data.table_io import format_faults
 from atypia.errors import TableError
 
 
@@ -35,7 +35,7 @@ class Layout:
     read: Callable[[Path], FigureTable]
 
 
-def need_columns(text: pd.DataFrame, names: Sequence[str], source: Path) -> None:
+def require_columns(text: pd.DataFrame, names: Sequence[str], source: Path) -> None:
     """Check that a layout's table has the columns `names`.
 
     Raises:
@@ -43,15 +43,16 @@ def need_columns(text: pd.DataFrame, names: Sequence[str], source: Path) -> None
     """
     present = [str(name) for name in text.columns]
     faults = [
-        f"column {name} is missing{nearest(name, present)}; the columns are {list_names(present)}"
+        f"column {name} is missing{suggest_name(name, present)}; the columns are "
+        f"{list_names(present)}"
         for name in names
         if name not in present
     ]
     if faults:
-        raise TableError(told(str(source), faults))
+        raise TableError(format_faults(str(source), faults))
 
 
-def image_names(folder: Path) -> list[str]:
+def list_image_names(folder: Path) -> list[str]:
     """Return the names of the images right inside `folder`, sorted; hidden files left out."""
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
@@ -72,25 +73,29 @@ def find_images(ids: pd.Series, folder: Path, *below: str) -> list[str]:
     by_stem: dict[str, str] = {}
     for name in reversed(below):
         if (folder / name).is_dir():
-            for file in image_names(folder / name):
+            for file in list_image_names(folder / name):
                 path = file if name == "." else f"{name}/{file}"
                 exact[file] = by_stem[PurePosixPath(file).stem] = path
     paths = []
-    for one in map(str, ids):
-        stem = PurePosixPath(one).stem if one.lower().endswith(IMAGE_SUFFIXES) else one
-        paths.append(exact.get(one) or by_stem.get(stem) or f"{below[0]}/{one}")
+    for name_of_id in map(str, ids):
+        stem = (
+            PurePosixPath(name_of_id).stem
+            if name_of_id.lower().endswith(IMAGE_SUFFIXES)
+            else name_of_id
+        )
+        paths.append(exact.get(name_of_id) or by_stem.get(stem) or f"{below[0]}/{name_of_id}")
     return paths
 
 
-def distinct(ids: pd.Series) -> pd.Series:
+def number_duplicates(ids: pd.Series) -> pd.Series:
     """Return ids with "#2", "#3" ... after the second and later of equal ones, so none is lost."""
     nth = ids.groupby(ids).cumcount()
     return ids.where((nth == 0) | (ids == ""), ids + "#" + (nth + 1).astype(str))
 
 
-def subfolder(folder: Path, name: str) -> Path | None:
+def find_subfolder(folder: Path, name: str) -> Path | None:
     """Return the folder inside `folder` with this name in any case, or None."""
     if not folder.is_dir():
         return None
-    found = [path for path in sorted(folder.iterdir()) if path.name.lower() == name.lower()]
-    return next((path for path in found if path.is_dir()), None)
+    candidates = [path for path in sorted(folder.iterdir()) if path.name.lower() == name.lower()]
+    return next((path for path in candidates if path.is_dir()), None)

@@ -23,7 +23,7 @@ PANNORAMIC = "3D Histech"
 
 
 @dataclass(frozen=True)
-class Origin:
+class SlideOrigin:
     """Where a range of slides came from."""
 
     tumour: str
@@ -34,21 +34,21 @@ class Origin:
 
 BREAST = "human breast cancer"
 HUMAN, CANINE = "human", "canine"
-SLIDE_RANGES: tuple[tuple[int, int, Origin], ...] = (
-    (1, 50, Origin(BREAST, XR, "UMC Utrecht", HUMAN)),
-    (51, 100, Origin(BREAST, S360, "UMC Utrecht", HUMAN)),
-    (101, 150, Origin(BREAST, CS2, "UMC Utrecht", HUMAN)),
-    (201, 244, Origin("canine lung cancer", PANNORAMIC, "VMU Vienna", CANINE)),
-    (245, 299, Origin("canine lymphoma", PANNORAMIC, "VMU Vienna", CANINE)),
-    (300, 349, Origin("canine cutaneous mast cell tumor", CS2, "FU Berlin", CANINE)),
-    (350, 404, Origin("human neuroendocrine tumor", XR, "UMC Utrecht", HUMAN)),
-    (405, 489, Origin("canine soft tissue sarcoma", PANNORAMIC, "AMC New York", CANINE)),
-    (490, 504, Origin("canine soft tissue sarcoma", PANNORAMIC, "VMU Vienna", CANINE)),
-    (505, 553, Origin("human melanoma", XR, "UMC Utrecht", HUMAN)),
+SLIDE_RANGES: tuple[tuple[int, int, SlideOrigin], ...] = (
+    (1, 50, SlideOrigin(BREAST, XR, "UMC Utrecht", HUMAN)),
+    (51, 100, SlideOrigin(BREAST, S360, "UMC Utrecht", HUMAN)),
+    (101, 150, SlideOrigin(BREAST, CS2, "UMC Utrecht", HUMAN)),
+    (201, 244, SlideOrigin("canine lung cancer", PANNORAMIC, "VMU Vienna", CANINE)),
+    (245, 299, SlideOrigin("canine lymphoma", PANNORAMIC, "VMU Vienna", CANINE)),
+    (300, 349, SlideOrigin("canine cutaneous mast cell tumor", CS2, "FU Berlin", CANINE)),
+    (350, 404, SlideOrigin("human neuroendocrine tumor", XR, "UMC Utrecht", HUMAN)),
+    (405, 489, SlideOrigin("canine soft tissue sarcoma", PANNORAMIC, "AMC New York", CANINE)),
+    (490, 504, SlideOrigin("canine soft tissue sarcoma", PANNORAMIC, "VMU Vienna", CANINE)),
+    (505, 553, SlideOrigin("human melanoma", XR, "UMC Utrecht", HUMAN)),
 )
 
 
-def origin_of(slide_number: int) -> Origin | None:
+def midog_origin(slide_number: int) -> SlideOrigin | None:
     """Return where a MIDOG slide came from, by its number; None outside the known ranges."""
     for first, last, origin in SLIDE_RANGES:
         if first <= slide_number <= last:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from atypia.data.columns import DOMAIN_COLUMNS
-from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
-from atypia.data.readers.midog import origin_of, scanner_mpp, spell_as_known
-from atypia.data.table import FigureTable, from_rows
+from atypia.data.readers.layout import Layout, find_images, number_duplicates, require_columns
+from atypia.data.readers.midog import midog_origin, scanner_mpp, spell_as_known
+from atypia.data.table import FigureTable, figures_from_rows
 from atypia.data.table_io import read_raw
 
 TABLE = "MIDOG25_Atypical_Classification_Train_Set.csv"
@@ -43,10 +43,10 @@ def read(folder: Path) -> FigureTable:
     """
     path = folder / TABLE
     text = read_raw(path)
-    need_columns(text, ["image_id", "filename", "majority"], path)
+    require_columns(text, ["image_id", "filename", "majority"], path)
     rows = pd.DataFrame(
         {
-            "figure_id": distinct(text["image_id"]),
+            "figure_id": number_duplicates(text["image_id"]),
             "image": find_images(text["image_id"], folder, IMAGES),
             "slide": text["filename"],
             "label": text["majority"],
@@ -59,19 +59,19 @@ def read(folder: Path) -> FigureTable:
     for number, expert in enumerate(_EXPERTS, start=1):
         if expert in text.columns:
             rows[f"vote_{number}"] = text[expert]
-    origins = [origin_of(_number(slide)) for slide in text["filename"]]
+    origins = [midog_origin(_slide_number(slide)) for slide in text["filename"]]
     for part in DOMAIN_COLUMNS:
         known = pd.Series([getattr(o, part) if o else "" for o in origins], index=text.index)
-        given = text[_THEIRS[part]] if _THEIRS[part] in text.columns else known
-        rows[part] = given.where(given != "", known).map(partial(spell_as_known, part))
+        written = text[_THEIRS[part]] if _THEIRS[part] in text.columns else known
+        rows[part] = written.where(written != "", known).map(partial(spell_as_known, part))
     rows["mpp"] = rows["scanner"].map(scanner_mpp)
     rows["mpp_source"] = rows["mpp"].notna().map({True: "layout", False: ""})
-    return from_rows(rows, folder, str(path))
+    return figures_from_rows(rows, folder, str(path))
 
 
-def _number(slide: str) -> int:
-    found = re.match(r"\d+", slide)
-    return int(found[0]) if found else 0
+def _slide_number(slide: str) -> int:
+    match = re.match(r"\d+", slide)
+    return int(match[0]) if match else 0
 
 
 LAYOUT = Layout(

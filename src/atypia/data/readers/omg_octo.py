@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from atypia.data.readers.layout import Layout, distinct, find_images, need_columns
-from atypia.data.table import FigureTable, from_rows
+from atypia.data.readers.layout import Layout, find_images, number_duplicates, require_columns
+from atypia.data.table import FigureTable, figures_from_rows
 from atypia.data.table_io import read_header, read_raw
 from atypia.errors import TableError
 
@@ -20,7 +20,7 @@ _COLUMNS = ("image_id", "filename", "majority")
 
 def recognises(folder: Path) -> bool:
     """Tell whether `folder` holds a CSV with exactly OMG-Octo's three columns."""
-    return bool(_tables(folder))
+    return bool(_find_tables(folder))
 
 
 def read(folder: Path) -> FigureTable:
@@ -32,32 +32,32 @@ def read(folder: Path) -> FigureTable:
     Raises:
         TableError: no table with these columns, several of them, or faults in it.
     """
-    tables = _tables(folder)
+    tables = _find_tables(folder)
     if len(tables) != 1:
         names = ", ".join(path.name for path in tables) or "none"
         raise TableError(
             f"{folder}: expected one CSV with the columns {', '.join(_COLUMNS)}; found {names}"
         )
     text = read_raw(tables[0])
-    need_columns(text, _COLUMNS, tables[0])
+    require_columns(text, _COLUMNS, tables[0])
     inner = sorted(path.name for path in folder.iterdir() if path.is_dir())
     rows = pd.DataFrame(
         {
-            "figure_id": distinct(text["image_id"]),
+            "figure_id": number_duplicates(text["image_id"]),
             "image": find_images(text["image_id"], folder, *inner, "."),
             "slide": text["filename"],
             "label": text["majority"],
         },
         index=text.index,
     )
-    return from_rows(rows, folder, str(tables[0]))
+    return figures_from_rows(rows, folder, str(tables[0]))
 
 
-def _tables(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*.csv")) if _header(path) == set(_COLUMNS)]
+def _find_tables(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.csv")) if _column_names(path) == set(_COLUMNS)]
 
 
-def _header(path: Path) -> set[str]:
+def _column_names(path: Path) -> set[str]:
     try:
         return {name for name in read_header(path) if name}
     except TableError:

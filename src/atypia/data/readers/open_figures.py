@@ -8,12 +8,11 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from atypia.data.columns import nearest
+from atypia.data.columns import suggest_name
 from atypia.data.join import join_sources, name_sources
 from atypia.data.readers.layout import Layout
 from atypia.data.readers.registry import LAYOUTS
-from atypia.data.table import FigureTable, from_frame, read_table, with_mpp
-from atypia.data.table_io import renamed
+from atypia.data.table import FigureTable, figures_from_frame, fill_mpp, read_table
 from atypia.errors import TableError
 
 #: A folder with one of these is a figure table and its images.
@@ -33,7 +32,7 @@ def open_figures(
 ) -> FigureTable:
     """Open figures of one source or several.
 
-    The names that several sources give are kept apart (`data.joining`): figures, slides, cases
+    The names that several sources give are kept apart (`data.join`): figures, slides, cases
     and images are called `SOURCE/NAME`, experts' votes `vote_SOURCE/EXPERT`, where SOURCE is the
     name of the file or folder. With one source, names stay as they are.
 
@@ -50,14 +49,20 @@ def open_figures(
             (all of them), or a source that is given twice.
 
     Example:
-        >>> import pandas as pd
-        >>> frame = pd.DataFrame({"figure_id": ["a", "b"], "image": ["a.png", "b.png"]})
-        >>> open_figures(frame, mpp=0.25).frame["mpp"].tolist()
-        [0.25, 0.25]
+        >>> from tempfile import TemporaryDirectory
+        >>> from atypia.data.phantom import make_phantom
+        >>> with TemporaryDirectory() as folder:
+        ...     lab, public = Path(folder, "lab"), Path(folder, "public")
+        ...     for seed, home in enumerate((lab, public)):
+        ...         cohort = make_phantom(home, figures=6, slides_per_domain=2, size_px=48, seed=seed)
+        ...     print(open_figures(lab))
+        ...     print(open_figures([lab, public / "figures.csv"]))
+        FigureTable of lab: 6 figures, 6 slides, 3 cases
+        FigureTable of lab and public: 12 figures, 12 slides, 6 cases
     """
     several = list_sources(sources)
     if len(several) == 1:
-        return _open(several[0], layout, mapping, mpp)[0]
+        return _open_source(several[0], layout, mapping, mpp)[0]
     if not several:
         raise TableError("no source of figures; give a table or a folder")
     tables, places = [], []
@@ -65,7 +70,7 @@ def open_figures(
     for source in several:
         own = mapping if mapping and _is_table(source) else None
         folder = isinstance(source, Path) and source.is_dir()
-        table, place = _open(source, layout if folder else None, own, mpp)
+        table, place = _open_source(source, layout if folder else None, own, mpp)
         mapped = mapped or own is not None
         tables.append(table)
         places.append(place)
@@ -75,14 +80,14 @@ def open_figures(
             "of its own; leave the mapping away"
         )
     _require_once(several, places)
-    names = name_sources([_nameable(place) for place in places])
+    names = name_sources([_strip_ending(place) for place in places])
     return join_sources(dict(zip(names, tables, strict=True)))
 
 
 def list_sources(sources: Source | Sequence[Source]) -> list[Path | pd.DataFrame | FigureTable]:
     """Return sources as a list, paths as `Path`."""
-    one = isinstance(sources, str | Path | pd.DataFrame | FigureTable)
-    several: Sequence[Source] = [sources] if one else sources  # type: ignore[list-item, assignment]
+    is_single = isinstance(sources, str | Path | pd.DataFrame | FigureTable)
+    several: Sequence[Source] = [sources] if is_single else sources  # type: ignore[list-item, assignment]
     return [Path(source) if isinstance(source, str) else source for source in several]
 
 
@@ -93,7 +98,7 @@ def source_label(source: Path | pd.DataFrame | FigureTable) -> str:
     return "a data frame" if isinstance(source, pd.DataFrame) else source.name
 
 
-def _open(
+def _open_source(
     source: Path | pd.DataFrame | FigureTable,
     layout: str | None,
     mapping: Mapping[str, str] | None,
@@ -106,78 +111,77 @@ def _open(
                 f"{source.where}: is an open table; a layout and a column mapping are for what is "
                 "read from a file"
             )
-        return with_mpp(source, mpp), source.root
+        return fill_mpp(source, mpp), source.root
     if isinstance(source, pd.DataFrame):
-        frame = renamed(source, mapping, "the frame") if mapping else source
-        return with_mpp(from_frame(frame, Path()), mpp), Path("frame")
+        return figures_from_frame(source, mapping=mapping, mpp=mpp), Path("frame")
     if not source.exists():
         raise TableError(f"{source}: there is no such file or folder; give a table or a folder")
-    chosen = _named(layout) if layout is not None else None
+    chosen = _find_layout(layout) if layout is not None else None
     if source.is_file() and chosen is None:
-        chosen = _table_of_layout(source, mapping)
+        chosen = _find_layout_of_table(source, mapping)
     if source.is_file() and chosen is None:
         return read_table(source, mapping=mapping, mpp=mpp), source
     folder = source if source.is_dir() else source.parent
     if chosen is None:
-        own = _own_table(folder)
+        own = _find_own_table(folder)
         if own is not None:
             return read_table(own, mapping=mapping, mpp=mpp), own
-        chosen = _recognised(folder)
+        chosen = _recognise_layout(folder)
     if mapping:
         raise TableError(
             f"{source}: a column mapping is for tables; the layout {chosen.key} has columns of "
             "its own (leave the mapping away, or give the table itself)"
         )
-    return with_mpp(chosen.read(folder), mpp), folder
+    return fill_mpp(chosen.read(folder), mpp), folder
 
 
-def _own_table(folder: Path) -> Path | None:
+def _find_own_table(folder: Path) -> Path | None:
     return next((folder / name for name in OWN_TABLES if (folder / name).is_file()), None)
 
 
 def _is_table(source: Path | pd.DataFrame | FigureTable) -> bool:
     if isinstance(source, Path):
-        return source.is_file() or _own_table(source) is not None
+        return source.is_file() or _find_own_table(source) is not None
     return isinstance(source, pd.DataFrame)
 
 
 def _require_once(
     sources: Sequence[Path | pd.DataFrame | FigureTable], places: Sequence[Path]
 ) -> None:
-    seen: dict[object, int] = {}
+    first_places: dict[object, int] = {}
     for at, (source, place) in enumerate(zip(sources, places, strict=True)):
         key = place.resolve() if isinstance(source, Path) else id(source)
-        if seen.setdefault(key, at) != at:
-            shown = place if isinstance(source, Path) else source_label(source)
+        if first_places.setdefault(key, at) != at:
+            label = place if isinstance(source, Path) else source_label(source)
             raise TableError(
-                f"{shown}: is given twice; give each source once, or its figures would count twice"
+                f"{label}: is given twice; give each source once, or its figures would count twice"
             )
 
 
-def _nameable(place: Path) -> Path:
+def _strip_ending(place: Path) -> Path:
     """Return the file without its ending, or the folder that a figures.csv is the table of."""
     if place.name in OWN_TABLES:
         return place.parent
     return place.with_suffix("") if place.is_file() else place
 
 
-def _named(key: str) -> Layout:
+def _find_layout(key: str) -> Layout:
     if key not in LAYOUTS:
         raise TableError(
-            f"layout {key!r} is not known{nearest(key, list(LAYOUTS))}; "
+            f"layout {key!r} is not known{suggest_name(key, list(LAYOUTS))}; "
             f"expected one of {', '.join(LAYOUTS)}"
         )
     return LAYOUTS[key]
 
 
-def _table_of_layout(table: Path, mapping: Mapping[str, str] | None) -> Layout | None:
+def _find_layout_of_table(table: Path, mapping: Mapping[str, str] | None) -> Layout | None:
     """Return the layout whose own table this file is, so that it need not be mapped by hand."""
     if mapping:
         return None
-    return next((one for one in LAYOUTS.values() if one.table == table.name), None)
+    return next((layout for layout in LAYOUTS.values() if layout.table == table.name), None)
 
 
-def _recognised(folder: Path) -> Layout:
+def _recognise_layout(folder: Path) -> Layout:
     for layout in LAYOUTS.values():
         if layout.recognises(folder):
             return layout

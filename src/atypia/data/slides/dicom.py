@@ -11,7 +11,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, VLWholeSlideMicroscopyImageStorage
 
-from atypia.data.codecs import quiet
+from atypia.data.codecs import silence_warnings
 from atypia.data.folders import files_below
 from atypia.errors import ImageError
 
@@ -54,7 +54,7 @@ def find_dicom_slide(folder: Path) -> Path:
         OSError: the folder cannot be read.
     """
     next(folder.iterdir(), None)
-    headers = [header for path in files_below(folder) if (header := _header(path))]
+    headers = [header for path in files_below(folder) if (header := _read_header(path))]
     slides: dict[str, _Header] = {}
     for header in headers:
         finest = slides.get(header.series)
@@ -74,8 +74,8 @@ def find_dicom_slide(folder: Path) -> Path:
         )
     if len(slides) > 1:
         which = ", ".join(
-            f"{one.path.relative_to(folder)} ({one.size_px[0]} x {one.size_px[1]} px)"
-            for one in list(slides.values())[:6]
+            f"{header.path.relative_to(folder)} ({header.size_px[0]} x {header.size_px[1]} px)"
+            for header in list(slides.values())[:6]
         )
         more = f" and {len(slides) - 6} more" if len(slides) > 6 else ""
         raise ImageError(
@@ -87,22 +87,22 @@ def find_dicom_slide(folder: Path) -> Path:
 
 def dicom_kind(path: Path) -> str:
     """Return in words what a DICOM file is that holds no pixels of a slide; "" of other files."""
-    header = _header(path)
+    header = _read_header(path)
     return header.kind if header else ""
 
 
-def _header(path: Path) -> _Header | None:
+def _read_header(path: Path) -> _Header | None:
     """Read the header of a DICOM file; None of another file."""
     if not path.is_file():
         return None
     try:
-        with quiet():
+        with silence_warnings():
             read = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
             size = (
                 int(read.get("TotalPixelMatrixColumns") or 0),
                 int(read.get("TotalPixelMatrixRows") or 0),
             )
-            image_type = [str(one).upper() for one in read.get("ImageType") or ()]
+            image_type = [str(value).upper() for value in read.get("ImageType") or ()]
             stored = UID(str(read.get("SOPClassUID", "")))
             kind = stored.name or "of no stated kind"
             if stored == VLWholeSlideMicroscopyImageStorage:

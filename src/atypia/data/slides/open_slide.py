@@ -32,9 +32,9 @@ def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds
     Raises:
         ImageError: it cannot be opened, or nobody says how large a pixel is.
     """
-    handle = _handle(path, _file_of(path))
+    handle = _open_handle(path, _find_file(path))
     try:
-        own = _checked_mpp(path, mpp if mpp is not None else _said_mpp(path, handle), mpp)
+        own = _require_mpp_in_range(path, mpp if mpp is not None else _read_mpp(path, handle), mpp)
     except ImageError:
         handle.close()
         raise
@@ -53,7 +53,7 @@ def open_slide(path: Path, *, mpp: float | None = None, origin: Origin = "bounds
     )
 
 
-def _file_of(path: Path) -> Path:
+def _find_file(path: Path) -> Path:
     """Return the file to open: it is there, may be read, and holds something."""
     try:
         file = find_dicom_slide(path) if path.is_dir() else path
@@ -70,7 +70,7 @@ def _file_of(path: Path) -> Path:
     return file
 
 
-def _handle(path: Path, file: Path) -> Handle:
+def _open_handle(path: Path, file: Path) -> Handle:
     if scanner_format(file) is not None:
         return OpenSlideHandle(file)
     if is_tiff(file):
@@ -85,7 +85,7 @@ def _handle(path: Path, file: Path) -> Handle:
     )
 
 
-def _said_mpp(path: Path, handle: Handle) -> float:
+def _read_mpp(path: Path, handle: Handle) -> float:
     """Return um/px of level 0 as the slide says it."""
     if handle.mpp_xy is None:
         raise ImageError(
@@ -100,9 +100,9 @@ def _said_mpp(path: Path, handle: Handle) -> float:
     return (wide + high) / 2
 
 
-def _checked_mpp(path: Path, mpp: float, given: float | None) -> float:
+def _require_mpp_in_range(path: Path, mpp: float, stated: float | None) -> float:
     if not MPP_LOW <= mpp <= MPP_HIGH:
-        who = "--mpp" if given is not None else "the slide says that a pixel"
+        who = "--mpp" if stated is not None else "the slide says that a pixel"
         raise ImageError(
             f"{path}: {who} is {mpp:g} um, expected {MPP_LOW:g} to {MPP_HIGH:g}; give the right "
             "--mpp (a 40x scan is about 0.25)"

@@ -31,20 +31,23 @@ class OpenSlideHandle:
             self._slide = openslide.OpenSlide(path)
         except (openslide.OpenSlideError, OSError) as fault:
             raise ImageError(f"{path}: cannot be opened ({short(fault)}); copy it again") from fault
-        said = self._slide.properties
+        properties = self._slide.properties
         self.level_px = tuple(self._slide.level_dimensions)
         self.level_scales = tuple(self._slide.level_downsamples)
         wide, high = self._slide.dimensions
-        x, y = (int(said.get(f"openslide.bounds-{axis}", 0)) for axis in ("x", "y"))
+        x, y = (int(properties.get(f"openslide.bounds-{axis}", 0)) for axis in ("x", "y"))
         self.bounds_px = (
             x,
             y,
-            min(int(said.get("openslide.bounds-width", wide)), wide - x),
-            min(int(said.get("openslide.bounds-height", high)), high - y),
+            min(int(properties.get("openslide.bounds-width", wide)), wide - x),
+            min(int(properties.get("openslide.bounds-height", high)), high - y),
         )
         self.mpp_xy: tuple[float, float] | None
         try:
-            self.mpp_xy = (float(said["openslide.mpp-x"]), float(said["openslide.mpp-y"]))
+            self.mpp_xy = (
+                float(properties["openslide.mpp-x"]),
+                float(properties["openslide.mpp-y"]),
+            )
         except (KeyError, ValueError):
             self.mpp_xy = None
 

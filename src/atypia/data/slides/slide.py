@@ -124,9 +124,9 @@ class Slide:
             )
         scale = self.level_mpp[level] / self.mpp
         least = int(np.ceil(side_um / self.level_mpp[level] - 1e-6))
-        windows = [_centred(place / scale, least) for place in at]
+        windows = [_centre_range(place / scale, least) for place in at]
         sizes = self.level_px[level]
-        spans = [_span(one, size) for one, size in zip(windows, sizes, strict=True)]
+        spans = [_covered_range(one, size) for one, size in zip(windows, sizes, strict=True)]
         try:
             pixels = self._read(level, *spans)
         except OSError as fault:
@@ -137,7 +137,7 @@ class Slide:
         if spans == windows:  # nothing of it lies beyond the edge
             return pixels
         columns, rows = (
-            _mirrored(np.array(one), size) - span.start
+            _mirror(np.array(one), size) - span.start
             for one, size, span in zip(windows, sizes, spans, strict=True)
         )
         return pixels[np.ix_(rows, columns)]
@@ -239,26 +239,26 @@ def short(fault: object) -> str:
     return " ".join(str(fault).split())[:100]
 
 
-def _mirrored(places: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+def _mirror(places: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
     """Return where each place lies when what is beyond 0 and `size` - 1 is mirrored there."""
     turn = max(1, 2 * (size - 1))
     folded: npt.NDArray[np.int64] = places % turn
     return np.minimum(folded, turn - folded)
 
 
-def _centred(place: float, least: int) -> range:
+def _centre_range(place: float, least: int) -> range:
     """Return at least `least` pixels around a place, one more if that centres them better."""
     windows = [
         range(first, first + side)
         for side in (least, least + 1)
         for first in (round(place - side / 2),)
     ]
-    return min(windows, key=lambda one: abs(one.start + len(one) / 2 - place))
+    return min(windows, key=lambda window: abs(window.start + len(window) / 2 - place))
 
 
-def _span(window: range, size: int) -> range:
+def _covered_range(window: range, size: int) -> range:
     """Return the pixels of a level that a window is made of."""
     if window.start >= 0 and window.stop <= size:
         return window
-    places = _mirrored(np.array(window), size)
+    places = _mirror(np.array(window), size)
     return range(int(places.min()), int(places.max()) + 1)

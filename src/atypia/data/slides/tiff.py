@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tifffile
 import zarr
 
-from atypia.data.ome import ome_images
+from atypia.data.ome import parse_ome
 from atypia.data.slides.slide import Pixels, short
 from atypia.data.slides.tiff_resolution import pixel_um
 from atypia.errors import ImageError
@@ -67,18 +67,18 @@ class TiffHandle:
             with np.errstate(all="ignore"):
                 file = tifffile.TiffFile(path)
         except _DAMAGE as fault:
-            raise ImageError(_damaged(path, fault)) from fault
+            raise ImageError(_damage_message(path, fault)) from fault
         try:
             with np.errstate(all="ignore"):
-                levels = _levels(path, list(file.pages), file.ome_metadata)
-            self._levels = [[_pixels_of(page) for page in level] for level in levels]
+                levels = _find_levels(path, list(file.pages), file.ome_metadata)
+            self._levels = [[_open_pixels(page) for page in level] for level in levels]
             self.level_px = tuple(_size(level[0]) for level in levels)
             self.level_scales = tuple(_scale(levels[0][0], level[0]) for level in levels)
             self.bounds_px = (0, 0, *self.level_px[0])
             self.mpp_xy = pixel_um(file, levels[0][0])
         except _DAMAGE as fault:
             file.close()
-            raise ImageError(_damaged(path, fault)) from fault
+            raise ImageError(_damage_message(path, fault)) from fault
         except ImageError:
             file.close()
             raise
@@ -99,24 +99,24 @@ class TiffHandle:
         self._file.close()
 
 
-def _levels(path: Path, every: list[Any], ome: str | None) -> list[_Level]:
+def _find_levels(path: Path, all_pages: list[Any], ome: str | None) -> list[_Level]:
     """Return the pages of a slide, finest first.
 
     Args:
         path: of the file.
-        every: page of it.
+        all_pages: every page of it.
         ome: its OME metadata, if it has any.
 
     Raises:
         ImageError: there is no such page, or not just one.
     """
-    pages = [page for page in every if _area(page) and not page.subfiletype & _MASK]
+    pages = [page for page in all_pages if _area(page) and not page.subfiletype & _MASK]
     if not pages:
         raise ImageError(f"{path}: holds no image; copy it again")
     largest = max(pages, key=_area)
     equal = [page for page in pages if _size(page) == _size(largest) and not page.is_reduced]
-    colours = _colours(path, largest, every, ome)
-    unfit = next((fault for fault in map(_unfit_for(colours), colours) if fault), None)
+    colours = _find_colours(path, largest, all_pages, ome)
+    unfit = next((fault for fault in map(_explainer_for(colours), colours) if fault), None)
     if unfit is not None and len(equal) == 3 and all(map(_is_grey, equal)):
         unfit = (
             "holds 3 grey images, expected one in colour; if they are its red, green and blue, "
@@ -130,7 +130,7 @@ def _levels(path: Path, every: list[Any], ome: str | None) -> list[_Level]:
             f"{path}: holds {len(equal)} images of {wide} x {high} px, expected one slide; save "
             "the one wanted alone"
         )
-    smaller = _smaller(colours, pages)
+    smaller = _list_smaller(colours, pages)
     levels = [colours, *(level for level in smaller if _is_level(level, largest))]
     levels.sort(key=lambda level: _area(level[0]), reverse=True)
     size = largest.parent.filehandle.size
@@ -144,13 +144,13 @@ def _levels(path: Path, every: list[Any], ome: str | None) -> list[_Level]:
     return levels
 
 
-def _colours(path: Path, largest: Any, pages: list[Any], ome: str | None) -> _Level:
+def _find_colours(path: Path, largest: Any, pages: list[Any], ome: str | None) -> _Level:
     """Return the pages that hold the colours of the largest image: it alone, or three.
 
     Raises:
         ImageError: OME metadata says that they lie in three, but not what they are.
     """
-    images = [image for image in ome_images(ome) if image.size_px == _size(largest)]
+    images = [image for image in parse_ome(ome) if image.size_px == _size(largest)]
     faults = [image.planes_fault for image in images if image.planes_fault]
     planes = next((image.planes for image in images if image.planes), ())
     if planes and not all(n < len(pages) and _size(pages[n]) == _size(largest) for n in planes):
@@ -163,7 +163,7 @@ def _colours(path: Path, largest: Any, pages: list[Any], ome: str | None) -> _Le
     return tuple(pages[n] for n in planes) or (largest,)
 
 
-def _smaller(colours: _Level, pages: list[Any]) -> Iterator[_Level]:
+def _list_smaller(colours: _Level, pages: list[Any]) -> Iterator[_Level]:
     """Yield what could be further levels."""
     yield from zip(*((page.pages or ()) if page.subifds else () for page in colours), strict=False)
     if len(colours) == 1:
@@ -172,7 +172,7 @@ def _smaller(colours: _Level, pages: list[Any]) -> Iterator[_Level]:
 
 def _is_level(level: _Level, largest: Any) -> bool:
     """Tell whether pages can be a slide made smaller: sides are rounded to a pixel."""
-    if any(map(_unfit_for(level), level)) or not 0 < _area(level[0]) < _area(largest):
+    if any(map(_explainer_for(level), level)) or not 0 < _area(level[0]) < _area(largest):
         return False
     scale = _scale(largest, level[0])
     return len(set(map(_size, level))) == 1 and all(
@@ -181,16 +181,16 @@ def _is_level(level: _Level, largest: Any) -> bool:
     )
 
 
-def _unfit_for(level: _Level) -> Callable[[Any], str | None]:
+def _explainer_for(level: _Level) -> Callable[[Any], str | None]:
     """Return what says why a page of a level cannot be used."""
-    return _unfit if len(level) == 1 else _unfit_plane
+    return _explain_unfit if len(level) == 1 else _explain_unfit_plane
 
 
 def _is_grey(page: Any) -> bool:
     return _KINDS.get(page.photometric) == "grey" and page.samplesperpixel == 1
 
 
-def _unfit(page: Any) -> str | None:
+def _explain_unfit(page: Any) -> str | None:
     """Return why a page's pixels cannot be used, or none."""
     samples = page.samplesperpixel
     alpha = samples == 4 and tuple(page.extrasamples)[:1] in ((1,), (2,))
@@ -198,32 +198,31 @@ def _unfit(page: Any) -> str | None:
     colour = kind == "RGB" or (kind == "YCbCr" and page.compression in _JPEG)
     if not _is_8_bit(page) or not colour or not (samples == 3 or alpha):
         return (
-            f"{_described(page)}, expected RGB, 3 x 8 bits (and alpha, if any); save it as 8-bit "
-            "RGB"
+            f"{_describe(page)}, expected RGB, 3 x 8 bits (and alpha, if any); save it as 8-bit RGB"
         )
-    return _unreadable(page)
+    return _explain_unreadable(page)
 
 
-def _unfit_plane(page: Any) -> str | None:
+def _explain_unfit_plane(page: Any) -> str | None:
     """Return why the pixels of a page that holds one colour cannot be used, or none."""
     if not _is_8_bit(page) or page.photometric != _BLACK_IS_0 or page.samplesperpixel != 1:
         return (
-            f"its colours lie in planes of their own, and {_described(page)}, expected 8 bits "
+            f"its colours lie in planes of their own, and {_describe(page)}, expected 8 bits "
             "each; save it as 8-bit RGB"
         )
-    return _unreadable(page)
+    return _explain_unreadable(page)
 
 
 def _is_8_bit(page: Any) -> bool:
     return bool(page.dtype == np.uint8 and page.bitspersample == 8)
 
 
-def _described(page: Any) -> str:
+def _describe(page: Any) -> str:
     kind = _KINDS.get(page.photometric, "of an unknown kind")
     return f"its pixels are {kind}, {page.samplesperpixel} x {page.bitspersample} bits"
 
 
-def _unreadable(page: Any) -> str | None:
+def _explain_unreadable(page: Any) -> str | None:
     """Return why a page cannot be read part by part, or none."""
     if page.imagedepth != 1:
         return f"holds {page.imagedepth} planes, expected one; save the one wanted alone"
@@ -237,7 +236,7 @@ def _unreadable(page: Any) -> str | None:
     return None
 
 
-def _pixels_of(page: Any) -> _Values:
+def _open_pixels(page: Any) -> _Values:
     """Return pixels that are read where they are asked for; what was never scanned is white.
 
     Raises:
@@ -275,5 +274,5 @@ def _scale(largest: Any, page: Any) -> float:
     return (wide / width + high / height) / 2
 
 
-def _damaged(path: Path, fault: object) -> str:
+def _damage_message(path: Path, fault: object) -> str:
     return f"{path}: cannot be opened ({short(fault) or type(fault).__name__}); copy it again"

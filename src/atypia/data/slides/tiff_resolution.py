@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from atypia.data.ome import UM, ome_images
+from atypia.data.ome import UM, parse_ome
 
 _TAG_UNITS = {2: UM["in"], 3: UM["cm"]}
 # What ImageJ also calls a unit; without an alias it is one of OME's.
@@ -25,16 +25,18 @@ def pixel_um(file: Any, page: Any) -> tuple[float, float] | None:
         page: tifffile.TiffPage of it.
     """
     size = (page.imagewidth, page.imagelength)
-    described = [one for one in ome_images(file.ome_metadata) if one.size_px == size]
+    described = [image for image in parse_ome(file.ome_metadata) if image.size_px == size]
     if described and described[0].pixel_um:
         return described[0].pixel_um
     units = (
         _imagej_units(page.description)
         or [_TAG_UNITS.get(page.tags.valueof("ResolutionUnit", default=2))] * 2
     )
-    said = [page.tags.valueof(name) for name in ("XResolution", "YResolution")]
+    resolutions = [page.tags.valueof(name) for name in ("XResolution", "YResolution")]
     try:
-        x, y = (unit * below / above for unit, (above, below) in zip(units, said, strict=True))
+        x, y = (
+            unit * below / above for unit, (above, below) in zip(units, resolutions, strict=True)
+        )
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return (x, y)
@@ -47,9 +49,9 @@ def _imagej_units(description: str) -> list[float | None] | None:
     """
     if not description.startswith("ImageJ="):
         return None
-    said = dict(line.partition("=")[::2] for line in description.splitlines())
-    across = said.get("unit", "").strip()
+    entries = dict(line.partition("=")[::2] for line in description.splitlines())
+    across = entries.get("unit", "").strip()
     if not across:
         return None
-    names = [name.strip() for name in (across, said.get("yunit", across))]
+    names = [name.strip() for name in (across, entries.get("yunit", across))]
     return [UM.get(_IMAGEJ_UNITS.get(name.lower(), name)) for name in names]

@@ -9,7 +9,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from atypia.data.table import FigureTable
-from atypia.fingerprint import ImageHashes, fingerprint, joined_hash, settings_part, table_part
+from atypia.fingerprint import ImageHashes, fingerprint, hash_parts, settings_part, table_part
 from atypia.progress import OnProgress, show_nothing
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import read_windows
@@ -107,13 +107,13 @@ def identities_of(
     adapt_to = None
     if plan.adapt_to is not None:
         content = hashes.of(plan.adapt_to.image_paths())
-        adapt_to = joined_hash([figures_part(plan.adapt_to), *content])
+        adapt_to = hash_parts([figures_part(plan.adapt_to), *content])
     return {
         name: fingerprint(
             recipe=settings_of(plan.recipe),
             figures=figures_part(plan.table),
-            images=joined_hash(hashes.of(plan.table.image_paths())),
-            folds=joined_hash(scheme.part_of),
+            images=hash_parts(hashes.of(plan.table.image_paths())),
+            folds=hash_parts(scheme.part_of),
             weights=weights.sha256,
             adapt_to=adapt_to,
         )

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from atypia.data.predictions import check_predictions
-from atypia.data.table import missing_slides
+from atypia.data.table import explain_missing_slides
 from atypia.evaluation.calibration import Calibration, cross_fitted, fit_calibration
 from atypia.evaluation.judge import Judgement, judge
 from atypia.training.figures import TrainingFigures
@@ -102,7 +102,7 @@ def judge_scheme(plan: TrainingPlan, scheme: Scheme, members: Sequence[Member]) 
         f"out-of-fold scores of {len(logits)} figures, {len(scheme.names)} {scheme.description}"
     )
     calibration = fit_calibration(logits, truth, truth, figures.case, fitted_on=origin)
-    if missing_slides(table.frame):
+    if explain_missing_slides(table.frame):
         rule = f"{calibration.refer_rule}; figures that name no slide count as cases"
         calibration = replace(calibration, refer_rule=rule)
     return JudgedScheme(predictions, judgement, calibration)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names, short_domain_names, spell_alike
-from atypia.data.splits import domain_folds, slide_folds, training_part
-from atypia.data.table import FigureTable, figures_without_slide
-from atypia.data.votes import contradictions_in_words
+from atypia.data.splits import domain_folds, select_training, slide_folds
+from atypia.data.table import FigureTable, count_without_slide
+from atypia.data.votes import explain_contradictions
 from atypia.errors import RecipeError, TableError
 from atypia.training.components.sampling import cell_shares, figure_weights
 from atypia.training.figures import TrainingFigures, training_figures
@@ -116,10 +116,10 @@ def training_tables(
     Returns:
         Both, and a line for all that is odd about them.
     """
-    table, notes = training_part(table)
-    lines = [*notes, contradictions_in_words(table.frame)]
+    table, notes = select_training(table)
+    lines = [*notes, explain_contradictions(table.frame)]
     if adapt_to is not None:
-        adapt_to, left_out = training_part(adapt_to)
+        adapt_to, left_out = select_training(adapt_to)
         adapt_to = replace(adapt_to, frame=spell_alike(adapt_to.frame, table.frame))
         lines += [f"of the figures to adapt to, {note}" for note in left_out]
     return table, adapt_to, [line for line in lines if line]
@@ -171,7 +171,7 @@ def plan_training(
 
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
     """Return what an epoch will hold, one row a (domain, class): figures and expected share."""
-    table = training_part(table)[0]
+    table = select_training(table)[0]
     figures = training_figures(table, recipe.soft_labels)
     weights = figure_weights(
         figures.domain,
@@ -205,7 +205,7 @@ def _named(folds: Scheme, left_out: Scheme | None) -> dict[str, Scheme]:
 
 
 def _kept_together(table: FigureTable) -> str:
-    alone = figures_without_slide(table)
+    alone = count_without_slide(table)
     if alone == len(table):
         return "folds by figures, which name no slide"
     return "folds by slides" + (f" ({alone} figures name no slide)" if alone else "")

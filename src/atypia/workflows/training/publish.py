@@ -14,13 +14,13 @@ from lightning_fabric import Fabric
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
-from atypia.data.table import missing_slides, name_cases
-from atypia.data.table_checks import counted
+from atypia.data.table import explain_missing_slides, format_cases
+from atypia.data.table_checks import format_count
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.markdown import plain_markdown
 from atypia.evaluation.report import write_report
 from atypia.evaluation.training_story import TrainingStory
-from atypia.files import write_output, written_output
+from atypia.files import create_output, write_output
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.member import Member
 from atypia.workflows.training.folder import RunFolder
@@ -133,11 +133,11 @@ def save_run_bundle(
         members=member_names(len(members)),
     )
     truth = judged.folds.judgement.figures["truth"]
-    unknown = missing_slides(table.frame)
+    unknown = explain_missing_slides(table.frame)
     card = model_card(
         manifest,
         judged.calibration,
-        data=f"{counted(len(table), 'figure')} of {name_cases(table.frame)} from "
+        data=f"{format_count(len(table), 'figure')} of {format_cases(table.frame)} from "
         f"{plain_markdown(table.name)}, {int(truth.sum())} of them atypical. "
         f"{recipe.card.data}",
         licence=recipe.card.licence
@@ -179,5 +179,5 @@ def _write_left_out(folder: RunFolder, plan: TrainingPlan, judged: JudgedRun) ->
 
 
 def _write_predictions(path: Path, judged: JudgedScheme) -> None:
-    with written_output(path) as partial:
+    with create_output(path) as partial:
         judged.predictions.to_csv(partial, index=False)

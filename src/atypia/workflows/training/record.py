@@ -12,8 +12,8 @@ import torch
 from lightning_fabric import Fabric
 
 from atypia.data.domains import domain_names
-from atypia.data.table import name_cases
-from atypia.data.table_checks import counted
+from atypia.data.table import format_cases
+from atypia.data.table_checks import format_count
 from atypia.training.devices import precision_of
 from atypia.training.member import Member
 from atypia.version import __version__
@@ -57,17 +57,17 @@ def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, 
         refer_rule: of the bundle's calibration.
     """
     table, recipe, adapt_to = plan.table, plan.recipe, plan.adapt_to
-    domains = counted(len(np.unique(domain_names(table.frame).astype(str))), "domain")
+    domains = format_count(len(np.unique(domain_names(table.frame).astype(str))), "domain")
     adapted = (
         {}
         if adapt_to is None
-        else {"Adapted to": f"{counted(len(adapt_to), 'figure')}, labels not looked at"}
+        else {"Adapted to": f"{format_count(len(adapt_to), 'figure')}, labels not looked at"}
     )
     return {
         "Recipe": f"{recipe.name}, seed {recipe.seed}",
         "Network": f"{recipe.backbone.key}, adapter {recipe.adapter.kind}, "
         f"{recipe.backbone.crop_um:g} um in {recipe.backbone.input_px} px",
-        "Figures": f"{len(table)} of {name_cases(table.frame)} in {domains}",
+        "Figures": f"{len(table)} of {format_cases(table.frame)} in {domains}",
         **adapted,
         "Judged": f"every figure by the members that have not seen it ({len(scheme.names)} "
         f"{scheme.description}), called by an operating point fitted on the others",
