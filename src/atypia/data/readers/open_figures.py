@@ -1,4 +1,4 @@
-"""Open figures, whatever they come in: tables, folders in a known layout, frames."""
+"""Open figures from tables, folders in a known layout, and data frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from atypia.errors import TableError
 OWN_TABLES = ("figures.csv", "figures.parquet")
 
 
-#: What figures come from: a file or folder, a frame in memory, or a table that is open already.
+#: A source of figures: a file or folder, a data frame, or an open figure table.
 Source: TypeAlias = Path | str | pd.DataFrame | FigureTable
 
 
@@ -54,7 +54,7 @@ def open_figures(
         >>> with TemporaryDirectory() as folder:
         ...     lab, public = Path(folder, "lab"), Path(folder, "public")
         ...     for seed, home in enumerate((lab, public)):
-        ...         cohort = make_phantom(home, figures=6, slides_per_domain=2, size_px=48, seed=seed)
+        ...         cohort = make_phantom(home, figures=6, slides_per_domain=2, seed=seed)
         ...     print(open_figures(lab))
         ...     print(open_figures([lab, public / "figures.csv"]))
         FigureTable of lab: 6 figures, 6 slides, 3 cases
@@ -77,7 +77,7 @@ def open_figures(
     if mapping and not mapped:
         raise TableError(
             "a column mapping is for tables, but each of the sources is in a layout with columns "
-            "of its own; leave the mapping away"
+            "of its own; omit the mapping"
         )
     _require_once(several, places)
     names = name_sources([_strip_ending(place) for place in places])
@@ -130,7 +130,7 @@ def _open_source(
     if mapping:
         raise TableError(
             f"{source}: a column mapping is for tables; the layout {chosen.key} has columns of "
-            "its own (leave the mapping away, or give the table itself)"
+            "its own (omit the mapping, or give the table itself)"
         )
     return fill_mpp(chosen.read(folder), mpp), folder
 
