@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -61,38 +64,38 @@ def embed(
     """
     opened = open_sources(sources, mpp=mpp)
     predictor = bundle if isinstance(bundle, Predictor) else Predictor.load(bundle, **keywords)
-    on_gpu = predictor.options.device != "cpu" and torch.cuda.is_available()
-    device = "cuda" if on_gpu else "cpu"
-    member = cast(Classifier, predictor.module.members[0]).to(device)
-    of = sum(map(len, opened))
-    figures = (figure for source in opened for figure in source.figures())
-    size = predictor.batch_size
-    read = read_ahead(
-        figures, predictor.crop_spec, threads=predictor.runtime.threads, ahead=2 * size
+    member = cast(Classifier, predictor.module.members[0])
+    device = torch.device("cpu")
+    if predictor.options.device != "cpu" and torch.cuda.is_available():
+        device = torch.device("cuda")
+        member = deepcopy(member).to(device)  # the predictor's module stays on the CPU
+    of, size = sum(map(len, opened)), predictor.batch_size
+    crops = read_ahead(
+        (figure for source in opened for figure in source.figures()),
+        predictor.crop_spec,
+        threads=predictor.runtime.threads,
+        ahead=2 * size,
     )
     ids: list[str] = []
-    rows: list[np.ndarray] = []
-    batch: list[np.ndarray] = []
-
-    def close_batch() -> None:
-        with torch.inference_mode():
-            crops = torch.from_numpy(np.stack(batch)).to(device)
-            rows.append(member.embed(crops).cpu().numpy())
-        batch.clear()
-
-    for done, one in enumerate(read, start=1):
-        if isinstance(one.crop, Failure):
-            _log.warning(one.crop.message)
-        else:
-            ids.append(one.figure.figure_id)
-            batch.append(one.crop)
-        if batch and (len(batch) == size or done == of):
-            close_batch()
-            on_progress("embedding", done, of, "")
-    if batch:
-        close_batch()
+    rows: list[npt.NDArray[np.float32]] = []
+    done = 0
+    while batch := list(islice(crops, size)):
+        done += len(batch)
+        figures, pixels = [], []
+        for read in batch:
+            if isinstance(read.crop, Failure):
+                _log.warning(read.crop.message)
+            else:
+                figures.append(read.figure.figure_id)
+                pixels.append(read.crop)
+        if pixels:
+            with torch.inference_mode():
+                values = member.embed(torch.from_numpy(np.stack(pixels)).to(device))
+            rows.append(values.cpu().numpy())
+            ids += figures
+        on_progress("embedding", done, of, "")
     if not rows:
         raise ImageError("none of the figures can be read; the log names each")
-    values = np.concatenate(rows)
-    columns = [f"e{number}" for number in range(values.shape[1])]
-    return pd.DataFrame(values, index=pd.Index(ids, name="figure_id"), columns=columns)
+    table = np.concatenate(rows)
+    columns = [f"e{number}" for number in range(table.shape[1])]
+    return pd.DataFrame(table, index=pd.Index(ids, name="figure_id"), columns=columns)
