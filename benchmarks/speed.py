@@ -44,7 +44,7 @@ from atypia.inference.predictor import CPU_BATCH, Predictor
 from atypia.inference.runtimes.choice import runtime_class
 from atypia.inference.sinks import open_sink
 from atypia.inference.sources import Source
-from atypia.workflows.classify import classify_sources, to_stderr
+from atypia.workflows.classify import classify_sources
 
 LOOP_PX = 224
 BATCHES = 8  # of ready crops, for each thread that looks at them
@@ -87,6 +87,10 @@ class Contender:
         self.files_rate = max(self.files_rate, len(self.paths) / (time.perf_counter() - begun))
 
 
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path, help="which must have been exported")
@@ -114,7 +118,7 @@ def main() -> None:
     for name, command in whole_commands(given, paths, runtimes):
         runs = []
         for number in range(given.rounds):
-            to_stderr(f"{name}, round {number + 1} of {given.rounds}")
+            _to_stderr(f"{name}, round {number + 1} of {given.rounds}")
             begun = time.perf_counter()
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             runs.append((time.perf_counter() - begun, int(done.stdout.split()[-1])))
@@ -122,7 +126,7 @@ def main() -> None:
     print(f"\ngrowth: {' '.join(fastest)}, from files to the table, the bundle loaded")
     count = 1000
     while count <= given.growth:
-        to_stderr(f"{count} crops")
+        _to_stderr(f"{count} crops")
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
             taken = apart.submit(
                 grown, given.bundle, paths, count, given.mpp, given.members, *fastest
@@ -161,7 +165,7 @@ def from_files(
         batches = (paths[at : at + CPU_BATCH] for at in starts)
         return np.concatenate([eager(torch.stack([*map(shown, some)])) for some in batches])
 
-    to_stderr("P(atypical) of every crop by eager timm, on the crops that atypia cuts")
+    _to_stderr("P(atypical) of every crop by eager timm, on the crops that atypia cuts")
     exact = in_batches(
         lambda path: torch.from_numpy(make_crop(read_image(path), given.mpp, spec)), paths
     )
@@ -188,7 +192,7 @@ def from_files(
         )
     for number in range(given.rounds):
         for each in contenders:
-            to_stderr(f"{each.name}, round {number + 1} of {given.rounds}")
+            _to_stderr(f"{each.name}, round {number + 1} of {given.rounds}")
             each.measure()
 
     print(
@@ -327,7 +331,6 @@ def grown(
                 write,
                 out,
                 mpp=mpp,
-                say=to_stderr,
                 on_progress=on_progress,
             )
     return record.seconds, int(eval(PEAK_KB))

@@ -17,8 +17,10 @@ from atypia.offline import switch_off_reports
 from atypia.version import __version__
 
 if TYPE_CHECKING:
+    from atypia.data.audit import audit
+    from atypia.data.describe import describe
     from atypia.data.readers.open_figures import open_figures
-    from atypia.data.table import FigureTable
+    from atypia.data.table import FigureTable, figures_from_frame
     from atypia.errors import AtypiaError
     from atypia.evaluation.calibration import Calibration
     from atypia.evaluation.judge import Judgement
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
     from atypia.inference.predictor import Predictor, load
     from atypia.training.recipe import Recipe
     from atypia.training.recipe_file import read_recipe
+    from atypia.workflows.ablate import ablate
+    from atypia.workflows.embed import embed
     from atypia.workflows.evaluate import evaluate
     from atypia.workflows.predict import predict
+    from atypia.workflows.slide import predict_slide
     from atypia.workflows.train import train
     from atypia.workflows.training.publish import TrainingRun
 
@@ -43,10 +48,16 @@ __all__ = [
     "Recipe",
     "TrainingRun",
     "__version__",
+    "ablate",
+    "audit",
+    "describe",
+    "embed",
     "evaluate",
+    "figures_from_frame",
     "load",
     "open_figures",
     "predict",
+    "predict_slide",
     "read_recipe",
     "train",
 ]
@@ -60,10 +71,16 @@ _HOMES = {
     "Predictor": "atypia.inference.predictor",
     "Recipe": "atypia.training.recipe",
     "TrainingRun": "atypia.workflows.training.publish",
+    "ablate": "atypia.workflows.ablate",
+    "audit": "atypia.data.audit",
+    "describe": "atypia.data.describe",
+    "embed": "atypia.workflows.embed",
     "evaluate": "atypia.workflows.evaluate",
+    "figures_from_frame": "atypia.data.table",
     "load": "atypia.inference.predictor",
     "open_figures": "atypia.data.readers.open_figures",
     "predict": "atypia.workflows.predict",
+    "predict_slide": "atypia.workflows.slide",
     "read_recipe": "atypia.training.recipe_file",
     "train": "atypia.workflows.train",
 }

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ablation_arms import AGAINST, arms_of, judged_figures
 from atypia.data.predictions import check_predictions
 from atypia.data.table import FigureTable, figures_from_frame
+from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
 
 FIGURES = 48
 
@@ -64,3 +66,18 @@ def cohort(tmp_path: Path) -> FigureTable:
         pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / name)
     return figures_from_frame(frame, folder)
+
+
+@pytest.fixture(scope="session")
+def figures() -> JudgedFigures:
+    return judged_figures()
+
+
+@pytest.fixture(scope="session")
+def arms(figures: JudgedFigures) -> dict[str, dict[int, Scores]]:
+    return arms_of(figures)
+
+
+@pytest.fixture(scope="session")
+def comparison(figures: JudgedFigures, arms: dict[str, dict[int, Scores]]) -> Comparison:
+    return compare(figures, arms, AGAINST)

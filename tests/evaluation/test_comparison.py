@@ -3,68 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from ablation_arms import DOMAINS, scores_of
 from atypia.evaluation.calibration import cross_fitted
 from atypia.evaluation.comparison import MEASURES, JudgedFigures, Scores, compare
-from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import (
-    comparison_frame,
-    comparison_markdown,
     comparison_notes,
-    shown_tables,
 )
 from atypia.evaluation.intervals import auroc_statistic, clustered_bootstrap
-from atypia.evaluation.plots import svg_bytes
-
-DOMAINS = ("north", "south", "west")
-
-
-@pytest.fixture(scope="module")
-def figures() -> JudgedFigures:
-    rng = np.random.default_rng(0)
-    case = rng.integers(0, 60, 900)
-    left_out = case % 3
-    return JudgedFigures(
-        truth=(rng.random(900) < 0.3).astype(float),
-        case=np.array([f"c{number}" for number in case], dtype=object),
-        left_out=left_out,
-        held_out=(left_out + 1 + case // 3 % 2) % 3,
-        domains=DOMAINS,
-    )
-
-
-def _scores(figures: JudgedFigures, signal: float, seed: int) -> Scores:
-    """Logits that a case pulls along, so that figures of a case are right or wrong together."""
-    rng = np.random.default_rng(seed)
-    _, case = np.unique(figures.case, return_inverse=True)
-    pull = np.random.default_rng(99).normal(0, 1, case.max() + 1)[case]
-    left, held = (
-        np.nan_to_num(figures.truth) * signal + pull + rng.normal(0, 0.5, len(case))
-        for _ in range(2)
-    )
-    return Scores(left, held)
-
-
-@pytest.fixture(scope="module")
-def arms(figures: JudgedFigures) -> dict[str, dict[int, Scores]]:
-    return {
-        "plain": {seed: _scores(figures, 1.0, seed) for seed in (0, 1)},
-        "better": {seed: _scores(figures, 1.6, 10 + seed) for seed in (0, 1)},
-        "worse": {seed: _scores(figures, 0.4, 20 + seed) for seed in (0, 1)},
-        "same": {seed: _scores(figures, 1.0, seed) for seed in (0, 1)},
-        "nothing": {},
-    }
-
-
-AGAINST = {"better": "plain", "worse": "plain", "same": "plain", "nothing": "plain"}
-
-
-@pytest.fixture(scope="module")
-def comparison(figures, arms):
-    return compare(figures, arms, AGAINST)
 
 
 def test_a_planted_difference_is_seen_with_its_sign_in_every_measure(comparison) -> None:
@@ -131,7 +79,7 @@ def test_a_paired_interval_is_narrower_than_two_taken_apart(figures, arms, compa
 
 def test_seeds_that_disagree_are_part_of_the_doubt(figures, arms) -> None:
     def difference(seeds: tuple[int, ...]):
-        moody = {0: _scores(figures, 1.8, 50), 1: _scores(figures, 0.3, 51)}
+        moody = {0: scores_of(figures, 1.8, 50), 1: scores_of(figures, 0.3, 51)}
         scores = {"plain": arms["plain"], "moody": {seed: moody[seed] for seed in seeds}}
         _, found = compare(figures, scores, {"moody": "plain"}).arms
         return found.reached["left_out_auroc"].difference
@@ -175,43 +123,3 @@ def test_figures_without_truth_and_domains_of_one_class_are_left_out(figures, ar
     assert np.isfinite(found.arms[0].reached["held_out_auroc"].mean)
     notes = " ".join(comparison_notes(found))
     assert "north" in notes and f"{found.never_held_out} figures" in notes
-
-
-def test_the_table_holds_every_number_and_names_what_was_not_run(comparison) -> None:
-    frame = comparison_frame(comparison).set_index("arm")
-    assert list(frame.index) == ["plain", "better", "worse", "same", "nothing"]
-    assert frame.loc["nothing", "seeds"] == 0 and pd.isna(frame.loc["nothing", "held_out_ba"])
-    better = next(arm for arm in comparison.arms if arm.name == "better")
-    for measure in MEASURES:
-        reached = better.reached[measure.key]
-        assert frame.loc["better", measure.key] == reached.mean
-        assert frame.loc["better", f"{measure.key}_low"] == reached.difference.interval.low
-        assert frame.loc["better", f"{measure.key}_verdict"] == "better"
-    text = comparison_markdown(comparison, "Title", {"Seeds": "0, 1"})
-    assert text.startswith("# Title\n\n- Seeds: 0, 1\n")
-    assert "| better (against plain) | 2 |" in text
-    assert "no difference seen" in text and "not run yet: nothing" in text
-    assert len({line.count("|") for line in text.split("##")[1].splitlines() if "|" in line}) == 1
-
-
-def test_differences_are_written_with_sign_and_without_leading_zero(comparison) -> None:
-    rows = {row.name: row for row in shown_tables(comparison)[1].rows}
-    same = rows["same"].measures[0]
-    assert same.difference == "+.000 [+.000, +.000]"
-    assert rows["worse"].measures[0].difference.startswith("-.")
-    assert rows["plain"].measures[0].difference == ""
-    assert rows["plain"].worst[:2] == "0." and rows["plain"].worst_domain in DOMAINS
-
-
-def test_the_picture_has_a_row_for_each_difference_and_is_the_same_each_time(comparison) -> None:
-    drawn = difference_plot(comparison)
-    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
-    assert labels == ["better (− plain)", "worse (− plain)", "same (− plain)"]
-    markers = [line.get_marker() for line in drawn.axes[0].lines[1:]]
-    assert markers == ["^", "v", "o"]
-    assert len(drawn.axes) == 4
-    assert svg_bytes(drawn) == svg_bytes(difference_plot(comparison))
-
-
-def test_without_any_difference_there_is_no_picture(figures, arms) -> None:
-    assert difference_plot(compare(figures, {"plain": arms["plain"]}, {})) is None

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atypia.data.predictions import CALLS
+from atypia.data.predictions import CALLS, check_predictions
 from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import TableError
 from atypia.evaluation.judge import (
@@ -138,3 +138,20 @@ def test_predictions_of_a_subset_are_judged(cohort, predictions: pd.DataFrame) -
     found = judge(predictions.iloc[:20].reset_index(drop=True), cohort)
     assert found.overall.figures == 20
     assert any("28 figures in the figure table but not predicted" in note for note in found.notes)
+
+
+def test_a_notebook_shows_numbers_domains_and_notes() -> None:
+    figures = pd.DataFrame(
+        {"figure_id": list("abcd"), "image": list("abcd"), "scanner": "A<B", "label": [1, 1, 0, 0]}
+    )
+    calls = ["atypical", "normal", "normal", "normal"]
+    scores = pd.DataFrame(
+        {"figure_id": list("abcd"), "p_atypical": [0.9, 0.4, 0.2, 0.1], "call": calls}
+    )
+    judgement = judge(check_predictions(scores), figures_from_frame(figures))
+    assert repr(judgement).startswith("Judgement of 4 figures, 2 atypical, of 4 cases: balanced")
+    assert "accuracy 0.750" in repr(judgement)
+    assert "AUROC 1.000" in repr(judgement.overall)
+    shown = judgement._repr_html_()
+    assert "A&lt;B" in shown
+    assert shown.count("<li>") == len(judgement.notes)

@@ -167,10 +167,10 @@ def test_what_is_no_image_is_named(predictor: Predictor, images: Any, message: s
 
 
 def test_an_assumed_mpp_is_said_and_is_the_middle_of_the_training(
-    predictor: Predictor, paths: list[Path]
+    predictor: Predictor, paths: list[Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.warns(UserWarning, match=r"0\.25 um/px, as the bundle was trained at, is assumed"):
-        assumed = predictor.predict(paths[:2])
+    assumed = predictor.predict(paths[:2])
+    assert "0.25 um/px, as the bundle was trained at, is assumed" in caplog.text
     pd.testing.assert_frame_equal(assumed, predictor.predict(paths[:2], mpp=0.25))
     other = predictor.predict(paths[:2], mpp=0.21)
     assert (other["p_atypical"] != assumed["p_atypical"]).all()

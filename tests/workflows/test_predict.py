@@ -53,7 +53,7 @@ def test_sources_are_predicted_in_the_order_given(
     pd.DataFrame({"figure_id": ["x"], "image": ["5.png"], "mpp": [0.25]}).to_csv(table)
     out = tmp_path / "p.csv"
     sources = [crop_folder / "2.png", tmp_path / "stack.tif", table]
-    record = predict(sources, out, bundle=small_bundle, threads=1, say=lambda _: None)
+    record = predict(sources, out, bundle=small_bundle, threads=1)
     frame = read_predictions(out)
     assert list(frame["figure_id"]) == ["2.png", "stack.tif#1", "stack.tif#2", "x"]
     assert list(frame["image"]) == [
@@ -70,7 +70,7 @@ def test_sources_are_predicted_in_the_order_given(
 
 
 def test_bad_images_are_told_and_the_rest_is_predicted(
-    small_bundle: Path, crop_folder: Path, tmp_path: Path
+    small_bundle: Path, crop_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "crops"
     shutil.copytree(crop_folder, folder)
@@ -78,17 +78,17 @@ def test_bad_images_are_told_and_the_rest_is_predicted(
     (folder / "3.png").write_bytes((crop_folder / "3.png").read_bytes()[:200])
     Image.fromarray(np.zeros((40, 40), np.uint8)).save(folder / "4.png")
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(folder / "5.png")
-    said: list[str] = []
     out = tmp_path / "p.csv"
-    record = predict([folder], out, bundle=small_bundle, mpp=0.25, threads=1, say=said.append)
+    record = predict([folder], out, bundle=small_bundle, mpp=0.25, threads=1)
+    lines = caplog.messages
     assert list(read_predictions(out)["figure_id"]) == ["1.png", *NAMES[5:]]
-    assert len(said) == 4
-    for line, name in zip(said, NAMES[1:5], strict=True):
+    assert len(lines) == 4
+    for line, name in zip(lines, NAMES[1:5], strict=True):
         assert line.startswith(str(folder / name))
         assert "\n" not in line
     found = record_of(out)
     assert [failure["figure_id"] for failure in found["failures"]] == NAMES[1:5]
-    assert [failure["message"] for failure in found["failures"]] == said
+    assert [failure["message"] for failure in found["failures"]] == lines
     assert (found["figures"], found["predicted"]) == (12, 8)
     assert record.predicted == 8
 
@@ -119,26 +119,24 @@ def test_the_record_tells_what_was_done(
 
 
 def test_an_mpp_that_a_table_contradicts_is_not_taken_and_that_is_said(
-    small_bundle: Path, crop_folder: Path, tmp_path: Path
+    small_bundle: Path, crop_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     table = crop_folder / "own-mpp.csv"
     table.write_text("figure_id,image,mpp\na,1.png,0.5\nb,2.png,\n")
-    said: list[str] = []
-    record = predict(
-        [table], tmp_path / "p.csv", bundle=small_bundle, mpp=0.25, threads=1, say=said.append
-    )
+    caplog.set_level("INFO", "atypia")
+    record = predict([table], tmp_path / "p.csv", bundle=small_bundle, mpp=0.25, threads=1)
     table.unlink()
     assert record.mpp_from == {"table": 1, "given": 1}
-    assert any("own-mpp.csv: mpp 0.25 fills 1 figure" in line for line in said)
+    assert any("own-mpp.csv: mpp 0.25 fills 1 figure" in line for line in caplog.messages)
 
 
 def test_an_assumed_mpp_is_said_and_recorded(
-    small_bundle: Path, crop_folder: Path, tmp_path: Path
+    small_bundle: Path, crop_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said: list[str] = []
     out = tmp_path / "p.csv"
-    predict([crop_folder], out, bundle=small_bundle, threads=1, say=said.append)
-    assert said[0].startswith("warning: the mpp of 12 of 12 figures is not known; 0.25 um/px")
+    predict([crop_folder], out, bundle=small_bundle, threads=1)
+    (first, *_) = caplog.messages
+    assert first.startswith("warning: the mpp of 12 of 12 figures is not known; 0.25 um/px")
     assert record_of(out)["mpp_assumed"] == 0.25
     assert record_of(out)["mpp_from"] == {"assumed": 12}
 

@@ -93,9 +93,8 @@ def _predict(
     slide: Path, points: Path, out: Path, bundle: Path, **given: Any
 ) -> tuple[RunRecord, Counts]:
     job = SlideJob(slide, points, area_mm2=given.pop("area_mm2", None))
-    said = {"say": given.pop("say")} if "say" in given else {}
     options = PredictOptions(bundle=bundle, precision="fp32", threads=1)
-    done = predict_slide(job, [out], options=options, choice=PointsChoice(**given), **said)
+    done = predict_slide(job, [out], options=options, choice=PointsChoice(**given))
     return done.record, done.counts
 
 
@@ -144,16 +143,15 @@ def test_only_points_of_a_class_and_from_a_table(
 
 
 def test_a_point_off_the_slide_is_named_and_the_others_go_on(
-    slide: Path, small_bundle: Path, tmp_path: Path
+    slide: Path, small_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     table = tmp_path / "points.csv"
     table.write_text("point_id,x,y\na,20,20\nb,5000,20\nc,nothing,3\nd,60,20\n")
-    said: list[str] = []
-    record, _ = _predict(slide, table, tmp_path / "out.geojson", small_bundle, say=said.append)
+    record, _ = _predict(slide, table, tmp_path / "out.geojson", small_bundle)
     assert (record.figures, record.predicted) == (4, 2)
-    assert len(said) == 2
-    assert "row 4" in said[0]
-    assert "x 5000, y 20 does not lie on the slide" in said[1]
+    unreadable, outside = caplog.messages
+    assert "row 4" in unreadable
+    assert "x 5000, y 20 does not lie on the slide" in outside
     assert len(json.loads((tmp_path / "out.geojson").read_text())["features"]) == 2
 
 
@@ -168,7 +166,6 @@ def test_progress_ends_with_all_points_also_those_that_failed(
         SlideJob(slide, table),
         [tmp_path / "p.csv"],
         options=options,
-        say=lambda line: None,
         on_progress=lambda task, done, of, note: seen.append((done, of)),
     )
     assert {of for _, of in seen} == {5}
@@ -219,15 +216,14 @@ def test_a_slide_with_outlines_alone_is_searched_and_holds_no_figure(
 
 
 def test_hard_negatives_count_for_nothing_and_are_said(
-    slide: Path, small_bundle: Path, tmp_path: Path
+    slide: Path, small_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     table, out = tmp_path / "p.csv", tmp_path / "o.csv"
     table.write_text("id,x,y,class\n007,20,20,Mitosis\n8,60,20,Non-mitosis\n9,20,60,Mitosis\n")
-    said: list[str] = []
-    _, counts = _predict(slide, table, out, small_bundle, area_mm2=1.0, say=said.append)
+    _, counts = _predict(slide, table, out, small_bundle, area_mm2=1.0)
     assert (counts.figures, counts.in_area) == (2, 2)
     assert pd.read_csv(out, dtype=str)["figure_id"].tolist() == ["007", "9"]
-    assert "1 of 3 points are no mitosis by their class ('Non-mitosis': 1)" in said[0]
+    assert "1 of 3 points are no mitosis by their class ('Non-mitosis': 1)" in caplog.messages[0]
 
 
 def test_a_point_that_failed_has_nothing_of_an_earlier_run(
@@ -246,7 +242,7 @@ def test_a_point_that_failed_has_nothing_of_an_earlier_run(
     points, out = tmp_path / "p.geojson", tmp_path / "o.geojson"
     points.write_text(json.dumps({"features": features, "name": "mine"}))
     options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1, members=1)
-    predict_slide(SlideJob(slide, points), [out], options=options, say=lambda line: None)
+    predict_slide(SlideJob(slide, points), [out], options=options)
     document = json.loads(out.read_text())
     assert document["name"] == "mine"
     good, failed = (one["properties"] for one in document["features"])
@@ -256,7 +252,7 @@ def test_a_point_that_failed_has_nothing_of_an_earlier_run(
 
 
 def test_points_of_another_slide_are_refused_and_doubled_ids_are_told(
-    slide: Path, small_bundle: Path, tmp_path: Path
+    slide: Path, small_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     table = tmp_path / "points.csv"
     table.write_text("x,y\n5000,20\n7000,20\n")
@@ -268,11 +264,10 @@ def test_points_of_another_slide_are_refused_and_doubled_ids_are_told(
     }
     twice = tmp_path / "twice.geojson"
     twice.write_text(json.dumps([one, one]))
-    said: list[str] = []
-    record, _ = _predict(slide, twice, tmp_path / "p.csv", small_bundle, say=said.append)
+    record, _ = _predict(slide, twice, tmp_path / "p.csv", small_bundle)
     assert (record.predicted, len(record.failures)) == (2, 0)
-    assert len(said) == 1
-    assert "1 object ids occur more than once (the first: feature 2" in said[0]
+    (line,) = caplog.messages
+    assert "1 object ids occur more than once (the first: feature 2" in line
 
 
 def test_without_openslide_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

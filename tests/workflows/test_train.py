@@ -200,20 +200,20 @@ def test_a_small_set_is_shown_until_there_are_steps_enough(
 
 
 def test_held_out_figures_are_neither_trained_on_nor_judged_and_odd_labels_are_said(
-    cohort: FigureTable, tmp_path: Path
+    cohort: FigureTable, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     held_out = cohort.frame["case"].isin(sorted(set(cohort.frame["case"]))[:2])
     truth = hard_labels(cohort.frame)
     label = np.where(cohort.frame.index == cohort.frame.index[~held_out][0], 1 - truth, truth)
     split = np.where(held_out, "Test", "train")
     table = figures_from_frame(cohort.frame.assign(split=split, label=label), cohort.root)
-    said: list[str] = []
+    caplog.set_level("INFO", "atypia")
     changes = [*QUICK, "schedule.epochs=1", "backbone.input_px=32"]
-    run = train(table, read_recipe("lite", changes), tmp_path, say=said.append)
+    run = train(table, read_recipe("lite", changes), tmp_path)
     scored = pd.read_csv(run.out_of_fold)
     assert list(scored["figure_id"]) == list(table.frame["figure_id"][~held_out])
-    assert any(f"{held_out.sum()} figures left out of training" in line for line in said)
-    assert any("1 of " in line and "labels contradict" in line for line in said)
+    assert any(f"{held_out.sum()} figures left out of training" in line for line in caplog.messages)
+    assert any("1 of " in line and "labels contradict" in line for line in caplog.messages)
     assert sum("left out of training" in note for note in run.judgement.notes) == 1
     shares = expected_shares(table, read_recipe("lite", changes))
     assert shares["figures"].sum() == (~held_out).sum()

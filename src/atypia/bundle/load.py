@@ -27,6 +27,13 @@ class Bundle:
     calibration: Calibration
     sha256: str
 
+    def __repr__(self) -> str:
+        shown, count = self.manifest, len(self.manifest.members)
+        return (
+            f"Bundle {shown.name}: {count} member{'s' if count > 1 else ''} on {shown.backbone}, "
+            f"crops of {shown.crop_um:g} um at {shown.input_px} px, in {self.folder}"
+        )
+
 
 def load_bundle(folder: Path) -> Bundle:
     """Load a bundle after comparing every file of it with its hash.

@@ -45,8 +45,8 @@ def check(
     from atypia.data.describe import describe as described
 
     table = open_sources(sources, layout, mpp, column)
-    with progress_bars() as report:
-        findings = audit(table, images, lambda done, of: report("images", done, of, ""))
+    with progress_bars() as on_progress:
+        findings = audit(table, images, on_progress=on_progress)
     console = Console(emoji=False)
     console.print(_summary(described(table), sources), soft_wrap=True, highlight=False)
     for finding in findings:

@@ -30,7 +30,7 @@ def demo(
     from atypia.workflows.demo import demo as run
 
     with progress_bars() as on_progress:
-        made = run(out, on_progress, overwrite=overwrite)
+        made = run(out, overwrite=overwrite, on_progress=on_progress)
     console = Console()
     typer.echo("atypia-lite, trained on real figures, evaluated on synthetic ones:")
     print_summary(made.shipped, console)

@@ -25,6 +25,7 @@ from atypia.cli import (
     slides,
     train,
 )
+from atypia.cli.messages import print_messages
 from atypia.cli.stopping import Stop
 from atypia.cli.streams import open_streams
 from atypia.errors import AtypiaError, OptionError
@@ -58,11 +59,13 @@ app.command()(doctor.doctor)
 
 @app.callback(invoke_without_command=True)
 def _main(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         print(f"atypia {__version__}")
         raise typer.Exit()
+    context.with_resource(print_messages())
 
 
 #: Verbs that resume.

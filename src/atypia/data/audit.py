@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,10 +17,12 @@ import pandas as pd
 from atypia.data.columns import COLUMNS, OPTIONAL_COLUMNS, UNKNOWN, list_names
 from atypia.data.domains import domain_names
 from atypia.data.images import read_image
+from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import TRAINED_ON, split_words, unknown_splits
 from atypia.data.table import FigureTable, lack_slide
 from atypia.data.votes import find_contradictions, hard_labels, vote_counts
 from atypia.errors import AtypiaError
+from atypia.progress import OnProgress, opens_bars, show_bars
 
 _THREADS = 8
 _SPLIT_COLUMNS = ("split", "fold")
@@ -28,7 +30,6 @@ _SPLIT_COLUMNS = ("split", "fold")
 _LINES_OF_A_KIND = 5
 #: Names that a line lists.
 _LISTED = 3
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,18 @@ class Finding:
     message: str
 
 
+@opens_bars
 def audit(
-    table: FigureTable, images: bool = True, progress: Progress | None = None
+    sources: Source | Sequence[Source],
+    images: bool = True,
+    on_progress: OnProgress = show_bars,
 ) -> list[Finding]:
     """Check a figure table for unusable figures and anything that makes results untrustworthy.
 
     Args:
-        table: the figures.
+        sources: the figures, of one source or several (see `open_figures`).
         images: also decode every image: unreadable ones, odd sizes, equal pixels.
-        progress: called with (images done, images in all) now and then.
+        on_progress: called now and then; without it, bars in a terminal or notebook.
 
     Returns:
         Errors first, then warnings.
@@ -68,6 +72,7 @@ def audit(
         ...     print(f"{finding.level}: {finding.message}")
         warning: 2 figures that share an image file with another (a, b)
     """
+    table = open_figures(sources)
     findings = [
         *_check_columns(table.frame),
         *_check_classes(table.frame),
@@ -77,7 +82,7 @@ def audit(
         *_check_splits(table.frame),
     ]
     if images:
-        findings += _check_images(table, progress)
+        findings += _check_images(table, on_progress)
     return sorted(findings, key=lambda finding: finding.level != "error")
 
 
@@ -221,7 +226,7 @@ def _inspect(table: FigureTable, image: str) -> _Inspection:
     return _Inspection((pixels.shape[1], pixels.shape[0]), hashed, "")
 
 
-def _check_images(table: FigureTable, progress: Progress | None) -> Iterator[Finding]:
+def _check_images(table: FigureTable, on_progress: OnProgress) -> Iterator[Finding]:
     frame = table.frame[table.frame["image"] != ""]
     images = list(dict.fromkeys(frame["image"]))
     by_image: dict[str, _Inspection] = {}
@@ -230,8 +235,8 @@ def _check_images(table: FigureTable, progress: Progress | None) -> Iterator[Fin
         try:
             for image, inspection in zip(images, coming, strict=True):
                 by_image[image] = inspection
-                if progress and (len(by_image) % 50 == 0 or len(by_image) == len(images)):
-                    progress(len(by_image), len(images))
+                if len(by_image) % 50 == 0 or len(by_image) == len(images):
+                    on_progress("images", len(by_image), len(images), "")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from atypia.data.domains import domain_names
+from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import TRAINED_ON, split_words
 from atypia.data.table import FigureTable, count_without_slide
 from atypia.data.votes import agreement, hard_labels, vote_columns
@@ -40,8 +42,11 @@ class Description:
     remarks: tuple[str, ...]
 
 
-def describe(table: FigureTable) -> Description:
-    """Describe a figure table in numbers, without reading its images.
+def describe(sources: Source | Sequence[Source]) -> Description:
+    """Describe figures in numbers, without reading their images.
+
+    Args:
+        sources: of one source or several (see `open_figures`).
 
     Example:
         >>> from atypia.data.table import figures_from_frame
@@ -57,6 +62,7 @@ def describe(table: FigureTable) -> Description:
         >>> description.remarks
         ('mpp of 4 figures as given by the caller',)
     """
+    table = open_figures(sources)
     frame = table.frame
     classes = hard_labels(frame)
     by_domain = _count_by_domain(frame, classes)

@@ -45,6 +45,14 @@ class Calibration:
 
     Raises:
         AtypiaError: a value is not finite or out of its range.
+
+    Example:
+        >>> calibration = Calibration(2.0, 0.0, 0.5, 0.4, 0.6, fitted_on="an example")
+        >>> p = calibration.probability([-4.0, 0.0, 4.0])
+        >>> p.round(3).tolist()
+        [0.119, 0.5, 0.881]
+        >>> calibration.call(p).tolist(), calibration.refer(p).tolist()
+        ([False, False, True], [False, True, False])
     """
 
     temperature: float

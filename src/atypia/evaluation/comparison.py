@@ -162,6 +162,24 @@ class Comparison:
     one_class: tuple[str, ...]
     never_held_out: int
 
+    def __repr__(self) -> str:
+        numbers = "; ".join(
+            f"{arm.name} {arm.reached[LEFT_OUT_BA.key].mean:.3f}" for arm in self.arms
+        )
+        return (
+            f"Comparison of {len(self.arms)} arms on {self.figures:,} figures, balanced accuracy "
+            f"in left-out domains: {numbers}"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: all numbers, a row an arm."""
+        from atypia.evaluation.comparison_tables import comparison_frame
+
+        table: str = comparison_frame(self).to_html(
+            index=False, float_format="{:.3f}".format, na_rep=""
+        )
+        return table
+
 
 @dataclass(frozen=True)
 class _Scheme:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ from atypia.evaluation.metrics import (
     best_balanced_accuracy,
     binary_metrics,
     by_domain,
+    rounded,
 )
 from atypia.evaluation.refer_band import case_weights
 
@@ -82,6 +84,16 @@ class Judgement:
         referral: what the refer band buys.
         cases: number of cases, the clusters of the intervals.
         notes: in words, what was left out, and what to keep in mind.
+
+    Example:
+        >>> import pandas as pd
+        >>> import atypia
+        >>> ids = {"figure_id": ["a", "b", "c", "d"]}
+        >>> figures = pd.DataFrame({**ids, "image": ids["figure_id"], "label": [1, 1, 0, 0]})
+        >>> calls = ["atypical", "normal", "normal", "normal"]
+        >>> scores = pd.DataFrame({**ids, "p_atypical": [0.9, 0.4, 0.2, 0.1], "call": calls})
+        >>> atypia.evaluate(scores, figures).overall.balanced_accuracy
+        0.75
     """
 
     figures: pd.DataFrame
@@ -93,6 +105,32 @@ class Judgement:
     referral: Referral
     cases: int
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(
+            f"{word} {rounded(value)}"
+            + ("" if interval is None else f" (95 % CI {interval.low:.3f}-{interval.high:.3f})")
+            for word, value, interval in (
+                (
+                    "balanced accuracy",
+                    self.overall.balanced_accuracy,
+                    self.balanced_accuracy_interval,
+                ),
+                ("AUROC", self.overall.auroc, self.auroc_interval),
+            )
+        )
+        return (
+            f"Judgement of {self.overall.figures:,} figures, {self.overall.atypical:,} atypical, "
+            f"of {self.cases:,} cases: {numbers}"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: overall, each domain, and the notes."""
+        columns = ["domain", "figures", "atypical", "balanced_accuracy", "ba_low", "ba_high"]
+        columns += ["auroc", "sensitivity", "specificity"]
+        table = self.domains.frame[columns].to_html(index=False, float_format="{:.3f}".format)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        return f"<p>{escape(repr(self))}</p>{table}" + (f"<ul>{notes}</ul>" if notes else "")
 
     def to_dict(self) -> dict[str, object]:
         """Return everything but the single figures as plain values, for JSON; NaN is None."""

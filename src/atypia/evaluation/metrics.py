@@ -45,9 +45,20 @@ class Metrics:
     ece: float | None
     brier: float | None
 
+    def __repr__(self) -> str:
+        names = {name: name.replace("_", " ") for name in METRIC_NAMES}
+        names |= {"auroc": "AUROC", "ece": "ECE", "brier": "Brier score"}
+        numbers = ", ".join(f"{word} {rounded(getattr(self, key))}" for key, word in names.items())
+        return f"Metrics of {self.figures:,} figures, {self.atypical:,} atypical: {numbers}"
+
     def to_dict(self) -> dict[str, int | float | None]:
         """Return the fields as plain values, for JSON."""
         return asdict(self)
+
+
+def rounded(value: float | None) -> str:
+    """Return a metric for people: three decimals, or "not defined"."""
+    return "not defined" if value is None else f"{value:.3f}"
 
 
 METRIC_NAMES: tuple[str, ...] = tuple(

@@ -58,6 +58,10 @@ class PredictOptions(BaseModel):
     Raises:
         OptionError: a value is of another type or out of range.
         AtypiaError: there is no such option; the nearest is offered.
+
+    Example:
+        >>> PredictOptions(device="cpu", members=1).changed
+        {'device': 'cpu', 'members': 1}
     """
 
     # Built when it is first used: `atypia --help` reads the help alone.

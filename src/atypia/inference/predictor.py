@@ -7,10 +7,10 @@ calibrated P (population form); with one member there is none, and it stays empt
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -44,6 +44,8 @@ from atypia.inference.sources import Figure, MppSource, RGBImage, require_mpp
 
 if TYPE_CHECKING:
     from atypia.models.ensemble import Ensemble
+
+_log = logging.getLogger(__name__)
 
 # Measured: larger batches leave the CPU's cache and cost memory, smaller ones leave a GPU idle.
 CPU_BATCH = 24
@@ -85,6 +87,14 @@ class Predictor:
             for.
         options: that it was loaded with.
         runtime: what computes its members.
+        crop_spec: how a figure is presented to the network.
+
+    Example:
+        >>> import atypia, numpy as np
+        >>> predictor = atypia.load(members=1)
+        >>> image = np.full((96, 96, 3), 200, dtype=np.uint8)
+        >>> len(predictor.predict(image, mpp=0.25))
+        1
     """
 
     def __init__(self, bundle: Bundle, options: PredictOptions, runtime: Runtime) -> None:
@@ -94,15 +104,13 @@ class Predictor:
         self.bundle = bundle
         self.options = options
         self.runtime = runtime
-        self._spec = CropSpec.of(bundle.manifest)
+        self.crop_spec = CropSpec.of(bundle.manifest)
 
     @classmethod
     def load(
         cls,
         bundle: Path | str | Bundle | None = None,
         options: PredictOptions | None = None,
-        *,
-        warn: Callable[[str], object] = warnings.warn,
         **keywords: Unpack[RuntimeKeywords],
     ) -> Predictor:
         """Load a bundle for prediction; every file of it is compared with its hash.
@@ -111,7 +119,6 @@ class Predictor:
             bundle: its folder, or one that is loaded; none takes that of the options, else the one
                 that comes with atypia.
             options: how it runs; none takes what suits this machine.
-            warn: is given a line where `auto` finds an exported file that it cannot use.
             **keywords: options by their names, such as `device="cpu"`; see `PredictOptions`.
 
         Raises:
@@ -120,12 +127,17 @@ class Predictor:
             AtypiaError: an option is not known or out of range, there is no such device or runtime,
                 the backbone's weights are not here, or the bundle does not know the share of
                 atypical figures in its training.
+
+        Example:
+            >>> import atypia
+            >>> atypia.load(members=1, device="cpu").manifest.name
+            'atypia-lite'
         """
         options = (options or PredictOptions()).updated(keywords)
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(options.folder if bundle is None else Path(bundle))
         options = options.updated({"bundle": bundle.folder})
-        return cls(bundle, options, start_runtime(bundle, options, warn))
+        return cls(bundle, options, start_runtime(bundle, options))
 
     def __repr__(self) -> str:
         name, count, runtime = self.bundle.manifest.name, self.runtime.members, self.runtime
@@ -191,10 +203,9 @@ class Predictor:
         """
         require_mpp(mpp)
         if mpp is None:
-            warnings.warn(
-                f"no mpp is given: {self.manifest.assumed_mpp:g} um/px, as the bundle was trained "
-                "at, is assumed",
-                stacklevel=2,
+            _log.warning(
+                "warning: no mpp is given: %g um/px, as the bundle was trained at, is assumed",
+                self.manifest.assumed_mpp,
             )
         frames = [empty_predictions()]
         for scored in self.stream(_list_figures(images, mpp), batch_size=batch_size):
@@ -218,7 +229,7 @@ class Predictor:
         size = self.batch_size if batch_size is None else batch_size
         if size < 1:
             raise OptionError("batch_size", size, "expected 1 or more")
-        read = read_ahead(figures, self._spec, threads=self.runtime.threads, ahead=2 * size)
+        read = read_ahead(figures, self.crop_spec, threads=self.runtime.threads, ahead=2 * size)
         batches = iter(lambda: list(islice(read, size)), [])
         # Threads that each take whole batches never wait for one another inside a layer.
         with self.runtime.pool() as pool:

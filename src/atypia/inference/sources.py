@@ -16,11 +16,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW
 from atypia.data.folders import list_images
 from atypia.data.images import IMAGE_SUFFIXES, figure_pages, read_image, read_pages
-from atypia.data.readers.open_figures import OWN_TABLES, open_figures
+from atypia.data.readers.open_figures import OWN_TABLES, list_sources, open_figures
+from atypia.data.readers.open_figures import Source as FigureSource
 from atypia.data.readers.registry import LAYOUTS
 from atypia.data.table import FigureTable, fill_mpp
 from atypia.data.table_io import TABLE_SUFFIXES, refuse_spreadsheet
@@ -89,7 +91,7 @@ class Source:
 
 
 def open_sources(
-    paths: Path | str | FigureTable | Sequence[Path | str | FigureTable],
+    paths: FigureSource | Sequence[FigureSource],
     *,
     mpp: float | None = None,
     layout: str | None = None,
@@ -110,12 +112,15 @@ def open_sources(
             table.
     """
     require_mpp(mpp)
-    several = [paths] if isinstance(paths, str | Path | FigureTable) else paths
+    several = list_sources(paths)
     sources = [
         _table(path.root, fill_mpp(path, mpp), "figure table")
         if isinstance(path, FigureTable)
-        else _open(Path(path), mpp, layout, mapping)
-        for path in several
+        else _open(path, mpp, layout, mapping)
+        for path in (
+            open_figures(one, mapping=mapping) if isinstance(one, pd.DataFrame) else one
+            for one in several
+        )
     ]
     if mapping and not any(source.kind in ("figure table", "layout") for source in sources):
         raise AtypiaError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from atypia.fingerprint import hash_parts, hash_text
 from atypia.models.adapters import hold_in_bfloat16
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
+from atypia.progress import OnProgress
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import BatchSource, Embeddings, plain_crops, read_windows
 from atypia.training.devices import precision_of
@@ -34,8 +35,6 @@ from atypia.training.scoring import SCORE_BATCH
 # A stop loses the work of this many seconds at most.
 _SAVE_SECONDS = 30.0
 
-# Called with the task, what is done of it, and its total.
-OnProgress = Callable[[str, int, int], None]
 EmbeddingTable = dict[str, npt.NDArray[np.float32]]
 
 
@@ -71,7 +70,7 @@ def read_batch_source(
         recipe,
         windows_in,
         content,
-        lambda done, of: on_progress("reading crops", done, of),
+        lambda done, of: on_progress("reading crops", done, of, ""),
     )
     if recipe.adapter.trains_backbone:
         return windows
@@ -107,7 +106,7 @@ def read_batch_source(
                 _add(folder, fresh)
                 stored |= fresh
                 fresh, saved_at = {}, time.monotonic()
-            on_progress("embedding", len(keys) - len(missing) + done, len(keys))
+            on_progress("embedding", len(keys) - len(missing) + done, len(keys), "")
     return Embeddings(np.stack([stored[key] for key in keys]))
 
 

@@ -129,7 +129,12 @@ class CardSection(Section):
 
 
 class Recipe(Section):
-    """A complete training."""
+    """A complete training.
+
+    Example:
+        >>> Recipe(name="mine", seed=3, schedule={"epochs": 5})
+        Recipe(name='mine', seed=3, schedule.epochs=5)
+    """
 
     name: str = Field("unnamed", description="name in the model card")
     seed: int = Field(0, ge=0, lt=2**31, description="random seed")
@@ -216,6 +221,19 @@ class Recipe(Section):
         for name, part in sections.items():
             part.model_fields_set.intersection_update((asked or {}).get(name, {}))
         return self.model_copy(update=sections)
+
+    def __repr__(self) -> str:
+        defaults = Recipe().model_dump(exclude={"card"})
+        changes = []
+        for key, value in self.model_dump(exclude={"card"}).items():
+            section = isinstance(value, dict)
+            parts = value if section else {key: value}
+            before = defaults[key] if section else defaults
+            place = f"{key}." if section else ""
+            changes += [f"{place}{name}={of!r}" for name, of in parts.items() if of != before[name]]
+        return f"Recipe({', '.join(changes) or 'all defaults'})"
+
+    __str__ = __repr__
 
     def value(self, key: str) -> Any:
         """Return the value of `section.key`."""

@@ -27,6 +27,10 @@ def read_recipe(source: str | Path, changes: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: no such recipe; not TOML; an unknown key; a value out of range.
+
+    Example:
+        >>> read_recipe("lite", ["schedule.epochs=3"]).schedule.epochs
+        3
     """
     path = _find(str(source))
     try:

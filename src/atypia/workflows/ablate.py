@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from atypia.data.domains import short_domain_names
+from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import select_training
 from atypia.data.table import FigureTable, explain_missing_slides
 from atypia.data.table_checks import format_count
@@ -25,13 +28,14 @@ from atypia.files import (
     write_output,
 )
 from atypia.models.devices import Device, choose_device
-from atypia.training.ablation import Plan
+from atypia.progress import OnProgress, opens_bars, show_bars
+from atypia.training.ablation import Plan, read_plan
 from atypia.training.devices import count_threads
 from atypia.workflows.ablation_bench import Bench, Job
 from atypia.workflows.ablation_runs import RunLine, append_run
 from atypia.workflows.ablation_workers import train_here, train_in_workers
-from atypia.workflows.classify import Say, to_stderr
-from atypia.workflows.training.fit import OnProgress, show_nothing
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,10 @@ class Ablation:
     files: tuple[Path, ...]
 
 
+@opens_bars
 def ablate(
-    table: FigureTable,
-    plan: Plan,
+    sources: Source | Sequence[Source],
+    plan: Plan | Path | str,
     out: Path | str,
     *,
     command: str = "atypia ablate",
@@ -69,17 +74,17 @@ def ablate(
     workers: int = 1,
     weights: Path | str | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress = show_nothing,
+    on_progress: OnProgress = show_bars,
 ) -> Ablation:
-    """Do the missing runs of a plan, and compare its arms.
+    r"""Do the missing runs of a plan, and compare its arms.
 
     Started again with the same `out`, an interrupted ablation resumes, within a run from its last
     checkpoint. A run that fails does not stop the others.
 
     Args:
-        table: figures of at least three domains, with images, mpp and labels or votes.
-        plan: the arms.
+        sources: figures of at least three domains, with images, mpp and labels or votes, of one
+            source or several (see `open_figures`).
+        plan: the arms: a plan, its file, or the name of one that comes with atypia.
         out: folder; receives runs.jsonl, table.csv, table.md, differences.svg.
         command: that repeats this, for the table's caption.
         device: auto, cpu or cuda.
@@ -88,26 +93,38 @@ def ablate(
         weights: file or folder of the backbone's published weights; None searches the package and
             the local Hugging Face cache, as several backbones need.
         overwrite: replace a table in `out` that atypia did not write.
-        say: called with a line on excluded figures, and for each arm that cannot work on the
-            others.
-        on_progress: called often.
+        on_progress: called often; without it, bars in a terminal or notebook.
 
     Raises:
         AtypiaError: the figures or what lies in `out` do not fit the plan; nothing was trained.
+
+    Example:
+        >>> import atypia
+        >>> from pathlib import Path
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=60, domains=3, size_px=64)
+        >>> short = ["schedule.epochs=1", "schedule.min_steps=1", "backbone.input_px=32"]
+        >>> plan = f"name = 'one'\nseeds = [0]\nset = {short}\n[[arm]]\nname = 'plain'\n"
+        >>> _ = Path("plan.toml").write_text(plan + "recipe = 'lite'\n")
+        >>> ablation = atypia.ablate(cohort, "plan.toml", "ablation")
+        >>> ablation.done, ablation.of
+        (3, 3)
     """
     choose_device(device)  # a missing GPU is refused here, not once for every run
     if threads is None and workers > 1:
         threads = max(1, count_threads() // workers)
-    table, notes = select_training(table)
+    if not isinstance(plan, Plan):
+        plan = read_plan(plan)
+    table, notes = select_training(open_figures(sources))
     for note in notes:
-        say(f"note: {note}")
+        _log.info(note)
     bench = Bench.of(table, Path(out), device, threads)
     require_outputs([*_files(bench.out), bench.work_note], overwrite=overwrite)
     remove_partials(*_files(bench.out), bench.runs)
     remove_partials_below(bench.work)
     plan, stepped_back = bench.drop_unworkable_arms(plan)
     for note in stepped_back:
-        say(f"note: {note}")
+        _log.info(note)
     jobs = bench.jobs(plan)
     bench.require_both_classes(jobs[0].recipe)
     bench = bench.with_weights(jobs, None if weights is None else Path(weights)).with_content()
@@ -124,6 +141,7 @@ def ablate(
     return _compare_arms(bench, plan, jobs, command, failed, stopped, on_progress)
 
 
+@opens_bars
 def show_ablation(
     table: FigureTable,
     plan: Plan,
@@ -131,8 +149,7 @@ def show_ablation(
     *,
     command: str = "atypia ablate",
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress = show_nothing,
+    on_progress: OnProgress = show_bars,
 ) -> Ablation:
     """Compare the arms of a plan by its finished runs; nothing is trained.
 
@@ -142,8 +159,7 @@ def show_ablation(
         out: as for `ablate`.
         command: as for `ablate`.
         overwrite: as for `ablate`.
-        say: as for `ablate`.
-        on_progress: called often.
+        on_progress: as for `ablate`.
 
     Raises:
         AtypiaError: as `ablate`.
@@ -152,7 +168,7 @@ def show_ablation(
     require_outputs(_files(bench.out), overwrite=overwrite)
     plan, notes = bench.drop_unworkable_arms(plan)
     for note in notes:
-        say(f"note: {note}")
+        _log.info(note)
     return _compare_arms(bench, plan, bench.jobs(plan), command, (), False, on_progress)
 
 

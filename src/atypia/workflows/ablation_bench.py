@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from atypia.files import write_output
 from atypia.fingerprint import ImageHashes, fingerprint, hash_parts
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.devices import Device
+from atypia.progress import OnProgress, show_nothing
 from atypia.training.ablation import Plan
 from atypia.training.backbone_weights import BackboneWeights, find_backbone_weights
 from atypia.training.batches import BatchSource
@@ -41,7 +42,7 @@ from atypia.workflows.ablation_runs import (
     mend_last_line,
     read_runs,
 )
-from atypia.workflows.training.fit import OnProgress, figures_part, settings_of
+from atypia.workflows.training.fit import figures_part, settings_of
 
 Ints = npt.NDArray[np.int64]
 
@@ -234,9 +235,7 @@ class Bench:
         """Return the figures as a recipe's training sees them."""
         return training_figures(self.table, recipe.soft_labels)
 
-    def read_source(
-        self, recipe: Recipe, on_progress: Callable[[str, int, int], None] | None = None
-    ) -> BatchSource:
+    def read_source(self, recipe: Recipe, on_progress: OnProgress = show_nothing) -> BatchSource:
         """Read what a recipe's batches are made from, or open what lies on disk."""
         fabric = open_fabric(self.device, recipe.schedule)
         return read_batch_source(
@@ -246,7 +245,7 @@ class Bench:
             self.work / "windows",
             self.work / "embeddings",
             fabric,
-            on_progress or _ignore_progress,
+            on_progress,
             self.weights_of(recipe),
         )
 
@@ -332,12 +331,10 @@ def _reading_key(recipe: Recipe) -> tuple[object, ...]:
     return (*windows, linear and (recipe.backbone, recipe.schedule.precision))
 
 
-def _report_sizes(on_progress: OnProgress, sizes: str, task: str, done: int, of: int) -> None:
-    on_progress(f"{task} of {sizes}", done, of, "")
-
-
-def _ignore_progress(task: str, done: int, of: int) -> None:
-    """Show nothing."""
+def _report_sizes(
+    on_progress: OnProgress, sizes: str, task: str, done: int, of: int, note: str
+) -> None:
+    on_progress(f"{task} of {sizes}", done, of, note)
 
 
 def _require_both_classes(bench: Bench, truth: npt.NDArray[np.float64]) -> None:

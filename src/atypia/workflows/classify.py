@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from atypia.bundle.load import Bundle
 from atypia.data.predictions import CALLS
 from atypia.inference.crops import Failure
-from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.record import RunRecord, SourceRecord
 from atypia.inference.sinks import Write
 from atypia.inference.sources import Source
+from atypia.progress import OnProgress
 from atypia.version import __version__
 
-OnProgress = Callable[[str, int, int, str], None]
-Say = Callable[[str], None]
-
-
-def to_stderr(line: str) -> None:
-    """Print a line to standard error."""
-    print(line, file=sys.stderr)
-
-
-def load_predictor(
-    options: PredictOptions, say: Say = to_stderr, bundle: Bundle | None = None
-) -> Predictor:
-    """Load the bundle that classifies.
-
-    Args:
-        options: which bundle, and how it runs.
-        say: is given a line where a file exported from it cannot be used, and torch is.
-        bundle: that the options name, if it is loaded already.
-
-    Raises:
-        AtypiaError: as `Predictor.load`.
-    """
-    return Predictor.load(bundle, options, warn=lambda line: say(f"warning: {line}"))
+_log = logging.getLogger(__name__)
 
 
 def classify_sources(
@@ -52,9 +29,9 @@ def classify_sources(
     out: Path,
     *,
     mpp: float | None,
-    say: Say,
-    on_progress: OnProgress | None,
+    on_progress: OnProgress,
     unread: Sequence[Failure] = (),
+    level: int = logging.WARNING,
 ) -> RunRecord:
     """Classify all figures of some sources.
 
@@ -64,23 +41,24 @@ def classify_sources(
         write: receives the rows.
         out: where the rows go to; stands in the record.
         mpp: as given by the user.
-        say: is given a line for each figure that fails, and for an assumed mpp.
-        on_progress: is given how far it is.
+        on_progress: called after each batch.
         unread: figures that failed before; they count as figures.
+        level: of the line logged for each figure that fails.
 
     Returns:
         The record, which is not written yet.
     """
     for source in sources:
         for note in source.notes:
-            say(f"note: {source.path}: {note}")
+            _log.info("%s: %s", source.path, note)
     mpp_from = Counter(chain.from_iterable(source.mpp_sources for source in sources))
     total = mpp_from.total()
     assumed = predictor.manifest.assumed_mpp if mpp_from["assumed"] else None
     if assumed is not None:
-        say(
-            f"warning: the mpp of {mpp_from['assumed']} of {total} figures is not known; "
-            f"{assumed:g} um/px, as the bundle was trained at, is assumed (set it with --mpp)"
+        _log.warning(
+            "warning: the mpp of %d of %d figures is not known; %g um/px, as the bundle was "
+            "trained at, is assumed (set it with --mpp)",
+            *(mpp_from["assumed"], total, assumed),
         )
 
     started, begun = datetime.now(UTC), time.perf_counter()
@@ -92,15 +70,14 @@ def classify_sources(
     for scored in predictor.stream(figures):
         write(scored.frame)
         for failure in scored.failures:
-            say(failure.message)
+            _log.log(level, failure.message)
         failures.extend(scored.failures)
         done += scored.figures
         atypical += int((scored.frame["call"] == CALLS[1]).sum())
         referred += int(scored.frame["refer"].sum())
         reading_s += scored.reading_s
         network_s += scored.network_s
-        if on_progress is not None:
-            on_progress("figures", done, of, "")
+        on_progress("figures", done, of, "")
     seconds = time.perf_counter() - begun
     predicted = done - len(failures)
     runtime = predictor.runtime

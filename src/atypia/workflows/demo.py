@@ -7,12 +7,12 @@ from pathlib import Path
 
 from atypia.data.phantom.cohort import make_phantom
 from atypia.evaluation.judge import Judgement
+from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.evaluate import evaluate_bundle
 from atypia.workflows.predict import predict
 from atypia.workflows.train import train
-from atypia.workflows.training.fit import OnProgress
 from atypia.workflows.training.publish import TrainingRun
 
 FIGURES = 360
@@ -50,13 +50,14 @@ def demo_recipe() -> Recipe:
     )
 
 
-def demo(out: Path, on_progress: OnProgress, *, overwrite: bool = False) -> Demo:
+@opens_bars
+def demo(out: Path, *, overwrite: bool = False, on_progress: OnProgress = show_bars) -> Demo:
     """Walk the road in `out`: `cohort/`, `atypia-lite.html`, `run/` and `predictions.csv`.
 
     Args:
         out: folder; started again, it goes on there.
-        on_progress: called often.
         overwrite: replace files that lie there and that atypia did not write.
+        on_progress: called often; without it, bars in a terminal or notebook.
     """
     cohort = make_phantom(out / "cohort", figures=FIGURES, domains=3, seed=0, overwrite=overwrite)
     figures = out / "cohort" / "figures.csv"

@@ -15,52 +15,60 @@ from atypia.bundle.verify import bundle_hash
 from atypia.data.predictions import check_predictions, read_predictions
 from atypia.data.readers.open_figures import Source, list_sources, open_figures, source_label
 from atypia.data.table import FigureTable
-from atypia.data.votes import explain_contradictions
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement, judge
 from atypia.evaluation.report import write_report
 from atypia.files import parse_json, remove_partials, require_outputs, sha256, write_output
 from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord, record_path
-from atypia.workflows.classify import OnProgress, Say, to_stderr
+from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.workflows.predict import predict
 
 
 def evaluate(
-    predictions: Path | str | pd.DataFrame,
+    predictions: Path | str | pd.DataFrame | RunRecord,
     sources: Source | Sequence[Source],
     out: Path | str | None = None,
     *,
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
     title: str = "How well atypical mitotic figures are told apart",
 ) -> Judgement:
     """Judge predictions and write a report, with its metrics beside it (see `metrics_path`).
 
     Args:
-        predictions: a predictions table (CSV, Parquet or JSON), or one in memory.
+        predictions: a predictions table (CSV, Parquet or JSON), one in memory, or what `predict`
+            returned.
         sources: the figures with labels or votes, of one source or several (see `open_figures`).
             With several, predictions name a figure SOURCE/ID, or by its id where only one has it.
         out: the report to write, ending in .html; None writes nothing.
         layout: the layout of folders; detected if None.
         mapping: our column name -> theirs, for a table with other names.
         overwrite: replace a report and metrics that atypia did not write.
-        say: is given a line on labels against their votes, and on figures that the bundle which
-            made the predictions was trained on.
         title: the report's heading.
 
     Returns:
-        The judgement, which both files hold.
+        The judgement, which both files hold; its notes name what to keep in mind, such as labels
+        against their votes, and figures that the bundle which made the predictions was trained on.
 
     Raises:
         TableError: a table is faulty, or they have no figure in common.
         AtypiaError: `out` does not end in .html, or cannot be written.
+
+    Example:
+        >>> import atypia
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=12, domains=1)
+        >>> record = atypia.predict(cohort, "predictions.csv", members=1)
+        >>> atypia.evaluate(record, cohort).overall.figures
+        12
     """
     several = list_sources(sources)
-    file = None if isinstance(predictions, pd.DataFrame) else Path(predictions)
     report = None if out is None else Path(out)
+    if isinstance(predictions, RunRecord):
+        predictions = predictions.out
+    file = None if isinstance(predictions, pd.DataFrame) else Path(predictions)
     if report is not None:
         inputs = [path for path in (file, *several) if isinstance(path, Path)]
         require_report(report, inputs, overwrite=overwrite)
@@ -69,11 +77,8 @@ def evaluate(
     else:
         predicted = read_predictions(Path(predictions))
     table = open_figures(several, layout=layout, mapping=mapping)
-    against = explain_contradictions(table.frame)
-    seen = "" if file is None else _seen_in_training(file, predicted, table)
-    for line in filter(None, (against, seen)):
-        say(f"note: {line}")
     judgement = judge(predicted, table)
+    seen = "" if file is None else _seen_in_training(file, predicted, table)
     if seen:
         judgement = replace(judgement, notes=(*judgement.notes, seen))
     if report is not None:
@@ -84,6 +89,7 @@ def evaluate(
     return judgement
 
 
+@opens_bars
 def evaluate_bundle(
     sources: Source | Sequence[Source],
     out: Path | str,
@@ -93,8 +99,7 @@ def evaluate_bundle(
     mapping: Mapping[str, str] | None = None,
     mpp: float | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = show_bars,
 ) -> tuple[Judgement, RunRecord]:
     """Classify figures and judge that; predictions and their record lie beside the report.
 
@@ -107,7 +112,6 @@ def evaluate_bundle(
         mapping: our column name -> theirs, for a table with other names.
         mpp: um/px of the images, as `predict`.
         overwrite: replace files that lie there and that atypia did not write.
-        say: is given a line for each figure that fails and for an assumed mpp, at once.
         on_progress: as `predict`.
 
     Returns:
@@ -133,10 +137,9 @@ def evaluate_bundle(
         layout=layout if table is None else None,
         mapping=mapping if table is None else None,
         overwrite=overwrite,
-        say=say,
         on_progress=on_progress,
     )
-    judgement = evaluate(predictions, several, out, layout=layout, mapping=mapping, say=say)
+    judgement = evaluate(record, several, out, layout=layout, mapping=mapping)
     return judgement, record
 
 
@@ -147,7 +150,8 @@ def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureT
     """
     try:
         record = parse_json(record_path(predictions).read_text(encoding="utf-8"))
-        folder, digest = Path(record["bundle"]), record["bundle_sha256"]
+        folder, name, digest = (record[key] for key in ("bundle", "bundle_name", "bundle_sha256"))
+        folder = Path(folder)
         if Path(record["out"]).name != predictions.name or bundle_hash(folder) != digest:
             return ""
     except (OSError, ValueError, LookupError, TypeError):
@@ -158,9 +162,9 @@ def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureT
     if not seen:
         return ""
     return (
-        f"the bundle {record['bundle_name']} was trained on {seen:,} of these {len(frame):,} "
-        "figures, so these results are better than those on others; judge it on figures it has not "
-        "seen (of its own training: out_of_fold.csv)"
+        f"the bundle {name} was trained on {seen:,} of these {len(frame):,} figures, so these "
+        "results are better than those on others; judge it on figures it has not seen (of its own "
+        "training: out_of_fold.csv)"
     )
 
 

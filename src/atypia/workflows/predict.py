@@ -6,23 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from atypia.data.table import FigureTable
+from atypia.data.readers.open_figures import Source
 from atypia.files import remove_partials, require_outputs
 from atypia.inference.options import PredictKeywords, PredictOptions
+from atypia.inference.predictor import Predictor
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.inference.sinks import open_sink, require_suffix
 from atypia.inference.sources import open_sources
-from atypia.workflows.classify import (
-    OnProgress,
-    Say,
-    classify_sources,
-    load_predictor,
-    to_stderr,
-)
+from atypia.progress import OnProgress, opens_bars, show_bars
+from atypia.workflows.classify import classify_sources
 
 
+@opens_bars
 def predict(
-    paths: Path | str | FigureTable | Sequence[Path | str | FigureTable],
+    paths: Source | Sequence[Source],
     out: Path | str,
     options: PredictOptions | None = None,
     *,
@@ -30,8 +27,7 @@ def predict(
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = show_bars,
     **keywords: Unpack[PredictKeywords],
 ) -> RunRecord:
     """Classify all figures of some sources.
@@ -39,17 +35,15 @@ def predict(
     Figures that cannot be read are named and left out; all others are in the table, in order.
 
     Args:
-        paths: images, folders of images, TIFFs of many pages, figure tables (also open ones),
-            known layouts; or one of these.
+        paths: images, folders of images, TIFFs of many pages, figure tables (also open ones and
+            data frames), known layouts; or one of these.
         out: predictions table, by its ending CSV, Parquet or JSON; the record lies beside it.
         options: which bundle, and how it runs; none takes the one that comes with atypia.
         mpp: um/px of the images for which no table states it, in 0.05..5.
         layout: key of the folders' layout; detected automatically if None.
         mapping: our column name -> theirs, for figure tables with other names.
         overwrite: replace files at `out` that atypia did not write.
-        say: is given a line for each figure that fails, for an assumed mpp, and for an exported
-            file that cannot be used, at once.
-        on_progress: is given the task's name, done, all, and a note, after each batch.
+        on_progress: called after each batch; without it, bars in a terminal or notebook.
         **keywords: options by their names, such as `device="cpu"`; their help: `PredictOptions`.
 
     Returns:
@@ -57,6 +51,14 @@ def predict(
 
     Raises:
         AtypiaError: a source, the bundle or an argument is faulty, or a file cannot be written.
+
+    Example:
+        >>> import atypia
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=6, domains=1)
+        >>> record = atypia.predict(cohort, "predictions.csv", members=1)
+        >>> record.predicted, record.out
+        (6, 'predictions.csv')
     """
     options = (options or PredictOptions()).updated(keywords)
     out = Path(out)
@@ -65,10 +67,8 @@ def predict(
     outputs = (out, record_path(out))
     require_outputs(outputs, inputs=[source.path for source in sources], overwrite=overwrite)
     remove_partials(*outputs)
-    predictor = load_predictor(options, say)
+    predictor = Predictor.load(options=options)
     with open_sink(out) as write:
-        record = classify_sources(
-            predictor, sources, write, out, mpp=mpp, say=say, on_progress=on_progress
-        )
+        record = classify_sources(predictor, sources, write, out, mpp=mpp, on_progress=on_progress)
     write_record(record, record_path(out))
     return record

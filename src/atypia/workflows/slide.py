@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +17,8 @@ from atypia.inference.crops import CropSpec, Failure
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.record import RunRecord, record_path, write_record
-from atypia.workflows.classify import (
-    OnProgress,
-    Say,
-    classify_sources,
-    load_predictor,
-    to_stderr,
-)
+from atypia.progress import OnProgress, opens_bars, show_bars
+from atypia.workflows.classify import classify_sources
 
 try:
     from atypia.data.points.areas import unite_outlines
@@ -44,6 +40,9 @@ except ImportError as fault:
     raise AtypiaError(
         f"slides need {fault.name}, which is not installed; pip install 'atypia[slides]'"
     ) from fault
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,42 +100,62 @@ class ClassifiedSlide:
     warnings: tuple[str, ...] = ()
 
 
+@opens_bars
 def predict_slide(
-    job: SlideJob,
-    outs: Sequence[Path],
+    slide: SlideJob | Path | str,
+    outs: Path | str | Sequence[Path | str],
     *,
-    options: PredictOptions,
+    points: Path | str | None = None,
+    options: PredictOptions | None = None,
     choice: PointsChoice = EVERY_POINT,
     pictures: Path | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = show_bars,
+    **keywords: Any,
 ) -> ClassifiedSlide:
-    """Classify points on a slide; the record lies beside the first file that is written.
+    r"""Classify points on a slide; the record lies beside the first file that is written.
 
     Args:
-        job: the slide.
-        outs: files to write, at least one; each one's ending decides its format.
-        options: which bundle, and how it runs.
+        slide: its file, or a `SlideJob` with what else is known of it.
+        outs: files to write, one or more; each one's ending decides its format.
+        points: QuPath GeoJSON, MIDOG JSON, or a table; of a `SlideJob`, its own.
+        options: which bundle, and how it runs; none takes the one that comes with atypia.
         choice: which points, and how they are given back.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
         overwrite: replace files that lie there and that atypia did not write.
-        say: is given a line for each point that fails, and for an exported file that cannot be
-            used, at once.
-        on_progress: is given the task's name, done, all, and a note, after each batch.
+        on_progress: called after each batch; without it, bars in a terminal or notebook.
+        **keywords: options by their names, such as `device="cpu"`; see `PredictOptions`.
 
     Raises:
         AtypiaError: the slide, the points, the bundle or an argument is faulty, or a file cannot
             be written.
+
+    Example:
+        >>> import atypia, numpy as np
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.fromarray(np.full((256, 256, 3), 200, np.uint8)).save("slide.tif")
+        >>> _ = Path("points.csv").write_text("x,y\n100,100\n150,120\n")
+        >>> job = SlideJob(Path("slide.tif"), Path("points.csv"), mpp=0.25)
+        >>> atypia.predict_slide(job, "classified.geojson", members=1).counts.figures
+        2
     """
-    for out in outs:
+    options = (options or PredictOptions()).updated(keywords)
+    if isinstance(slide, SlideJob):
+        job = slide
+    elif points is not None:
+        job = SlideJob(Path(slide), Path(points))
+    else:
+        raise AtypiaError(f"{slide}: no points are given; give points=FILE")
+    files = [Path(out) for out in ([outs] if isinstance(outs, str | Path) else outs)]
+    for out in files:
         require_slide_ending(out)
-    path = record_path(outs[0])
-    outputs = [*outs, *(() if pictures is None else picture_paths(pictures)), path]
+    path = record_path(files[0])
+    outputs = [*files, *(() if pictures is None else picture_paths(pictures)), path]
     require_outputs(outputs, inputs=(job.slide, job.points), overwrite=overwrite)
     remove_partials(*outputs)
     done = classify_slide(
-        load_predictor(options, say), job, choice, outs, pictures, say=say, on_progress=on_progress
+        Predictor.load(options=options), job, choice, files, pictures, on_progress=on_progress
     )
     write_record(done.record, path)
     return replace(done, files=(*done.files, path))
@@ -149,8 +168,8 @@ def classify_slide(
     outs: Sequence[Path],
     pictures: Path | None,
     *,
-    say: Say,
-    on_progress: OnProgress | None,
+    on_progress: OnProgress,
+    level: int = logging.WARNING,
 ) -> ClassifiedSlide:
     """Classify points on a slide with a bundle that is loaded; the record is not written.
 
@@ -160,8 +179,8 @@ def classify_slide(
         choice: which points, and how they are given back.
         outs: files to write.
         pictures: as for `predict_slide`.
-        say: is given a line for each point that fails.
-        on_progress: is given how far it is.
+        on_progress: called after each batch.
+        level: of the line logged for each point that fails.
 
     Raises:
         AtypiaError: as `predict_slide`.
@@ -178,7 +197,7 @@ def classify_slide(
             area = unite_outlines(file, choice.area_class)
             area_mm2 = area.area * slide.mpp**2 / 1e6
         for line in (*points.warnings, *points.failures):
-            say(line)
+            _log.log(level, line)
         rows = InPointsOrder(points, slide)
         record = classify_sources(
             predictor,
@@ -186,14 +205,14 @@ def classify_slide(
             rows.write,
             outs[0],
             mpp=job.mpp,
-            say=say,
             on_progress=on_progress,
             unread=[Failure("", str(job.points), line) for line in points.failures],
+            level=level,
         )
         frame = rows.frame()
         for out in outs:
             write_figures(out, frame, slide, file, choice.object_type)
-        drawn = () if pictures is None else _draw_pictures(pictures, slide, frame, predictor, say)
+        drawn = () if pictures is None else _draw_pictures(pictures, slide, frame, predictor, level)
         counts = count_figures(frame, len(record.failures), area_mm2=area_mm2, area=area)
         return ClassifiedSlide(record, counts, (*outs, *drawn), points.warnings)
     finally:
@@ -213,7 +232,7 @@ def _name_pictures(pictures: Path) -> tuple[Path, Path]:
 
 
 def _draw_pictures(
-    pictures: Path, slide: Slide, frame: pd.DataFrame, predictor: Predictor, say: Say
+    pictures: Path, slide: Slide, frame: pd.DataFrame, predictor: Predictor, level: int
 ) -> tuple[Path, ...]:
     xy = frame[["x", "y"]].to_numpy()
     legend: dict[str, Any] = {
@@ -225,7 +244,7 @@ def _draw_pictures(
     overview = write_overview(second, slide, frame, xy, **legend)
     for path, drawn in ((first, sheet), (second, overview)):
         for line in drawn.failures:
-            say(f"{path.name}: {line}")
+            _log.log(level, "%s: %s", path.name, line)
     written = (*sheet.paths, *overview.paths)
     for path in set(picture_paths(pictures)) - set(written):
         remove_ours(path)  # a page of an earlier run, which had more figures

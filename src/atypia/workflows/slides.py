@@ -7,6 +7,7 @@ started on several machines at a time.
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,7 @@ from atypia.files import (
 )
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.workflows.classify import OnProgress, load_predictor
+from atypia.progress import OnProgress, opens_bars, show_bars, show_nothing
 from atypia.workflows.slide import PointsChoice, SlideJob, classify_slide, picture_paths
 from atypia.workflows.slide_state import SlideState, read_state, slide_inputs, write_state
 
@@ -125,6 +126,7 @@ Engine = Callable[[SlidesJob, Sequence[ListedSlide]], Iterator[tuple[ListedSlide
 """Classifies slides in any order and gives each as it ends."""
 
 
+@opens_bars
 def predict_slides(
     slides: Sequence[ListedSlide],
     out: Path,
@@ -135,7 +137,7 @@ def predict_slides(
     pictures: bool = True,
     overwrite: bool = False,
     engine: Engine | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = show_bars,
 ) -> SlidesResult:
     """Classify the points of many slides.
 
@@ -152,7 +154,7 @@ def predict_slides(
         pictures: draw a contact sheet and an overview of each slide.
         overwrite: replace files that lie there and that atypia did not write.
         engine: where slides are done; none does them here, one after the other.
-        on_progress: called after each slide.
+        on_progress: called after each slide; without it, bars in a terminal or notebook.
 
     Raises:
         AtypiaError: the bundle or an argument is faulty; the fault of a slide stands in its state.
@@ -184,21 +186,19 @@ def predict_slides(
         overwrite=overwrite,
     )
     job.state("any").parent.mkdir(parents=True, exist_ok=True)
-    if on_progress is not None:
-        on_progress("slides", before, len(slides), "")
+    on_progress("slides", before, len(slides), "")
     for listed, state in (engine or here)(job, pending) if pending else ():
         states[listed.name] = state
-        if on_progress is not None:
-            failed = sum(bool(done.fault) for done in states.values())
-            note = f"{failed} failed" if failed else ""
-            on_progress("slides", len(states), len(slides), note)
+        failed = sum(bool(done.fault) for done in states.values())
+        note = f"{failed} failed" if failed else ""
+        on_progress("slides", len(states), len(slides), note)
     ordered = tuple(states[row.name] for row in slides)
     return SlidesResult(ordered, before, _write_tables(job.out, slides, ordered))
 
 
 def here(job: SlidesJob, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
     """Classify slides in this process, in turn; wait for those that other processes classify."""
-    predictor = load_predictor(job.options, bundle=job.bundle)
+    predictor = Predictor.load(job.bundle, job.options)
     left = list(slides)
     while left:
         busy = []
@@ -254,8 +254,8 @@ def _classify(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> Slid
             job.choice,
             files,
             job.out / listed.name if job.pictures else None,
-            say=lambda line: None,
-            on_progress=None,
+            on_progress=show_nothing,
+            level=logging.DEBUG,  # they stand in its state
         )
     except Exception as fault:  # no fault of a slide may stop the others
         _clean(job, listed.name)

@@ -23,7 +23,6 @@ from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
-from atypia.workflows.classify import load_predictor
 from atypia.workflows.slide_state import SlideState
 from atypia.workflows.slides import LOOK_AGAIN_S, Engine, SlidesJob, do_slide
 
@@ -175,4 +174,4 @@ def _do_slide(job: SlidesJob, listed: ListedSlide) -> SlideState:
 @cache
 def _load(options: PredictOptions) -> Predictor:
     """Load a bundle once in the life of a worker."""
-    return load_predictor(options)
+    return Predictor.load(options=options)

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from atypia.data.table import FigureTable
+from atypia.data.readers.open_figures import Source, open_figures
 from atypia.models.devices import Device
+from atypia.progress import OnProgress, opens_bars, show_bars, show_nothing
 from atypia.training.backbone_weights import find_backbone_weights
 from atypia.training.devices import limit_threads, open_fabric
 from atypia.training.recipe import Recipe
-from atypia.workflows.classify import Say, to_stderr
+from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.earlier import take_over
-from atypia.workflows.training.fit import OnProgress, fit, show_nothing
+from atypia.workflows.training.fit import fit
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training, training_tables
 from atypia.workflows.training.publish import TrainingRun, publish
 
+_log = logging.getLogger(__name__)
 
+
+@opens_bars
 def train(
-    table: FigureTable,
-    recipe: Recipe,
+    sources: Source | Sequence[Source],
+    recipe: Recipe | Path | str,
     out: Path | str,
     *,
-    adapt_to: FigureTable | None = None,
+    adapt_to: Source | Sequence[Source] | None = None,
     weights: Path | str | None = None,
     embeddings: Path | str | None = None,
     device: Device = "auto",
     threads: int | None = None,
     overwrite: bool = False,
-    say: Say = to_stderr,
-    on_progress: OnProgress = show_nothing,
+    on_progress: OnProgress = show_bars,
 ) -> TrainingRun:
     """Train members on folds, evaluate them out of fold, and write a bundle.
 
@@ -39,9 +44,11 @@ def train(
     weights (on a CPU with the same number of threads, to the bit).
 
     Args:
-        table: figures with images, mpp and labels or votes; where it has a column `split`, those of
-            its training part are used (`splits.select_training`).
-        recipe: what decides the training.
+        sources: figures with images, mpp and labels or votes, of one source or several (see
+            `open_figures`); where they have a column `split`, those of its training part are used
+            (`splits.select_training`).
+        recipe: what decides the training: a recipe, its file, or the name of one that comes with
+            atypia.
         out: folder of the run.
         adapt_to: figures of the laboratory to adapt to, for the domain loss only; their labels and
             votes are ignored.
@@ -52,29 +59,41 @@ def train(
         device: auto, cpu or cuda.
         threads: of the CPU; None leaves the choice to torch.
         overwrite: replace files in `out` that atypia did not write.
-        say: called with a line on excluded figures, labels that contradict votes, and every
-            departure from the recipe.
-        on_progress: called often.
+        on_progress: called often; without it, bars in a terminal or notebook.
 
     Raises:
         AtypiaError: the figures, the recipe, the weights and the run's folder do not fit each
             other, or the backbone's weights are not here.
+
+    Example:
+        >>> import atypia
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=40, domains=2, size_px=64)
+        >>> short = ["folds.scheme=domains", "schedule.epochs=1", "schedule.min_steps=1"]
+        >>> recipe = atypia.read_recipe("lite", [*short, "backbone.input_px=32"])
+        >>> atypia.train(cohort, recipe, "run").bundle.name
+        'bundle'
     """
+    if not isinstance(recipe, Recipe):
+        recipe = read_recipe(recipe)
+    table = open_figures(sources)
+    unlabelled = None if adapt_to is None else open_figures(adapt_to)
     started, folder = datetime.now(UTC), RunFolder(Path(out))
     if threads is not None:
         limit_threads(threads)
     published = find_backbone_weights(recipe, weights)
     fabric = open_fabric(device, recipe.schedule)
+    level = logging.INFO
     if not fabric.is_global_zero:
-        say, on_progress = _drop_line, show_nothing
-    table, adapt_to, remarks = training_tables(table, adapt_to)
+        level, on_progress = logging.DEBUG, show_nothing
+    table, unlabelled, remarks = training_tables(table, unlabelled)
     for remark in remarks:
-        say(f"note: {remark}")
-    plan = plan_training(table, recipe, adapt_to)
+        _log.log(level, remark)
+    plan = plan_training(table, recipe, unlabelled)
     for note in plan.notes:
-        say(f"note: {note}")
+        _log.log(level, note)
     if fabric.is_global_zero:
-        take_over(plan, folder, published, say)
+        take_over(plan, folder, published)
         folder.require_place(overwrite=overwrite)
     store = None if embeddings is None else Path(embeddings)
     members = fit(plan, folder, published, fabric, embeddings=store, on_progress=on_progress)
@@ -83,7 +102,3 @@ def train(
     run = publish(plan, members, judged, folder, published.sha256, fabric, started)
     on_progress("judging", 1, 1, "")
     return run
-
-
-def _drop_line(line: str) -> None:
-    """Print nothing: another process prints it."""

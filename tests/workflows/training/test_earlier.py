@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from pathlib import Path
 
@@ -41,9 +42,17 @@ class Run:
             if (task, done) == stop:
                 raise StopError
 
-        self.result: TrainingRun = train(
-            table, read_recipe(RECIPE), out, threads=1, say=self.notes.append, on_progress=watch
-        )
+        logger, handler = logging.getLogger("atypia"), logging.Handler()
+        handler.emit = lambda record: self.notes.append(record.getMessage())  # type: ignore[method-assign]
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            self.result: TrainingRun = train(
+                table, read_recipe(RECIPE), out, threads=1, on_progress=watch
+            )
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from atypia.data.predictions import CALLS
 from atypia.evaluation.calibration import Calibration
 from atypia.files import remove_partials, require_outputs
 from atypia.inference.options import PredictOptions
+from atypia.inference.predictor import Predictor
 from atypia.inference.sources import require_mpp
-from atypia.workflows.classify import Say, load_predictor, to_stderr
+
+_log = logging.getLogger(__name__)
 
 #: Where a container holds a bundle: uploaded apart from it, and built into it.
 BUNDLE_FOLDERS = (Path("/opt/ml/model"), Path("/opt/atypia/bundle"))
@@ -43,7 +46,6 @@ def answer_stack(
     bundle: Path | str | None = None,
     mpp: float = 0.25,
     overwrite: bool = False,
-    say: Say = to_stderr,
 ) -> Answered:
     """Classify the pages of the one stack below a folder.
 
@@ -57,7 +59,6 @@ def answer_stack(
         bundle: its folder; none takes the one in the container, or that which comes with atypia.
         mpp: um/px of every page, in 0.05..5.
         overwrite: replace answers that lie there and that atypia did not write.
-        say: is given a line for each page, or exported file, that cannot be used.
 
     Raises:
         AtypiaError: the input, the bundle or an argument is faulty, or the answers cannot be
@@ -69,7 +70,7 @@ def answer_stack(
     require_outputs([path], overwrite=overwrite)
     remove_partials(path)
     options = PredictOptions(bundle=_find_bundle() if bundle is None else Path(bundle))
-    predictor = load_predictor(options, say)
+    predictor = Predictor.load(options=options)
     answers: dict[int, tuple[str, float]] = {}
     unread = 0
     for scored in predictor.stream(stack_figures(stack, mpp)):
@@ -78,7 +79,7 @@ def answer_stack(
         answers |= dict(zip(map(int, rows["figure_id"]), calls, strict=True))
         for failure in scored.failures:
             answers[int(failure.figure_id)] = _answer_unseen(predictor.calibration)
-            say(failure.message)
+            _log.warning(failure.message)
         unread += len(scored.failures)
     write_answers(path, [answers[page] for page in sorted(answers)])
     atypical = sum(call == CALLS[1] for call, _ in answers.values())

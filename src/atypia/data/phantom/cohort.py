@@ -77,7 +77,7 @@ class FigurePlan:
 
 
 def make_phantom(
-    folder: Path,
+    folder: Path | str,
     *,
     figures: int = 240,
     domains: int = 3,
@@ -111,6 +111,7 @@ def make_phantom(
             write.
     """
     _check(figures, domains, slides_per_domain, atypical_share, size_px, seed)
+    folder = Path(folder)
     _clear(folder, overwrite)
     looks = DOMAIN_LOOKS[:domains]
     plans = plan_cohort(figures, domains, slides_per_domain, atypical_share, seed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from atypia.inference.runtimes.base import Runtime
 
 REFERENCE = "torch"
 
+_log = logging.getLogger(__name__)
+
 # Measured by benchmarks/speed.py: the fastest first. What bf16 costs in accuracy is measured by
 # benchmarks/runtimes.py. A runtime that nobody has measured is taken by its name alone.
 _MEASURED: tuple[tuple[str, Precision], ...] = (
@@ -23,15 +25,14 @@ _MEASURED: tuple[tuple[str, Precision], ...] = (
 )
 
 
-def start_runtime(
-    bundle: Bundle, options: PredictOptions, warn: Callable[[str], object]
-) -> Runtime:
+def start_runtime(bundle: Bundle, options: PredictOptions) -> Runtime:
     """Start the runtime asked for; `auto` is the fastest that fits.
+
+    Where `auto` finds a file exported from the bundle that it cannot use, it warns on the log.
 
     Args:
         bundle: whose members are computed.
         options: of the prediction.
-        warn: is given a line where `auto` finds a file exported from the bundle that it cannot use.
 
     Raises:
         BundleError: the bundle, or a file exported from it that is asked for, is at fault.
@@ -43,7 +44,7 @@ def start_runtime(
     except BundleError as fault:
         if options.runtime != "auto" or runtime.key == REFERENCE:
             raise
-        warn(f"{fault}; {REFERENCE} is used instead")
+        _log.warning("warning: %s; %s is used instead", fault, REFERENCE)
     return runtime_class(REFERENCE).load(bundle, options)
 
 

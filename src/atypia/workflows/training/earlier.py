@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.checkpoint import read_checkpoint, save_checkpoint
 from atypia.training.member import CHECKPOINT, read_identity, replace_identity
 from atypia.training.recipe_file import read_toml
-from atypia.workflows.classify import Say
 from atypia.workflows.training.fit import identities_of
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.plan import Scheme, TrainingPlan
 
+_log = logging.getLogger(__name__)
 
-def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights, say: Say) -> None:
+
+def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights) -> None:
     """Convert a folder with members that an earlier version trained by this very plan.
 
     Members and checkpoints get the identity of this version; results, which the user may have
@@ -35,7 +37,6 @@ def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights, s
         plan: which members are trained, on what.
         folder: of the run.
         weights: the backbone's published ones.
-        say: called with a line on what could not be checked.
 
     Raises:
         AtypiaError: a file there is damaged, or cannot be written.
@@ -64,9 +65,10 @@ def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights, s
             save_checkpoint(place / CHECKPOINT, state | {"identity": identities[scheme]})
     hashes.keep()
     results = "" if moved_to is None else f"; its results are now in {moved_to}"
-    say(
-        f"note: an earlier version of atypia began this training and did not record its images, so "
-        f"changes in them could not be checked{results}"
+    _log.info(
+        "an earlier version of atypia began this training and did not record its images, so "
+        "changes in them could not be checked%s",
+        results,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from atypia.data.table import FigureTable
 from atypia.fingerprint import ImageHashes, fingerprint, hash_parts, settings_part, table_part
+from atypia.progress import OnProgress, show_nothing
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import read_windows
 from atypia.training.devices import Fabric
@@ -18,13 +19,6 @@ from atypia.training.member import Member
 from atypia.training.recipe import Recipe, deciding_values
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.plan import MemberSpec, TrainingPlan
-
-# Called with what is being done, how far it is, how far it goes, and what to show beside it.
-OnProgress = Callable[[str, int, int, str], None]
-
-
-def show_nothing(task: str, done: int, of: int, note: str) -> None:
-    """Show no progress."""
 
 
 def fit(
@@ -68,7 +62,7 @@ def fit(
             folder.windows,
             embeddings or folder.embeddings,
             fabric,
-            lambda task, done, of: on_progress(task, done, of, ""),
+            on_progress,
             weights,
         )
         unlabelled = _unlabelled(plan, folder, hashes, on_progress)

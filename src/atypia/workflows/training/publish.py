@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 from itertools import chain
 from pathlib import Path
 
@@ -43,6 +44,16 @@ class TrainingRun:
         left_out: of the predictions for left-out domains; None unless the recipe asks for them
             (`folds.left_out_domains`). They are in `left_out.csv` and `left_out.html`, and the
             bundle is then calibrated on their scores.
+
+    Example:
+        >>> import atypia
+        >>> from atypia.data.phantom.cohort import make_phantom
+        >>> cohort = make_phantom("cohort", figures=40, domains=2, size_px=64)
+        >>> short = ["folds.scheme=domains", "schedule.epochs=1", "schedule.min_steps=1"]
+        >>> recipe = atypia.read_recipe("lite", [*short, "backbone.input_px=32"])
+        >>> run = atypia.train(cohort, recipe, "run")
+        >>> run.judgement.overall.figures, run.report.name
+        (40, 'report.html')
     """
 
     bundle: Path
@@ -51,6 +62,22 @@ class TrainingRun:
     judgement: Judgement
     story: TrainingStory
     left_out: Judgement | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"TrainingRun: {self.judgement}\n  bundle: {self.bundle}\n"
+            f"  out-of-fold predictions: {self.out_of_fold}\n  report: {self.report}"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the judgement, and where the results lie."""
+        places = {
+            "bundle": self.bundle,
+            "out-of-fold predictions": self.out_of_fold,
+            "report": self.report,
+        }
+        rows = "".join(f"<li>{name}: {escape(str(path))}</li>" for name, path in places.items())
+        return f"{self.judgement._repr_html_()}<ul>{rows}</ul>"
 
 
 def publish(
