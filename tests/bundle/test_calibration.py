@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from small_bundles import CALIBRATION
 
 from atypia.bundle.load import load_bundle
 from atypia.bundle.verify import write_sums
 from atypia.errors import BundleError
+from small_bundles import CALIBRATION
 
 NEW_IN_CALIBRATION = ("refer_rule", "refer_risk", "prevalence")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
-from small_bundles import CALIBRATION, make_manifest
 
 from atypia.bundle.card import model_card
+from small_bundles import CALIBRATION, make_manifest
 
 
 def test_the_card_tells_limits_operating_point_and_domains() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_bundles import CALIBRATION, make_manifest
 
 from atypia.bundle.members import read_member
 from atypia.bundle.save import save_bundle
@@ -17,6 +16,7 @@ from atypia.bundle.verify import bundle_faults
 from atypia.errors import AtypiaError, BundleError
 from atypia.files import NOTES_FOLDER
 from atypia.models.classifier import Classifier
+from small_bundles import CALIBRATION, make_manifest
 
 Contents = Callable[[Path], dict[str, bytes]]
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_bundles import CALIBRATION, make_manifest
 
 from atypia.bundle.load import load_bundle
 from atypia.bundle.save import save_bundle
 from atypia.bundle.verify import bundle_faults, bundle_hash
 from atypia.errors import BundleError
 from atypia.models.classifier import Classifier
+from small_bundles import CALIBRATION, make_manifest
 
 Contents = Callable[[Path], dict[str, bytes]]
 

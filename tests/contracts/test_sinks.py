@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from prediction_rows import rows
 
 from atypia.data.predictions import PREDICTION_COLUMNS, empty_predictions, read_predictions
 from atypia.files import NOTES_FOLDER, write_output
 from atypia.inference import sinks
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
+from prediction_rows import rows
 
 FORMATS = list(SINK_SUFFIXES)
 

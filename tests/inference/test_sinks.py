@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
-from prediction_rows import rows
 
 from atypia.data.predictions import read_predictions
 from atypia.errors import AtypiaError
 from atypia.inference import sinks
 from atypia.inference.sinks import open_sink
+from prediction_rows import rows
 
 
 def test_truth_values_in_csv_are_true_and_false(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_bundles import CALIBRATION, make_manifest, make_member, save_members
 
 from atypia.bundle.load import load_bundle
 from atypia.bundle.save import save_bundle
@@ -16,6 +15,7 @@ from atypia.errors import AtypiaError, BundleError
 from atypia.inference.runtimes.torch import load_members
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import Classifier
+from small_bundles import CALIBRATION, make_manifest, make_member, save_members
 
 
 @pytest.fixture(scope="module")
