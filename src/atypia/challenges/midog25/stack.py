@@ -85,7 +85,8 @@ def _require_interface(path: Path) -> None:
         entries = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AtypiaError(
-            f"{path}: not found; give the folder that the challenge hands over (--input)"
+            f"{path}: there is no such file; give the folder that the challenge hands over "
+            "(--input)"
         ) from None
     except (OSError, ValueError) as fault:
         raise AtypiaError(f"{path}: not a JSON file ({fault}); write it anew") from fault
