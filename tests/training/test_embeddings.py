@@ -73,7 +73,7 @@ def _read(table: FigureTable, recipe: Recipe, folder: Path) -> Embeddings:
     return shown
 
 
-def _nothing(task: str, done: int, of: int) -> None:
+def _nothing(task: str, done: int, of: int, note: str) -> None:
     pass
 
 
@@ -110,7 +110,7 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
     monkeypatch.setattr(embedding, "_KEEP_SECONDS", 0.0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
 
-    def stop(task: str, done: int, of: int) -> None:
+    def stop(task: str, done: int, of: int, note: str) -> None:
         if task == "embedding" and done == 24:
             raise KeyboardInterrupt
 
