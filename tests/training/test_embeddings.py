@@ -74,7 +74,7 @@ def _read(
     return source
 
 
-def _nothing(task: str, done: int, of: int) -> None:
+def _nothing(task: str, done: int, of: int, note: str) -> None:
     pass
 
 
@@ -111,7 +111,7 @@ def test_a_stop_loses_at_most_what_was_not_yet_written(
     monkeypatch.setattr(embedding, "_SAVE_SECONDS", 0.0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
 
-    def stop(task: str, done: int, of: int) -> None:
+    def stop(task: str, done: int, of: int, note: str) -> None:
         if task == "embedding" and done == 24:
             raise KeyboardInterrupt
 

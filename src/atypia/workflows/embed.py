@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from copy import deepcopy
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from atypia.data.readers.open_figures import Source
 from atypia.errors import ImageError
-from atypia.inference.crops import Failure, read_ahead
+from atypia.inference.crops import Failure, read_ahead, stack_crops
+from atypia.inference.options import RuntimeKeywords
 from atypia.inference.predictor import Predictor
 from atypia.inference.sources import open_sources
-from atypia.models.classifier import Classifier
 from atypia.progress import OnProgress, opens_bars, show_bars
 
 _log = logging.getLogger(__name__)
@@ -32,7 +30,7 @@ def embed(
     *,
     mpp: float | None = None,
     on_progress: OnProgress = show_bars,
-    **keywords: Any,
+    **keywords: Unpack[RuntimeKeywords],
 ) -> pd.DataFrame:
     """Return the embedding of each figure by the backbone of a bundle, as prediction crops it.
 
@@ -64,11 +62,9 @@ def embed(
     """
     opened = open_sources(sources, mpp=mpp)
     predictor = bundle if isinstance(bundle, Predictor) else Predictor.load(bundle, **keywords)
-    member = cast(Classifier, predictor.module.members[0])
-    device = torch.device("cpu")
-    if predictor.options.device != "cpu" and torch.cuda.is_available():
-        device = torch.device("cuda")
-        member = deepcopy(member).to(device)  # the predictor's module stays on the CPU
+    from atypia.models.embedder import Embedder  # torch, which the other verbs may do without
+
+    embedder = Embedder(predictor.module, predictor.options.device)
     of, size = sum(map(len, opened)), predictor.batch_size
     crops = read_ahead(
         (figure for source in opened for figure in source.figures()),
@@ -89,9 +85,7 @@ def embed(
                 figures.append(read.figure.figure_id)
                 pixels.append(read.crop)
         if pixels:
-            with torch.inference_mode():
-                values = member.embed(torch.from_numpy(np.stack(pixels)).to(device))
-            rows.append(values.cpu().numpy())
+            rows.append(embedder.embed(stack_crops(pixels)))
             ids += figures
         on_progress("embedding", done, of, "")
     if not rows:
