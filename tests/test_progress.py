@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from atypia.progress import OnProgress, opens_bars, show_bars
+from atypia.progress import OnProgress, opens_bars, progress_bars, show_bars
 
 
 @opens_bars
@@ -34,6 +34,15 @@ def test_a_terminal_shows_bars_which_end_with_the_work(monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match="in the middle"):
         work(fails=True)
     assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h") == 2
+
+
+def test_a_bar_names_a_task_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", _Terminal())
+    with progress_bars() as show:
+        show("training without [/lab] A", 1, 2, "[red]loss 0.5")
+    assert "training without [/lab] A" in sys.stderr.getvalue()
+    assert "[red]loss 0.5" in sys.stderr.getvalue()
 
 
 def test_without_a_terminal_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

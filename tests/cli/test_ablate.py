@@ -93,7 +93,7 @@ def test_both_tables_are_printed_and_an_arm_that_fails_gives_exit_code_1(
     _plan(tmp_path, PLAN.replace("alpha=0.0", "alpha=0.1"))
     code, changed, _ = ablate(*words, "--show")
     assert code == 0
-    assert "note: 3 lines of" in changed and "not run yet: no mixup" in changed
+    assert "note: ignored 3 lines of" in changed and "not run yet: no mixup" in changed
 
 
 def test_a_faulty_plan_is_one_line_and_exit_code_2(

@@ -83,7 +83,7 @@ def test_a_file_written_elsewhere_is_for_others(
     assert not (tmp_path / "bundle.onnx").exists()
     code, _, told = atypia("predict", crop_folder, "--bundle", bundle, "--runtime", "onnx")
     assert code == 2
-    assert f"bundle.onnx is not there; make it with `atypia bundle export {bundle}`" in told
+    assert f"bundle.onnx does not exist; make it with `atypia bundle export {bundle}`" in told
 
 
 def test_what_is_not_installed_is_named_with_its_extra(

@@ -6,13 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from atypia.cli.evaluate import evaluate
-
-app = typer.Typer()
-app.command()(evaluate)
+from atypia.cli.main import app
 
 
 def test_the_summary_is_printed_and_says_where_the_report_lies(tmp_path: Path) -> None:
@@ -27,6 +23,7 @@ def test_the_summary_is_printed_and_says_where_the_report_lies(tmp_path: Path) -
     result = CliRunner().invoke(
         app,
         [
+            "evaluate",
             str(tmp_path / "predictions.csv"),
             "--table",
             str(tmp_path / "figures.csv"),
@@ -53,7 +50,7 @@ def test_a_challenges_answers_are_judged_by_its_protocol(tmp_path: Path) -> None
     )
     options = ["--protocol", "midog25-t2", "--table", tmp_path / "figures.csv"]
     command = [answers, *options, "--out", tmp_path / "report.html"]
-    result = CliRunner().invoke(app, [str(word) for word in command])
+    result = CliRunner().invoke(app, ["evaluate", *map(str, command)])
     assert result.exit_code == 0, result.output
     assert "lung" in result.output
     assert "1.000" in result.output
@@ -71,7 +68,7 @@ def test_without_predictions_the_bundle_classifies_the_figures_first(
     others = out.with_name("predictions.csv")
     others.write_text("what `atypia predict` wrote")
     command = ["--table", table, "--bundle", small_bundle, "--out", out]
-    result = CliRunner().invoke(app, [str(word) for word in command])
+    result = CliRunner().invoke(app, ["evaluate", *map(str, command)])
     assert result.exit_code == 1, result.output  # x.png is not there, and is named
     assert "x.png" in result.output
     predictions = pd.read_csv(out.with_name("report.predictions.csv"))
@@ -91,7 +88,7 @@ def test_columns_mpp_and_how_the_bundle_runs_can_be_given(
     options = ["--column", "image=Image", "--column", "figure_id=Name", "--mpp", "0.25"]
     running = ["--members", "1", "--runtime", "torch", "--device", "cpu", "--batch-size", "5"]
     command = ["--table", table, "--bundle", small_bundle, "--out", out, *options, *running]
-    result = CliRunner().invoke(app, [str(word) for word in command])
+    result = CliRunner().invoke(app, ["evaluate", *map(str, command)])
     assert result.exit_code == 0, result.output
     assert "is assumed" not in result.output
     record = json.loads(out.with_name("report.predictions.run.json").read_text(encoding="utf-8"))
@@ -118,7 +115,7 @@ def test_an_option_that_would_do_nothing_with_predictions_is_refused(
     option: tuple[str, str], tmp_path: Path
 ) -> None:
     command = [tmp_path / "p.csv", "--table", tmp_path / "t.csv", *option]
-    result = CliRunner().invoke(app, [str(word) for word in command])
+    result = CliRunner().invoke(app, ["evaluate", *map(str, command)])
     message = str(result.exception)
     assert message.startswith(" ".join(option))
     assert f"leave out {option[0]} or " in message

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-import sys
 
 import pytest
 from rich.console import Console
 
-from atypia.cli.progress import _bars
 from atypia.cli.tables import print_table
 
 NAMES = ["[/lab] A", "[red] B", ":smile: C", "ends with \\", "病理科"]
@@ -41,11 +39,3 @@ def test_numbers_are_whole_however_narrow_the_console(width: int) -> None:
     assert "…" not in printed
     if width < 80:
         assert long in " ".join(printed.split())
-
-
-def test_a_bar_names_a_task_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with _bars() as report:
-        report("training without [/lab] A", 1, 2, "[red]loss 0.5")
-    assert "training without [/lab] A" in sys.stderr.getvalue()
-    assert "[red]loss 0.5" in sys.stderr.getvalue()

@@ -42,9 +42,12 @@ def _one(findings: list[Finding], told: str) -> Finding:
 
 
 def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    assert audit(_table(tmp_path), progress=lambda done, all_: calls.append((done, all_))) == []
-    assert calls[-1] == (6, 6)
+    calls: list[tuple[str, int, int]] = []
+    findings = audit(
+        _table(tmp_path), on_progress=lambda task, done, of, _: calls.append((task, done, of))
+    )
+    assert findings == []
+    assert calls[-1] == ("images", 6, 6)
 
 
 def test_missing_and_unreadable_images_are_named_and_the_rest_is_judged(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.training.figures import (
     fit_targets,
     training_figures,
@@ -39,7 +39,7 @@ def _votes(tmp_path: Path, votes: list[list[float]], **columns: object) -> Figur
         laboratory=["b", "a"] * (count // 2),
         mpp=0.25,
     )
-    return from_frame(frame.assign(**columns), tmp_path)
+    return figures_from_frame(frame.assign(**columns), tmp_path)
 
 
 VOTES = [[1, 1, 1], [1, 1, 0], [1, 0, 0], [0, 0, 0]]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from atypia.data.splits import crossed_folds
-from atypia.data.table import FigureTable, from_frame
+from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import AtypiaError
 from atypia.training.ablation import Plan
 from atypia.workflows.ablation_bench import Bench
@@ -39,7 +39,7 @@ def table(tmp_path: Path) -> FigureTable:
             "phase": "metaphase",
         }
     )
-    return from_frame(frame, tmp_path)
+    return figures_from_frame(frame, tmp_path)
 
 
 def _bench(table: FigureTable) -> Bench:
@@ -59,8 +59,8 @@ def test_every_run_has_a_folder_and_an_identity_of_its_own(table: FigureTable) -
     bench = _bench(table)
     jobs = bench.jobs(PLAN)
     assert len({bench.folder(job) for job in jobs}) == len(jobs)
-    relabelled = from_frame(table.frame.assign(label=1 - table.frame["label"]), table.root)
-    remarked = from_frame(table.frame.assign(remark="seen on Tuesday"), table.root)
+    relabelled = figures_from_frame(table.frame.assign(label=1 - table.frame["label"]), table.root)
+    remarked = figures_from_frame(table.frame.assign(remark="seen on Tuesday"), table.root)
     assert _bench(relabelled).identity(jobs[0]) != bench.identity(jobs[0])
     assert _bench(remarked).identity(jobs[0]) == bench.identity(jobs[0])
 
@@ -77,7 +77,7 @@ def test_lines_of_earlier_versions_which_hashed_the_whole_table_are_known(
 def test_an_arm_of_a_plan_of_atypia_that_cannot_work_here_is_left_out(table: FigureTable) -> None:
     arms = ({"name": "plain"}, {"name": "phase", "set": ("phase.weight=1",), "against": "plain"})
     plan = _plan(*arms)
-    bare = _bench(from_frame(table.frame.assign(phase=""), table.root))
+    bare = _bench(figures_from_frame(table.frame.assign(phase=""), table.root))
     asked, notes = bare.drop_unworkable_arms(plan)
     assert [arm.name for arm in asked.arms] == ["plain", "phase"]
     assert notes == ["arm 'plain': phase.weight is off: no training figure has a phase"]
@@ -94,10 +94,10 @@ def test_figures_that_cannot_work_are_refused(table: FigureTable) -> None:
         (of_a.astype(int), "no domain has both"),
         ((of_a & (table.frame["slide"] == "0-s3")).astype(int), "no atypical figure"),
     ):
-        bench = _bench(from_frame(table.frame.assign(label=label), table.root))
+        bench = _bench(figures_from_frame(table.frame.assign(label=label), table.root))
         with pytest.raises(AtypiaError, match=message):
             bench.require_both_classes(bench.jobs(PLAN)[0].recipe)
-    two = from_frame(table.frame[~of_a].reset_index(drop=True), table.root)
+    two = figures_from_frame(table.frame[~of_a].reset_index(drop=True), table.root)
     with pytest.raises(AtypiaError, match="needs three"):
         _bench(two)
 

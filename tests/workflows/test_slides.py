@@ -351,7 +351,7 @@ def test_wrong_usage_is_told_in_one_line(few: Path, small_bundle: Path, tmp_path
     for bundle, more, said in (
         (tmp_path / "none", (), "none: is not a bundle"),
         (small_bundle, ("--format", "xls"), "format xls: expected some of geojson"),
-        (small_bundle, ("--ray-address", "auto"), "--ray-address: .* give --engine ray too"),
+        (small_bundle, ("--ray-address", "auto"), "--ray-address: .* add --engine ray"),
     ):
         done = CliRunner().invoke(app, _words(few, tmp_path / "out", bundle, *more))
         assert isinstance(done.exception, AtypiaError)

@@ -35,6 +35,13 @@ def read_member(path: Path) -> Tensors:
         raise BundleError(
             f"{path}: cannot be read as safetensors ({fault}); fetch or train the bundle again"
         ) from fault
+    # Once a library (onnx's ml_dtypes) has taught numpy these types they are read all the same.
+    odd = [name for name, tensor in tensors.items() if tensor.dtype.kind not in "fiub"]
+    if odd:
+        raise BundleError(
+            f"{path}: cannot be read as safetensors (tensor {odd[0]!r} is {tensors[odd[0]].dtype}, "
+            "expected float32 or int64); fetch or train the bundle again"
+        )
     unusable = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
     if unusable:
         raise BundleError(

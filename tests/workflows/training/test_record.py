@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from atypia.data.table import from_frame
+from atypia.data.table import figures_from_frame
 from atypia.training.devices import open_fabric
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.plan import TrainingPlan, plan_training
@@ -35,7 +35,7 @@ def plan(tmp_path: Path) -> TrainingPlan:
         }
     )
     recipe = read_recipe("lite", ["folds.count=2", "seed=7", "schedule.precision=32-true"])
-    return plan_training(from_frame(frame, tmp_path), recipe)
+    return plan_training(figures_from_frame(frame, tmp_path), recipe)
 
 
 def test_the_record_names_the_hardware_and_every_members_time(plan: TrainingPlan) -> None:
