@@ -345,7 +345,13 @@ def test_fetch_alone_goes_online_and_only_to_the_hub(place: Place) -> None:
     assert (ran.lookups, ran.writes, ran.left) == ([], [], [])
 
 
-@pytest.mark.parametrize("home", [None, "/dev/null/home"], ids=["unset", "cannot-be-made"])
+@pytest.mark.parametrize(
+    "home",
+    [
+        pytest.param(None, id="unset"),
+        pytest.param("/dev/null/home", id="cannot-be-made", marks=pytest.mark.slow),
+    ],
+)
 def test_without_a_home_nothing_is_missed(place: Place, home: str | None) -> None:
     ran = place.run(
         "evaluate --table cohort --bundle small --out out/homeless.html",

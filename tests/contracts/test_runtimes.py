@@ -69,7 +69,11 @@ def with_phases(folder: Path, kind: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["linear", "full", "lora"])
+# In the quick suite: models/test_folding.py compares these with torch, docs export one of them.
+_OTHERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("full", "lora")]
+
+
+@pytest.fixture(scope="module", params=["linear", *_OTHERS])
 def exported(
     request: pytest.FixtureRequest,
     small_bundle: Path,

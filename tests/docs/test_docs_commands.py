@@ -237,6 +237,7 @@ def test_unmarked_commands_run_as_they_stand(tmp_path: Path, warm_python: WarmPy
         assert (folder / made).exists(), made
 
 
+@pytest.mark.slow  # in the quick suite: their verbs run on other figures above
 def test_commands_on_the_public_figures_run_as_they_stand(
     tmp_path: Path, ami_br: Path, warm_python: WarmPython
 ) -> None:

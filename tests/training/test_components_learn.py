@@ -62,6 +62,7 @@ def _train(
     )
 
 
+@pytest.mark.slow  # in the quick suite: components/test_hard_negatives.py
 def test_planted_hard_negatives_are_mined_and_planted_label_noise_is_not(
     cohort: tuple[FigureTable, pd.DataFrame], tmp_path: Path
 ) -> None:

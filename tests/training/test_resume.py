@@ -79,6 +79,7 @@ def _first_step(lines: list[str]) -> int:
     return next((int(line.split()[-1]) for line in lines if line.startswith("training")), 0)
 
 
+@pytest.mark.slow  # in the quick suite: test_loop.py stops one anywhere, tests/campaigns a verb
 def test_killed_at_several_points_it_ends_with_the_same_weights(
     warm_python: WarmPython, cohort: Path, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_two_processes_train_to_the_losses_of_one_and_resume_as_one(
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.slow  # in the quick suite: the test above reads back what two have trained
 def test_a_training_of_two_that_was_killed_goes_on_with_one(
     warm_python: WarmPython, train: Train, cohort: Path, alone: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_training_of_two_that_was_killed_goes_on_with_one(
     assert _losses(tmp_path) == pytest.approx(_losses(alone), rel=LOSS_TOLERANCE)
 
 
+@pytest.mark.slow  # in the quick suite: two processes above, each component in tests/contracts
 def test_two_processes_train_with_every_component(
     train: Train, cohort: Path, tmp_path: Path
 ) -> None:

@@ -312,6 +312,7 @@ def test_killed_five_times_it_ends_with_the_outputs_of_an_undisturbed_run(
     assert _outputs(tmp_path) == undisturbed
 
 
+@pytest.mark.slow  # in the quick suite: Ray in test_offline.py, kills in the test above
 def test_through_ray_it_is_the_same_though_a_worker_is_killed(
     warm_python: WarmPython,
     many: Path,

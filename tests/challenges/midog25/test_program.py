@@ -31,7 +31,6 @@ from atypia.challenges.midog25.program import answer_stack
 from atypia.challenges.midog25.stack import STACK_SLUG
 from atypia.errors import AtypiaError
 from atypia.files import NOTES_FOLDER, sha256
-from atypia.inference.export import export_onnx
 from atypia.inference.exported import exported_path
 from atypia.inference.predictor import Predictor
 
@@ -201,11 +200,11 @@ def test_mpp_is_the_challenges_unless_said(small_bundle: Path, tmp_path: Path) -
 
 
 def test_an_exported_bundle_is_answered_without_what_is_slow_to_import(
-    container: Container, small_bundle: Path, tmp_path: Path
+    container: Container, small_bundle: Path, small_export: Path
 ) -> None:
     model = container.root / "opt" / "ml" / "model"
     model.parent.chmod(0o755)
-    shutil.copy(export_onnx(small_bundle, tmp_path / "model.onnx"), exported_path(model))
+    shutil.copy(small_export, exported_path(model))
     exported_path(model).chmod(0o444)
     slow = ("torch", "timm", "peft", "sklearn", "scipy.optimize", "pandera", "matplotlib")
     done = container.answer(
