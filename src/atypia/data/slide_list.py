@@ -8,10 +8,10 @@ from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text, suggest_name
+from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text
 from atypia.data.table_checks import format_rows
 from atypia.data.table_io import format_faults, read_raw, rename_known
-from atypia.errors import TableError
+from atypia.errors import TableError, suggest_name
 
 LIST_COLUMNS = ("slide", "points", "name", "case", "mpp", "area_mm2")
 _ENDINGS = (".ome.tiff", ".ome.tif")
@@ -79,7 +79,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     raw = rename_known(read_raw(path), LIST_COLUMNS, str(path))
     header = [str(name) for name in raw.columns]
     faults = [
-        f"column {name} is missing{suggest_name(name, header)}; the columns are {', '.join(header)}"
+        f"column {name} is missing; the columns are {', '.join(header)}{suggest_name(name, header)}"
         for name in ("slide", "points")
         if name not in header
     ]

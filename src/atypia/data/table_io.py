@@ -20,10 +20,9 @@ from atypia.data.columns import (
     as_text,
     list_names,
     match_names,
-    suggest_name,
 )
 from atypia.data.table_checks import format_count, format_rows
-from atypia.errors import TableError, abbreviate
+from atypia.errors import TableError, abbreviate, suggest_name
 
 _TEXT_SUFFIXES = (".csv", ".tsv")
 TABLE_SUFFIXES = (*_TEXT_SUFFIXES, ".parquet")
@@ -281,13 +280,13 @@ def rename_columns(text: pd.DataFrame, mapping: Mapping[str, str], source: str) 
     for our, their in mapping.items():
         if our not in ours and not our.startswith(VOTE_PREFIX):
             faults.append(
-                f"{our!r} is not a column of a figure table{suggest_name(our, ours)}; "
-                f"expected one of {', '.join(ours)} or {VOTE_PREFIX}NAME"
+                f"{our!r} is not a column of a figure table; "
+                f"expected one of {', '.join(ours)} or {VOTE_PREFIX}NAME{suggest_name(our, ours)}"
             )
         if their not in theirs:
             faults.append(
-                f"column {their!r} (for {our}) is missing{suggest_name(their, theirs)}; "
-                f"the columns are {list_names(theirs)}"
+                f"column {their!r} (for {our}) is missing; "
+                f"the columns are {list_names(theirs)}{suggest_name(their, theirs)}"
             )
     if faults:
         raise TableError(format_faults(source, faults))

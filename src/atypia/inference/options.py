@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from atypia.errors import AtypiaError, OptionError, abbreviate
+from atypia.errors import AtypiaError, OptionError, abbreviate, suggest_name
 from atypia.models.devices import Device
 
 Precision = Literal["fp32", "bf16"]
@@ -178,10 +177,9 @@ def _explain(fault: ValidationError) -> AtypiaError:
     name = str(first["loc"][0])
     fields = PredictOptions.model_fields
     if name not in fields:
-        near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
         return AtypiaError(
-            f"{name}: is no option of a prediction; did you mean {near}? (the options: "
-            f"{', '.join(fields)})"
+            f"{name}: is no option of a prediction; the options are {', '.join(fields)}"
+            f"{suggest_name(name, fields)}"
         )
     expected = words_of(fields[name])["expected"] or f"one of {first['ctx']['expected']}"
     return OptionError(name, abbreviate(first["input"]), f"expected {expected}")

@@ -26,7 +26,7 @@ from atypia.progress import OnProgress, show_nothing
 from atypia.training.ablation import Plan
 from atypia.training.backbone_weights import BackboneWeights, find_backbone_weights
 from atypia.training.batches import BatchSource
-from atypia.training.components.augment import window_um
+from atypia.training.components.augment import compute_augmented_window_um
 from atypia.training.devices import describe_hardware, limit_threads, open_fabric
 from atypia.training.embeddings import read_batch_source
 from atypia.training.figures import TrainingFigures, training_figures
@@ -256,7 +256,8 @@ class Bench:
         mend_last_line(self.runs)
         for recipe in {_reading_key(job.recipe): job.recipe for job in jobs}.values():
             crop_um = recipe.backbone.crop_um
-            sizes = f"{crop_um:g} um, {window_um(recipe.augment, crop_um):.1f} um with their margin"
+            window_um = compute_augmented_window_um(recipe.augment, crop_um)
+            sizes = f"{crop_um:g} um, {window_um:.1f} um with their margin"
             self.read_source(recipe, partial(_report_sizes, on_progress, sizes))
 
     def scores(self, lines: Sequence[RunLine]) -> Scores:
@@ -326,7 +327,8 @@ class Bench:
 
 def _reading_key(recipe: Recipe) -> tuple[object, ...]:
     """Return what decides how crops are read; recipes that agree in it share them."""
-    windows = (recipe.backbone.crop_um, window_um(recipe.augment, recipe.backbone.crop_um))
+    crop_um = recipe.backbone.crop_um
+    windows = (crop_um, compute_augmented_window_um(recipe.augment, crop_um))
     linear = not recipe.adapter.trains_backbone
     return (*windows, linear and (recipe.backbone, recipe.schedule.precision))
 

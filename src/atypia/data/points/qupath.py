@@ -19,7 +19,7 @@ import pandas as pd
 
 from atypia.data.points.boxes import MOST_FIGURE_UM
 from atypia.data.points.classes import ClassFilter, format_counts
-from atypia.data.points.document import Features, short
+from atypia.data.points.document import Features
 from atypia.data.points.file import PointFile
 from atypia.data.points.qupath_object import (
     MOST_DEPTH,
@@ -36,7 +36,7 @@ from atypia.data.points.qupath_object import (
 )
 from atypia.data.points.qupath_results import ObjectType, PointResult, rebuild_features
 from atypia.data.points.table import PointFailure, make_points
-from atypia.errors import TableError
+from atypia.errors import TableError, abbreviate
 
 _COLUMNS = ["point_id", "x", "y", "name", "place", "feature", "member", "part"]
 _ANY_CLASS = ClassFilter()
@@ -99,7 +99,7 @@ def read_objects(
     if not isinstance(document, Features):
         raise TableError(
             f"{path}: is not a QuPath GeoJSON, expected a FeatureCollection or a list of features "
-            f"but found {short(document)}; in QuPath, File > Export objects as GeoJSON"
+            f"but found {abbreviate(document)}; in QuPath, File > Export objects as GeoJSON"
         )
     most_px = math.inf if mpp is None or classes.names else MOST_FIGURE_UM / mpp
     read = _ObjectReader(path, classes, most_px)

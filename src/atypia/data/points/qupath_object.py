@@ -14,7 +14,7 @@ import shapely
 import shapely.errors
 import shapely.geometry
 
-from atypia.data.points.document import short
+from atypia.errors import abbreviate, describe_fault
 from atypia.files import escape_text, parse_json
 
 Json = dict[str, Any]
@@ -155,11 +155,11 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
         ValueError: what is wrong with it, and the reason in a few words.
     """
     if not isinstance(feature, dict):
-        raise ValueError(f"is not an object but {short(feature)}", "no object")
+        raise ValueError(f"is not an object but {abbreviate(feature)}", "no object")
     geometry = feature.get("geometry")
     if not isinstance(geometry, dict):
-        raise ValueError(f"has no geometry but {short(geometry)}", "no geometry")
-    kind = short(geometry.get("type"))
+        raise ValueError(f"has no geometry but {abbreviate(geometry)}", "no geometry")
+    kind = abbreviate(geometry.get("type"))
     longest_px = 0.0
     try:
         points = points_of_geometry(geometry)
@@ -173,7 +173,7 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
                 left, top, right, bottom = shape.bounds
                 longest_px = max(right - left, bottom - top)
     except (*NO_GEOMETRY, RecursionError) as fault:
-        text = f"geometry {kind} cannot be read ({short(fault)})"
+        text = f"geometry {kind} cannot be read ({describe_fault(fault)})"
         raise ValueError(text, f"a geometry {kind} that cannot be read") from fault
     if not places:
         raise ValueError(f"geometry {kind} is empty", f"an empty geometry {kind}")
@@ -188,5 +188,5 @@ def _parse_position(value: Any) -> tuple[float, float]:
     """
     x, y = value[:2]
     if type(x) not in (int, float) or type(y) not in (int, float):
-        raise ValueError(f"expected two numbers, found {short(value)}")
+        raise ValueError(f"expected two numbers, found {abbreviate(value)}")
     return float(x), float(y)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from atypia.errors import ImageError
+from atypia.errors import ImageError, describe_fault
 
 Pixels = npt.NDArray[np.uint8]
 # Origin of points: QuPath counts from the bounds in which the scanner found tissue.
@@ -131,8 +131,8 @@ class Slide:
             pixels = self._read(level, *spans)
         except OSError as fault:
             raise ImageError(
-                f"{self.path}: cannot be read at x {x:g}, y {y:g} ({short(fault)}); copy the "
-                "slide again"
+                f"{self.path}: cannot be read at x {x:g}, y {y:g} ({describe_fault(fault)}); copy "
+                "the slide again"
             ) from fault
         if spans == windows:  # nothing of it lies beyond the edge
             return pixels
@@ -200,7 +200,8 @@ class Slide:
             pixels = self._read(level, *spans)
         except OSError as fault:
             raise ImageError(
-                f"{self.path}: cannot be read as a whole ({short(fault)}); copy the slide again"
+                f"{self.path}: cannot be read as a whole ({describe_fault(fault)}); copy the "
+                "slide again"
             ) from fault
         left, upper = spans[0].start, spans[1].start
         box = (
@@ -232,11 +233,6 @@ class Slide:
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
-
-
-def short(fault: object) -> str:
-    """Return what a library said, on one line of at most 100 characters."""
-    return " ".join(str(fault).split())[:100]
 
 
 def _mirror(places: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
