@@ -157,7 +157,7 @@ class ImageHashes:
         except (OSError, ValueError, AttributeError, TypeError):
             self._known = {}
 
-    def of(
+    def hash_files(
         self, files: Sequence[Path], progress: Callable[[int, int], None] | None = None
     ) -> list[str]:
         """Return the SHA-256 of each file; "absent" for one that cannot be read.

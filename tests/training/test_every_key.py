@@ -22,7 +22,7 @@ from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
 from atypia.training.loop import MemberInputs, MemberTraining
 from atypia.training.recipe import Recipe, deciding_values, loss_components
-from atypia.training.stepper import seed_of
+from atypia.training.stepper import derive_seed
 from small_training import small_recipe, start_stepper
 
 # Everything on, so that no key is without effect because its component is off.
@@ -129,7 +129,7 @@ def _weights(table: FigureTable, *changes: str) -> Mapping[str, torch.Tensor]:
     shares = _shares(table, recipe)
     stepper = start_stepper(table, recipe, shares=shares)
     size = recipe.schedule.batch_size
-    rng = np.random.default_rng(seed_of(recipe, 0, 1, 0))
+    rng = np.random.default_rng(derive_seed(recipe, 0, 1, 0))
     drawn = draw_epoch(shares, STEPS * size, rng)
     for step in range(STEPS):
         stepper.step(drawn[step * size : (step + 1) * size], step, OF)

@@ -25,13 +25,13 @@ from atypia.inference.drawing import (
     WORDS,
     Drawn,
     bold,
-    classes_of,
     drawable,
     facts,
     foot,
     header,
     ink_on,
     letters,
+    name_classes,
     require_jpeg,
     save_jpeg,
     shortened,
@@ -100,7 +100,7 @@ def write_contact_sheet(
     require_jpeg(path)
     p = figures["p_atypical"].to_numpy(dtype=np.float64)
     order = np.argsort(-p, kind="stable")
-    classes = classes_of(figures)
+    classes = name_classes(figures)
     table = pd.DataFrame(
         {
             "number": np.arange(1, len(p) + 1),

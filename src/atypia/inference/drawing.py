@@ -69,7 +69,7 @@ def save_jpeg(picture: Image.Image, path: Path) -> None:
         picture.save(partial, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
 
 
-def classes_of(figures: pd.DataFrame) -> list[str]:
+def name_classes(figures: pd.DataFrame) -> list[str]:
     """Return the class of each row of a predictions table, one of `CLASSES`."""
     return [
         name_class(str(call), bool(refer))
@@ -115,7 +115,7 @@ def drawable(text: str, font: ImageFont.FreeTypeFont) -> tuple[str, ImageFont.Fr
     Where the font lacks some, it is the first of this machine's that has all; where none has, they
     are spelt out by their numbers.
     """
-    lacking = {letter for letter in text if ord(letter) not in _letters_of(str(font.path))}
+    lacking = {letter for letter in text if ord(letter) not in _read_letters(str(font.path))}
     if not lacking:
         return text, font
     other = _font_with(frozenset(map(ord, text)))
@@ -129,11 +129,13 @@ def drawable(text: str, font: ImageFont.FreeTypeFont) -> tuple[str, ImageFont.Fr
 def _font_with(letters: frozenset[int]) -> str | None:
     from matplotlib.font_manager import findSystemFonts
 
-    return next((path for path in sorted(findSystemFonts()) if letters <= _letters_of(path)), None)
+    return next(
+        (path for path in sorted(findSystemFonts()) if letters <= _read_letters(path)), None
+    )
 
 
 @cache
-def _letters_of(path: str) -> frozenset[int]:
+def _read_letters(path: str) -> frozenset[int]:
     """Return the code points that a font has; none where it has no outlines or cannot be read."""
     from matplotlib.ft2font import FT2Font
 

@@ -45,7 +45,7 @@ def _option(
     return Field(default, description=description, json_schema_extra=words, **bounds)
 
 
-def words_of(field: FieldInfo) -> dict[str, str]:
+def read_words(field: FieldInfo) -> dict[str, str]:
     """Return `expected` and `metavar` of an option, "" where there is none."""
     extra = field.json_schema_extra
     return {name: str(word) for name, word in extra.items()} if isinstance(extra, dict) else {}
@@ -181,5 +181,5 @@ def _explain(fault: ValidationError) -> AtypiaError:
             f"{name}: is no option of a prediction; the options are {', '.join(fields)}"
             f"{suggest_name(name, fields)}"
         )
-    expected = words_of(fields[name])["expected"] or f"one of {first['ctx']['expected']}"
+    expected = read_words(fields[name])["expected"] or f"one of {first['ctx']['expected']}"
     return OptionError(name, abbreviate(first["input"]), f"expected {expected}")

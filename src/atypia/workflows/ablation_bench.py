@@ -42,7 +42,7 @@ from atypia.workflows.ablation_runs import (
     mend_last_line,
     read_runs,
 )
-from atypia.workflows.training.fit import figures_part, settings_of
+from atypia.workflows.training.fit import figures_part, find_settings
 
 Ints = npt.NDArray[np.int64]
 
@@ -168,7 +168,7 @@ class Bench:
     def with_content(self) -> Bench:
         """Hash the content of all images."""
         hashes = ImageHashes(self.work / "windows" / "images.json")
-        content = tuple(hashes.of(self.table.image_paths()))
+        content = tuple(hashes.hash_files(self.table.image_paths()))
         hashes.keep()
         return replace(self, content=content)
 
@@ -192,7 +192,7 @@ class Bench:
                 weights[spec.key] = find_backbone_weights(recipe, path)
         return replace(self, weights=weights)
 
-    def weights_of(self, recipe: Recipe) -> BackboneWeights:
+    def choose_weights(self, recipe: Recipe) -> BackboneWeights:
         """Return the published weights that a recipe's training begins with."""
         return self.weights.get(recipe.backbone.key, BackboneWeights())
 
@@ -224,11 +224,11 @@ class Bench:
     def identity(self, job: Job) -> str:
         """Return the fingerprint of all that decides a run's weights."""
         return fingerprint(
-            recipe=settings_of(job.recipe),
+            recipe=find_settings(job.recipe),
             figures=self.figures,
             images=self.images,
             folds=str(job.fold),
-            weights=self.weights_of(job.recipe).sha256,
+            weights=self.choose_weights(job.recipe).sha256,
         )
 
     def training_figures(self, recipe: Recipe) -> TrainingFigures:
@@ -246,7 +246,7 @@ class Bench:
             self.work / "embeddings",
             fabric,
             on_progress,
-            self.weights_of(recipe),
+            self.choose_weights(recipe),
         )
 
     def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
@@ -280,7 +280,7 @@ class Bench:
             threadpool_limits(self.threads)
         fabric = open_fabric(self.device, job.recipe.schedule)
         left, held = self.left_out == job.fold, self.held_out == job.fold
-        weights = self.weights_of(job.recipe)
+        weights = self.choose_weights(job.recipe)
         member = train_member(
             MemberInputs(
                 job.recipe,

@@ -20,14 +20,14 @@ from atypia.data.points.qupath_object import (
     MOST_DEPTH,
     TYPE_IN_ID,
     Json,
-    children_of,
-    class_of,
     decode_text,
+    find_children,
     is_collection,
-    points_of_geometry,
-    properties_of,
+    list_points,
+    parse_uuid,
+    read_class,
+    read_properties,
     stable_id,
-    uuid_of,
 )
 from atypia.data.points.table import Points
 from atypia.errors import TableError
@@ -117,23 +117,23 @@ def _rebuild(
 ) -> list[Any]:
     """Return what becomes of a feature, and of the objects inside of it in the order of `walk`."""
     own = parts.get(next(members))
-    inside = children_of(feature) if depth < MOST_DEPTH else []
+    inside = find_children(feature) if depth < MOST_DEPTH else []
     if inside:
         lists = (_rebuild(one, members, parts, object_type, depth + 1) for one in inside)
         children = list(itertools.chain.from_iterable(lists))
         if is_collection(feature):
             return [{**feature, "features": children}]
-        feature = {**feature, "properties": {**properties_of(feature), "childObjects": children}}
+        feature = {**feature, "properties": {**read_properties(feature), "childObjects": children}}
     if own is None or not isinstance(feature, dict):
         return [feature]
     if not own:
-        former = properties_of(feature)
+        former = read_properties(feature)
         return [{**feature, "properties": _strip_former(former)}] if former else [feature]
-    points = points_of_geometry(feature["geometry"])
+    points = list_points(feature["geometry"])
     apart = points is not None and feature["geometry"]["type"] != "Point"
     built: list[Json] = []
     for number, point_id, result in own:
-        properties = _strip_former(properties_of(feature))
+        properties = _strip_former(read_properties(feature))
         _keep_former_id(properties, feature.get("id"), point_id)
         if result is not None:
             _set_result(properties, result)
@@ -152,7 +152,7 @@ def _rebuild(
 
 def _keep_former_id(properties: Json, former_id: Any, point_id: str) -> None:
     """Keep the information of an id that QuPath rejects and that is replaced."""
-    if former_id is None or former_id == point_id or uuid_of(former_id) is not None:
+    if former_id is None or former_id == point_id or parse_uuid(former_id) is not None:
         return
     kind = TYPE_IN_ID.get(str(former_id))
     if kind is None:
@@ -254,7 +254,7 @@ def _strip_former(former: Json) -> Json:
     if len(kept) == len(measurements):
         return properties
     properties["measurements"] = kept
-    if class_of(properties) in (NORMAL, ATYPICAL, REFER):
+    if read_class(properties) in (NORMAL, ATYPICAL, REFER):
         del properties["classification"]
     words = properties.get("metadata")
     if isinstance(words, dict) and PHASE in words:
