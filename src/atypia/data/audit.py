@@ -287,7 +287,7 @@ def _check_sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
         )
         return
     for size in others:
-        odd = sizes.map(lambda s, one=size: s == one)
+        odd = sizes.map(lambda other, size=size: other == size)
         yield from _report("warning", frame, odd, f"of {size[0]} x {size[1]} px, {message}")
 
 

@@ -49,8 +49,8 @@ def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
         return [*faults, "the table has no figures; give at least one row below the header"]
     try:
         _schema(tuple(text.columns)).validate(text, lazy=True)
-    except pa.errors.SchemaErrors as found:
-        cases = found.failure_cases
+    except pa.errors.SchemaErrors as faulty:
+        cases = faulty.failure_cases
         for (column, rule), group in cases.groupby(["column", "check"], sort=False):
             faults.append(_format_fault(str(column), str(rule), group))
     faults.extend(_find_unplaced(text))

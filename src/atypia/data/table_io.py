@@ -226,7 +226,7 @@ def _require_whole(table: pa.Table, path: Path) -> None:
 
 def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Drop empty columns without a name; name the other nameless ones."""
-    kept: list[int] = []
+    positions: list[int] = []
     names: list[str] = []
     for position, name in enumerate(map(str, frame.columns)):
         if not name:
@@ -234,9 +234,9 @@ def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
             numbers_rows = position == 0 and values.str.fullmatch(r"\d+(\.0)?").all()
             if numbers_rows or (values == "").all():
                 continue
-        kept.append(position)
+        positions.append(position)
         names.append(name or f"unnamed {position + 1}")
-    return frame.iloc[:, kept].set_axis(names, axis=1)
+    return frame.iloc[:, positions].set_axis(names, axis=1)
 
 
 def rename_known(frame: pd.DataFrame, known: Iterable[str], source: str) -> pd.DataFrame:
@@ -290,9 +290,9 @@ def rename_columns(text: pd.DataFrame, mapping: Mapping[str, str], source: str) 
             )
     if faults:
         raise TableError(format_faults(source, faults))
-    kept = text.drop(columns=list({*mapping.values(), *(name for name in mapping)} & {*theirs}))
+    others = text.drop(columns=list({*mapping.values(), *(name for name in mapping)} & {*theirs}))
     mapped = pd.DataFrame({our: text[their] for our, their in mapping.items()}, index=text.index)
-    return pd.concat([mapped, kept], axis=1)
+    return pd.concat([mapped, others], axis=1)
 
 
 def format_faults(source: str, faults: list[str]) -> str:

@@ -146,18 +146,18 @@ def _read_letters(path: str) -> frozenset[int]:
     return frozenset(font.get_charmap()) if font.scalable else frozenset()
 
 
-def shortened(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> str:
+def shorten_text(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> str:
     """Return text, cut with an ellipsis where it is wider than `width_px`."""
     if font.getlength(text) <= width_px:
         return text
-    for kept in range(len(text) - 1, 0, -1):
-        cut = f"{text[:kept].rstrip()}…"
+    for length in range(len(text) - 1, 0, -1):
+        cut = f"{text[:length].rstrip()}…"
         if font.getlength(cut) <= width_px:
             return cut
     return "…"
 
 
-def wrapped(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> list[str]:
+def wrap_text(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> list[str]:
     """Return lines of at most `width_px`, broken between words."""
     lines: list[str] = []
     for word in text.split():
@@ -165,7 +165,7 @@ def wrapped(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> list[st
         if lines and font.getlength(joined) <= width_px:
             lines[-1] = joined
         else:
-            lines.append(shortened(word, font, width_px))
+            lines.append(shorten_text(word, font, width_px))
     return lines
 
 
@@ -205,16 +205,16 @@ def header(
     inner = width_px - 2 * MARGIN_PX
     small, strong = letters(13), bold(13)
     words, font = drawable(" · ".join(details), small)
-    lines = [(line, font, FAINT) for line in wrapped(words, font, inner)]
+    lines = [(line, font, FAINT) for line in wrap_text(words, font, inner)]
     for remark in remarks:
         words, font = drawable(remark, strong)
-        lines += [(line, font, INK) for line in wrapped(words, font, inner)]
+        lines += [(line, font, INK) for line in wrap_text(words, font, inner)]
     picture = Image.new("RGB", (width_px, 92 + 20 * len(lines)), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.text((width_px - MARGIN_PX, 40), aside, FAINT, small, anchor="rs")
     room = inner - small.getlength(aside) - 16
     name, font = drawable(title, bold(22))
-    draw.text((MARGIN_PX, 40), shortened(name, font, room), INK, font, anchor="ls")
+    draw.text((MARGIN_PX, 40), shorten_text(name, font, room), INK, font, anchor="ls")
     x = MARGIN_PX
     figures = f"{len(classes):,} {'figure' if len(classes) == 1 else 'figures'}"
     x = _run_of_text(draw, x, 70, figures, bold(15)) + 22

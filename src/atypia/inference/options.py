@@ -28,7 +28,7 @@ _NO_RUNTIMES = ("base", "choice")
 def runtime_keys() -> tuple[str, ...]:
     """Return the keys of all runtimes, sorted: the names of the files in `runtimes/`."""
     modules = pkgutil.iter_modules([str(Path(__file__).with_name("runtimes"))])
-    return tuple(sorted(one.name for one in modules if one.name not in _NO_RUNTIMES))
+    return tuple(sorted(module.name for module in modules if module.name not in _NO_RUNTIMES))
 
 
 if TYPE_CHECKING:

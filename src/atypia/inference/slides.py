@@ -165,7 +165,7 @@ def write_figures(
         features = file.give_back(results, slide.path.name, object_type)
         write_features(out, features, file.members)
     elif name.endswith(MIDOG_ENDING):
-        columns = (frame[one].tolist() for one in ("x", "y", "call", "p_atypical"))
+        columns = (frame[name].tolist() for name in ("x", "y", "call", "p_atypical"))
         write_midog(out, zip(*columns, strict=True), slide.mpp)
     else:
         with open_sink(out) as write:

@@ -56,7 +56,7 @@ def read_point_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilte
     counts = Counter(dict.fromkeys(name.unique(), 0))
     mine, failures = _select_rows(path, raw, slide)
     counts.update(name[mine].tolist())
-    raw = raw[mine & name.isin([one for one in name.unique() if classes.takes(one)])]
+    raw = raw[mine & name.isin([*filter(classes.takes, name.unique())])]
     written = [as_text(raw[axis]) for axis in (x_name, y_name)]
     scale = _UM_PER_UNIT[unit] / mpp if unit in _UM_PER_UNIT else 1.0
     x, y = (as_numbers(text) * scale for text in written)

@@ -119,7 +119,7 @@ def _rebuild(
     own = parts.get(next(members))
     inside = find_children(feature) if depth < MOST_DEPTH else []
     if inside:
-        lists = (_rebuild(one, members, parts, object_type, depth + 1) for one in inside)
+        lists = (_rebuild(child, members, parts, object_type, depth + 1) for child in inside)
         children = list(itertools.chain.from_iterable(lists))
         if is_collection(feature):
             return [{**feature, "features": children}]
@@ -140,13 +140,13 @@ def _rebuild(
         if object_type is not None:
             properties.pop("object_type", None)
             properties["objectType"] = object_type
-        one = {**feature, "id": point_id, "properties": properties}
+        copy = {**feature, "id": point_id, "properties": properties}
         if apart and points is not None:
-            one["geometry"] = points[number]
-            one.pop("bbox", None)
+            copy["geometry"] = points[number]
+            copy.pop("bbox", None)
             if built:
                 properties.pop("childObjects", None)
-        built.append(one)
+        built.append(copy)
     return built
 
 
@@ -240,20 +240,20 @@ def _strip_former(former: Json) -> Json:
         if key in properties:
             properties[key] = decode_text(properties[key])
     measurements = properties.get("measurements")
-    kept: Any
+    others: Any
     if isinstance(measurements, list):
-        kept = [
+        others = [
             entry
             for entry in measurements
             if not (isinstance(entry, dict) and _is_ours(entry.get("name")))
         ]
     elif isinstance(measurements, dict):
-        kept = {name: value for name, value in measurements.items() if not _is_ours(name)}
+        others = {name: value for name, value in measurements.items() if not _is_ours(name)}
     else:
         return properties
-    if len(kept) == len(measurements):
+    if len(others) == len(measurements):
         return properties
-    properties["measurements"] = kept
+    properties["measurements"] = others
     if read_class(properties) in (NORMAL, ATYPICAL, REFER):
         del properties["classification"]
     words = properties.get("metadata")
@@ -278,12 +278,12 @@ def _set_result(properties: Json, result: PointResult) -> None:
     measurements = properties.get("measurements")
     if isinstance(measurements, list):
         names = list(ours)  # a name of somebody else's may be of any type, and have no hash
-        kept = [
+        others = [
             entry
             for entry in measurements
             if not (isinstance(entry, dict) and entry.get("name") in names)
         ]
-        properties["measurements"] = kept + [{"name": k, "value": v} for k, v in ours.items()]
+        properties["measurements"] = others + [{"name": k, "value": v} for k, v in ours.items()]
     else:
         properties["measurements"] = {
             **(measurements if isinstance(measurements, dict) else {}),

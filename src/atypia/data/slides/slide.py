@@ -126,7 +126,7 @@ class Slide:
         least = int(np.ceil(side_um / self.level_mpp[level] - 1e-6))
         windows = [_centre_range(place / scale, least) for place in at]
         sizes = self.level_px[level]
-        spans = [_covered_range(one, size) for one, size in zip(windows, sizes, strict=True)]
+        spans = [_covered_range(window, size) for window, size in zip(windows, sizes, strict=True)]
         try:
             pixels = self._read(level, *spans)
         except OSError as fault:
@@ -137,8 +137,8 @@ class Slide:
         if spans == windows:  # nothing of it lies beyond the edge
             return pixels
         columns, rows = (
-            _mirror(np.array(one), size) - span.start
-            for one, size, span in zip(windows, sizes, spans, strict=True)
+            _mirror(np.array(window), size) - span.start
+            for window, size, span in zip(windows, sizes, spans, strict=True)
         )
         return pixels[np.ix_(rows, columns)]
 
@@ -178,7 +178,7 @@ class Slide:
             below = min(top + rows, high)
             box = (first[0], first[0] + wide * shrink)
             band = (first[1] + top * shrink, first[1] + below * shrink)
-            whole[top:below] = self._reduced(level, box, band, (wide, below - top))
+            whole[top:below] = self._read_reduced(level, box, band, (wide, below - top))
         return whole, self.level_mpp[level] * shrink
 
     def _area(self, level: int) -> float:
@@ -186,7 +186,7 @@ class Slide:
         scale = self.level_mpp[level] / self.mpp
         return self.extent_px[0] * self.extent_px[1] / scale**2
 
-    def _reduced(
+    def _read_reduced(
         self,
         level: int,
         columns: tuple[float, float],

@@ -65,7 +65,7 @@ def fit(
             on_progress,
             weights,
         )
-        unlabelled = _unlabelled(plan, folder, hashes, on_progress)
+        unlabelled = _read_unlabelled(plan, folder, hashes, on_progress)
     inputs = MemberInputs(plan.recipe, source, plan.figures, fabric, unlabelled, weights.file)
     return {
         name: [
@@ -120,7 +120,7 @@ def compute_identities(
     }
 
 
-def _unlabelled(
+def _read_unlabelled(
     plan: TrainingPlan, folder: RunFolder, hashes: ImageHashes, on_progress: OnProgress
 ) -> UnlabelledFigures | None:
     if plan.adapt_to is None or plan.adapt_to_domain is None:
