@@ -23,7 +23,7 @@ from atypia.data.readers.open_figures import open_figures
 from atypia.data.windows import cut_window, stack_windows
 from atypia.inference.crops import CropSpec, make_crop, stack_crops
 from atypia.models.classifier import build_classifier
-from atypia.training.components.augment import window_um
+from atypia.training.components.augment import compute_augmented_window_um
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
 from atypia.training.loop import MemberInputs, train_member
@@ -51,7 +51,7 @@ def main() -> None:
     images = [read_image(path) for path in table.image_paths()]
     mpp = table.frame["mpp"].to_numpy(dtype=np.float64)
     reduced = [coarse(image) for image in images]
-    wide_um = window_um(recipe.augment, crop_um)
+    wide_um = compute_augmented_window_um(recipe.augment, crop_um)
     windows = stack_windows(
         [cut_window(one, 2 * m, crop_um, wide_um) for one, m in zip(reduced, mpp, strict=True)],
         2 * mpp,

@@ -620,7 +620,7 @@ def _bundle(folder: Path) -> tuple[Make, Check]:
 
 def _answers(folder: Path) -> tuple[Make, Check]:
     from atypia.challenges.midog25.answers import (
-        predictions_of_answers,
+        convert_answers,
         read_answers,
         write_answers,
     )
@@ -637,7 +637,7 @@ def _answers(folder: Path) -> tuple[Make, Check]:
         written = path.with_name("written.json")
         write_answers(written, answers)
         _require(read_answers(written) == answers, "answers written and read back are others")
-        predictions, _ = predictions_of_answers(path, table)
+        predictions, _ = convert_answers(path, table)
         _require(predictions["p_atypical"].between(0, 1).all(), "P(atypical) is no probability")
 
     return make, check

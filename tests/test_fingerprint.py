@@ -56,15 +56,15 @@ def test_an_unchanged_image_is_not_read_again(
     image.write_bytes(b"one")
     os.utime(image, ns=(OLD_NS, OLD_NS))
     first = ImageHashes(tmp_path / "known.json")
-    assert first.of([image]) == [sha256(image)]
+    assert first.hash_files([image]) == [sha256(image)]
     first.keep()
     read: list[Path] = []
     monkeypatch.setattr("atypia.fingerprint.sha256", lambda path: read.append(path) or "new")
-    assert ImageHashes(tmp_path / "known.json").of([image]) == first.of([image])
+    assert ImageHashes(tmp_path / "known.json").hash_files([image]) == first.hash_files([image])
     assert not read
     os.utime(image, ns=(OLD_NS + 1, OLD_NS + 1))
     again = ImageHashes(tmp_path / "known.json")
-    assert again.of([image]) == ["new"] and again.changed == [image]
+    assert again.hash_files([image]) == ["new"] and again.changed == [image]
 
 
 def test_an_image_that_was_just_written_is_hashed_again(tmp_path: Path) -> None:
@@ -73,21 +73,21 @@ def test_an_image_that_was_just_written_is_hashed_again(tmp_path: Path) -> None:
     when = time.time_ns()
     os.utime(image, ns=(when, when))
     first = ImageHashes(tmp_path / "known.json")
-    first.of([image])
+    first.hash_files([image])
     first.keep()
     image.write_bytes(b"two")  # of the same size, in the same tick of the clock
     os.utime(image, ns=(when, when))
-    assert ImageHashes(tmp_path / "known.json").of([image]) == [sha256(image)]
+    assert ImageHashes(tmp_path / "known.json").hash_files([image]) == [sha256(image)]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": [1, 2]}', "\x00"])
 def test_a_memory_that_cannot_be_read_is_made_anew(tmp_path: Path, text: str) -> None:
     (tmp_path / "known.json").write_text(text)
     (tmp_path / "a.png").write_bytes(b"one")
-    assert ImageHashes(tmp_path / "known.json").of([tmp_path / "a.png"]) == [
+    assert ImageHashes(tmp_path / "known.json").hash_files([tmp_path / "a.png"]) == [
         sha256(tmp_path / "a.png")
     ]
-    assert ImageHashes(tmp_path / "known.json").of([tmp_path / "missing.png"]) == ["absent"]
+    assert ImageHashes(tmp_path / "known.json").hash_files([tmp_path / "missing.png"]) == ["absent"]
 
 
 @pytest.mark.parametrize("there", ["[" * 100_000, "9" * 5000, "[]", "3", "{"])
@@ -100,4 +100,4 @@ def test_remembered_hashes_that_are_nested_too_deeply_are_forgotten(tmp_path: Pa
     image = tmp_path / "a.png"
     image.write_bytes(b"one")
     (tmp_path / "known.json").write_text("[" * 100_000)
-    assert ImageHashes(tmp_path / "known.json").of([image]) == [sha256(image)]
+    assert ImageHashes(tmp_path / "known.json").hash_files([image]) == [sha256(image)]

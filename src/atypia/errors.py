@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class AtypiaError(Exception):
     """A mistake a user can correct.
@@ -60,3 +63,32 @@ def abbreviate(value: object) -> str:
         return "something too deep or too long to write"
     text = text if len(text) <= 60 else f"{text[:60]}..."
     return repr(text) if isinstance(value, str) else text
+
+
+def describe_fault(fault: BaseException) -> str:
+    """Return what a library reported, on one line of at most 200 characters.
+
+    Returns:
+        Text that UTF-8 can encode; the name of the exception if it comes without a message.
+    """
+    text = " ".join(str(fault).split())[:200] or type(fault).__name__
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def find_nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the one of `names` most like `name` in any case, or None.
+
+    Args:
+        name: as the user wrote it.
+        names: those that exist.
+        cutoff: the least similarity, 0 to 1, as `difflib.SequenceMatcher.ratio` measures it.
+    """
+    by_lower = {known.lower(): known for known in names}
+    nearest = get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[nearest[0]] if nearest else None
+
+
+def suggest_name(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return "; did you mean NAME?", to end a message, or "" where `find_nearest` finds none."""
+    nearest = find_nearest(name, names, cutoff)
+    return "" if nearest is None else f"; did you mean {nearest}?"

@@ -106,21 +106,21 @@ _OTHERS = {
 }
 
 
-def require_same(path: Path, kept: str, present: str) -> None:
+def require_same(path: Path, recorded: str, present: str) -> None:
     """Refuse a result that was made from other inputs.
 
     Args:
         path: the result.
-        kept: its fingerprint.
+        recorded: its fingerprint.
         present: that of the present run.
 
     Raises:
         AtypiaError: the two differ; the message names the parts.
     """
-    if kept == present:
+    if recorded == present:
         return
     try:
-        old, new = parse_json(kept), parse_json(present)
+        old, new = parse_json(recorded), parse_json(present)
         parts = [_OTHERS[name] for name in _OTHERS if old.get(name) != new.get(name)]
     except (ValueError, AttributeError):
         parts = []
@@ -149,15 +149,15 @@ class ImageHashes:
         self._path = path
         self.changed: list[Path] = []
         try:
-            kept = parse_json(path.read_text(encoding="utf-8"))
+            cache = parse_json(path.read_text(encoding="utf-8"))
             self._known = {
                 str(file): (str(stamp), sure is True, str(digest))
-                for file, (stamp, sure, digest) in kept.items()
+                for file, (stamp, sure, digest) in cache.items()
             }
         except (OSError, ValueError, AttributeError, TypeError):
             self._known = {}
 
-    def of(
+    def hash_files(
         self, files: Sequence[Path], progress: Callable[[int, int], None] | None = None
     ) -> list[str]:
         """Return the SHA-256 of each file; "absent" for one that cannot be read.

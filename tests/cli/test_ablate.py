@@ -103,7 +103,7 @@ def test_a_faulty_plan_is_one_line_and_exit_code_2(
     plan = _plan(tmp_path, PLAN.replace("alpha=0.0", "alhpa=0.0"))
     for source, given, said in (
         (cohort, plan, "unknown key 'mixup.alhpa'"),
-        (cohort, "componets", "did you mean 'components'"),
+        (cohort, "componets", "did you mean components"),
         (tmp_path / "nothing.csv", "components", "nothing.csv"),
     ):
         code, _, told = ablate(source, "--plan", given, "--out", out)

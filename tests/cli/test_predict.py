@@ -92,7 +92,7 @@ def test_a_bad_image_is_one_line_and_exit_code_1(
         (["predict", "nothing"], "nothing: there is no such file or folder"),
         (["bundle", "show", "nothing"], "nothing: is not a bundle"),
         (["bundle", "verify", "nothing"], "nothing: is not a bundle"),
-        (["models", "show", "light"], "did you mean 'lite'?"),
+        (["models", "show", "light"], "did you mean lite?"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(

@@ -18,7 +18,7 @@ from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import Calibration
 from atypia.inference import contact_sheet
 from atypia.inference.contact_sheet import THUMBNAIL_PX, write_contact_sheet
-from atypia.inference.drawing import ink_on, letters, shortened
+from atypia.inference.drawing import ink_on, letters, shorten_text
 from atypia.inference.slides import ATYPICAL, COLOURS, NORMAL, REFER
 
 SIDE, ACROSS, DOWN = 128, 4, 3
@@ -211,9 +211,10 @@ def test_letters_are_there_and_fit() -> None:
     assert all(letters(13).getmask(one).getbbox() != absent for one in "µé×Ωж·…")
     for width in (20, 60, 200):
         assert (
-            letters(13).getlength(shortened("prometaphase, atypical", letters(13), width)) <= width
+            letters(13).getlength(shorten_text("prometaphase, atypical", letters(13), width))
+            <= width
         )
-    assert shortened("short", letters(13), 200) == "short"
+    assert shorten_text("short", letters(13), 200) == "short"
 
 
 def test_words_are_read_on_every_colour() -> None:

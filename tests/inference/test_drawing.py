@@ -32,6 +32,6 @@ def test_another_font_of_this_machine_is_taken_where_it_has_the_letters(fonts: l
     # Of matplotlib's fonts, STIX has letters that DejaVu lacks.
     stix = str(Path(matplotlib.get_data_path(), "fonts", "ttf", "STIXGeneral.ttf"))
     fonts.append(stix)
-    letter = chr(min(drawing._letters_of(stix) - drawing._letters_of(letters(12).path)))
+    letter = chr(min(drawing._read_letters(stix) - drawing._read_letters(letters(12).path)))
     text, font = drawable(letter, letters(12))
     assert (text, font.path, font.size) == (letter, stix, 12)

@@ -30,8 +30,7 @@ from atypia.inference.options import (
         ({"runtime": "onxx"}, "runtime 'onxx': expected one of 'auto', 'onnx', 'openvino' or"),
         ({"precision": "fp16"}, "precision 'fp16': expected one of 'auto', 'fp32' or 'bf16'"),
         ({"bundle": 3}, "bundle 3: expected the folder of a bundle"),
-        ({"thread": 2}, "thread: is no option of a prediction; did you mean threads?"),
-        ({"batchsize": 2}, "batchsize: is no option of a prediction; did you mean batch_size?"),
+        ({"batchsize": 2}, "batchsize: is no option of a prediction; the options are bundle, "),
     ],
     ids=str,
 )
@@ -41,6 +40,11 @@ def test_what_is_wrong_is_named_with_what_was_expected(wrong: dict[str, Any], me
             make()
         assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_option_offers_the_nearest() -> None:
+    with pytest.raises(AtypiaError, match=r"; did you mean batch_size\?$"):
+        PredictOptions().updated({"batchsize": 2})
 
 
 def test_an_option_is_named_as_it_is_typed_on_the_command_line() -> None:

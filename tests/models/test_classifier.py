@@ -124,7 +124,7 @@ def test_weights_of_another_network_are_refused_by_name() -> None:
 
 
 def test_an_unknown_backbone_offers_the_nearest() -> None:
-    with pytest.raises(AtypiaError, match="did you mean 'lite'"):
+    with pytest.raises(AtypiaError, match="did you mean lite"):
         build_classifier("light", AdapterConfig())
 
 

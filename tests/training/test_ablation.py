@@ -44,12 +44,12 @@ def test_an_arm_has_the_changes_of_the_plan_then_its_own_then_the_seed(tmp_path:
     ("old", "new", "said"),
     [
         ('name = "b"', 'name = "a"', "two arms are called 'a'"),
-        ('against = "a"', 'against = "aa"', "no arm of the plan; did you mean 'a'"),
+        ('against = "a"', 'against = "aa"', "no arm of the plan; .*; did you mean a\\?"),
         ('against = "a"', 'against = "b"', "against names the arm itself"),
         ("[0, 3]", "[0, 3, 0]", "seeds contains 0 twice"),
         ("[0, 3]", "[-1]", "seeds.0 is -1"),
         ("[0, 3]", "[]", "seeds is"),
-        ("alpha=0.4", "alhpa=0.4", "arm 'b': .*unknown key 'mixup.alhpa'; did you mean 'alpha'"),
+        ("alpha=0.4", "alhpa=0.4", "arm 'b': .*unknown key 'mixup.alhpa'; .* mean alpha\\?"),
         ('recipe = "lite"', 'recipe = "lit"', "arm 'a': recipe 'lit' is neither"),
         ("against", "agianst", "unknown key 'arm.1.agianst' .*against"),
         ('name = "tiny"', "", "name is missing"),
@@ -74,7 +74,7 @@ def test_all_faults_are_told_at_once_and_one_of_the_whole_plan_once(tmp_path: Pa
 
 
 def test_a_plan_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(AtypiaError, match="did you mean 'components'"):
+    with pytest.raises(AtypiaError, match="did you mean components"):
         read_plan("component")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atypia.training import devices
-from atypia.training.devices import open_fabric, precision_of
+from atypia.training.devices import open_fabric, read_precision
 from atypia.training.recipe import Precision, ScheduleSection
 
 
@@ -26,4 +26,4 @@ def test_a_cpu_without_bf16_computes_in_float32(
 ) -> None:
     monkeypatch.setattr(devices, "cpu_has_bf16", lambda: has_bf16)
     fabric = open_fabric("cpu", ScheduleSection(precision=asked))
-    assert precision_of(fabric) == computed
+    assert read_precision(fabric) == computed

@@ -1,11 +1,12 @@
 """Every key of the recipe does something: changed, it alters the weights after a few steps.
 
-The few that act elsewhere stand in `ELSEWHERE`, with the test that sees them.
+The few that act elsewhere stand in `ELSEWHERE`, with the test that sees them. The keys of the
+losses are read from their sections, so that a new loss is picked up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,20 +21,35 @@ from atypia.training.components.sampling import draw_epoch, figure_weights
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
 from atypia.training.loop import MemberInputs, MemberTraining
-from atypia.training.recipe import Recipe, deciding_values
-from atypia.training.stepper import seed_of
+from atypia.training.recipe import Recipe, deciding_values, loss_components
+from atypia.training.stepper import derive_seed
 from small_training import small_recipe, start_stepper
 
 # Everything on, so that no key is without effect because its component is off.
 BASE = [
     *("adapter.kind=full", "head.dropout=0.2"),
     *("focal.gamma=1.0", "focal.beta=0.9", "mixup.alpha=0.4", "ema.decay=0.9"),
-    *("phase.weight=0.5", "contrastive.weight=0.5", "domain_adversarial.weight=0.5"),
+    *(f"{name}.weight=0.5" for name in loss_components()),
     *("augment.blur=0.5", "augment.jpeg=0.5", "augment.stain=0.2", "augment.brightness=0.1"),
     *("schedule.clip=0.5", "soft_labels.method=fraction"),
 ]
+
+
+def _change_losses() -> Iterator[tuple[str, str]]:
+    """Yield each key of each loss with another value: 1 for its weight, else twice the default."""
+    for name, loss in loss_components().items():
+        for key, value in loss():
+            if key == "weight":
+                yield f"{name}.weight", "1"
+            elif isinstance(value, bool):
+                yield f"{name}.{key}", str(not value).lower()
+            elif isinstance(value, int | float) and value:
+                yield f"{name}.{key}", str(2 * value)
+
+
 # section.key -> another value.
 CHANGED = {
+    **dict(_change_losses()),
     "seed": "1",
     "backbone.crop_um": "14",
     "backbone.input_px": "48",
@@ -43,10 +59,6 @@ CHANGED = {
     "mixup.alpha": "0",
     "focal.gamma": "2.0",
     "focal.beta": "0",
-    "phase.weight": "0.1",
-    "contrastive.weight": "0.1",
-    "contrastive.temperature": "0.5",
-    "domain_adversarial.weight": "0.1",
     "sampling.class_balance": "1",
     "sampling.domain_balance": "1",
     "augment.rotate": "false",
@@ -117,7 +129,7 @@ def _weights(table: FigureTable, *changes: str) -> Mapping[str, torch.Tensor]:
     shares = _shares(table, recipe)
     stepper = start_stepper(table, recipe, shares=shares)
     size = recipe.schedule.batch_size
-    rng = np.random.default_rng(seed_of(recipe, 0, 1, 0))
+    rng = np.random.default_rng(derive_seed(recipe, 0, 1, 0))
     drawn = draw_epoch(shares, STEPS * size, rng)
     for step in range(STEPS):
         stepper.step(drawn[step * size : (step + 1) * size], step, OF)

@@ -16,7 +16,7 @@ from atypia.training.figures import (
     UnlabelledFigures,
     training_figures,
 )
-from atypia.training.stepper import MemberStepper, seed_of
+from atypia.training.stepper import MemberStepper, derive_seed
 from small_training import small_recipe, start_stepper
 
 BASE = (
@@ -40,7 +40,7 @@ def test_mixup_leaves_metric_and_domain_losses_on_unmixed_figures(table: FigureT
         lambda _, given: shown.append(len(given[0]))
     )
     stepper.step(rows, 7, 100)
-    rng = np.random.default_rng(seed_of(recipe, 0, 2, 7))
+    rng = np.random.default_rng(derive_seed(recipe, 0, 2, 7))
     unmixed = augmented_crops(windows.batch(rows), recipe, torch.device("cpu"), rng)
     (batch,) = batches
     assert len(batch) == 16 + 8 + 8

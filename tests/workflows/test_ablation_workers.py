@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import SimpleNamespace
@@ -49,6 +50,17 @@ def test_a_run_that_fails_leaves_the_others_in_order() -> None:
 def test_a_run_that_fails_in_a_worker_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ablation_workers, "ProcessPoolExecutor", Threads)
     assert _texts(train_in_workers(BENCH, JOBS, 2)) == EXPECTED
+
+
+def test_ctrl_c_is_left_to_this_process_and_is_not_blocked_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads inherit the mask of signals from the thread that starts them, as processes do."""
+    monkeypatch.setattr(ablation_workers, "ProcessPoolExecutor", Threads)
+    bench: Any = SimpleNamespace(train=lambda job: signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    for _, mask in train_in_workers(bench, JOBS, 2):
+        assert signal.SIGINT in mask  # type: ignore[operator]
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_worker_that_was_killed_is_named_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,10 +28,11 @@ class Bundle:
     sha256: str
 
     def __repr__(self) -> str:
-        shown, count = self.manifest, len(self.manifest.members)
+        manifest, count = self.manifest, len(self.manifest.members)
         return (
-            f"Bundle {shown.name}: {count} member{'s' if count > 1 else ''} on {shown.backbone}, "
-            f"crops of {shown.crop_um:g} um at {shown.input_px} px, in {self.folder}"
+            f"Bundle {manifest.name}: {count} member{'s' if count > 1 else ''} on "
+            f"{manifest.backbone}, crops of {manifest.crop_um:g} um at {manifest.input_px} px, "
+            f"in {self.folder}"
         )
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from atypia.errors import describe_fault
+
 if TYPE_CHECKING:
     from atypia.models.machine import Machine
 
@@ -81,7 +83,7 @@ def check_torch() -> list[Check]:
         return [
             Check(
                 "broken",
-                f"torch cannot be imported ({_one_line(fault)})",
+                f"torch cannot be imported ({describe_fault(fault)})",
                 "in a new virtual environment: pip install atypia",
             )
         ]
@@ -103,7 +105,7 @@ def check_torchvision() -> Check:
     except (ImportError, OSError, RuntimeError) as fault:
         return Check(
             "broken",
-            f"torchvision does not fit torch {_version('torch')} ({_one_line(fault)})",
+            f"torchvision does not fit torch {_version('torch')} ({describe_fault(fault)})",
             "install both from one place at once: pip install --force-reinstall torch torchvision",
         )
 
@@ -198,7 +200,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def _one_line(fault: BaseException) -> str:
-    return " ".join(str(fault).split())[:200] or type(fault).__name__

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from atypia.inference.options import PredictOptions, words_of
+from atypia.inference.options import PredictOptions, read_words
 
 ClassNames = Annotated[
     list[str] | None,
@@ -79,7 +79,7 @@ def _option_parameters() -> list[inspect.Parameter]:
         option = typer.Option(
             _flag(name),
             help=field.description,
-            metavar=words_of(field)["metavar"] or None,
+            metavar=read_words(field)["metavar"] or None,
             min=next((bound.ge for bound in field.metadata if hasattr(bound, "ge")), None),
             show_default=field.default is not None,
         )

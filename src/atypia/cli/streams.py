@@ -54,10 +54,10 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    sys.stdout, sys.stderr = _wrapped(sys.stdout), _wrapped(sys.stderr)
+    sys.stdout, sys.stderr = _wrap_stream(sys.stdout), _wrap_stream(sys.stderr)
 
 
-def _wrapped(stream: TextIO | None) -> TextIO:
+def _wrap_stream(stream: TextIO | None) -> TextIO:
     """Return a stream around the same file; nothing is shown where there is none."""
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8", errors="atypia")

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from difflib import get_close_matches
 from hashlib import blake2b
 from typing import Literal
 
@@ -21,7 +20,7 @@ from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import TRAINED_ON, split_words, unknown_splits
 from atypia.data.table import FigureTable, lack_slide
 from atypia.data.votes import find_contradictions, hard_labels, vote_counts
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, find_nearest
 from atypia.progress import OnProgress, opens_bars, show_bars
 
 _THREADS = 8
@@ -100,11 +99,11 @@ def _check_columns(frame: pd.DataFrame) -> Iterator[Finding]:
     empty = [name for name in COLUMNS if frame[name].isin(["", UNKNOWN]).all()]
     empty += [name for name in COLUMNS if frame[name].isna().all()]
     for name in set(map(str, frame.columns)) - {*COLUMNS, *OPTIONAL_COLUMNS}:
-        near = get_close_matches(name.lower().strip(), empty, n=1, cutoff=0.8)
+        near = find_nearest(name.strip(), empty, cutoff=0.8)
         if near:
             message = (
-                f"column {name!r} is not used and {near[0]} is empty: if that is what it means, "
-                f"rename it or give --column '{near[0]}={name}'"
+                f"column {name!r} is not used and {near} is empty: if that is what it means, "
+                f"rename it or give --column '{near}={name}'"
             )
             yield Finding("warning", (), message)
 
@@ -288,7 +287,7 @@ def _check_sizes(frame: pd.DataFrame, sizes: pd.Series) -> Iterator[Finding]:
         )
         return
     for size in others:
-        odd = sizes.map(lambda s, one=size: s == one)
+        odd = sizes.map(lambda other, size=size: other == size)
         yield from _report("warning", frame, odd, f"of {size[0]} x {size[1]} px, {message}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -148,10 +147,3 @@ def list_names(names: Iterable[str], most: int = 20) -> str:
     texts = [str(name) for name in names]
     more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
     return (", ".join(texts[:most]) or "none") + more
-
-
-def suggest_name(name: str, names: list[str]) -> str:
-    """Return " (did you mean NAME?)" for the nearest of `names`, or "" if none is near."""
-    close = get_close_matches(name.lower(), {known.lower(): known for known in names}, n=1)
-    by_lower = {known.lower(): known for known in names}
-    return f" (did you mean {by_lower[close[0]]}?)" if close else ""

@@ -67,8 +67,8 @@ def gather(
         raise TableError(
             f"{table.where}: none of {len(images):,} images could be read; {faults[0]}"
         )
-    kept = table.frame[table.frame["image"].isin(set(new))].reset_index(drop=True)
-    gathered = FigureTable(kept.assign(image=kept["image"].map(new)), folder)
+    frame = table.frame[table.frame["image"].isin(set(new))].reset_index(drop=True)
+    gathered = FigureTable(frame.assign(image=frame["image"].map(new)), folder)
     write_table(gathered, target)
     return gathered, faults
 

@@ -25,7 +25,7 @@ from atypia.data.tiff_pages import (
     find_figures,
     format_sizes,
 )
-from atypia.errors import ImageError
+from atypia.errors import ImageError, describe_fault
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -357,8 +357,7 @@ def _empty_message(name: str) -> str:
 
 
 def _damage_message(name: str, fault: BaseException) -> str:
-    reason = " ".join(str(fault).split())[:120] or type(fault).__name__
-    return f"{name}: truncated or damaged ({reason}); copy or export it again"
+    return f"{name}: truncated or damaged ({describe_fault(fault)}); copy or export it again"
 
 
 def _grey_message(name: str) -> str:

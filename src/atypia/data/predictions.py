@@ -16,12 +16,11 @@ from atypia.data.columns import (
     as_numbers,
     as_text,
     list_names,
-    suggest_name,
 )
 from atypia.data.table import FigureTable
 from atypia.data.table_checks import format_rows
 from atypia.data.table_io import FIRST_ROW, format_faults, read_raw, rename_known
-from atypia.errors import TableError
+from atypia.errors import TableError, suggest_name
 from atypia.files import escape_text, parse_json
 
 PREDICTION_COLUMNS: tuple[str, ...] = (
@@ -131,10 +130,10 @@ def _check(raw: pd.DataFrame, source: str) -> pd.DataFrame:
     missing = [name for name in _REQUIRED if name not in text.columns]
     if missing:
         header = [str(name) for name in raw.columns]
-        named = ", ".join(f"{name}{suggest_name(name, header)}" for name in missing)
         raise TableError(
-            f"{source}: column {named} is missing; the columns are {list_names(header)}; a "
-            f"predictions table has the columns {', '.join(PREDICTION_COLUMNS)}"
+            f"{source}: column {', '.join(missing)} is missing; the columns are "
+            f"{list_names(header)}; a predictions table has the columns "
+            f"{', '.join(PREDICTION_COLUMNS)}{suggest_name(missing[0], header)}"
         )
     if text.empty:
         raise TableError(f"{source}: no predictions; give at least one row below the header")

@@ -8,10 +8,10 @@ from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text, suggest_name
+from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text
 from atypia.data.table_checks import format_rows
 from atypia.data.table_io import format_faults, read_raw, rename_known
-from atypia.errors import TableError
+from atypia.errors import TableError, suggest_name
 
 LIST_COLUMNS = ("slide", "points", "name", "case", "mpp", "area_mm2")
 _ENDINGS = (".ome.tiff", ".ome.tif")
@@ -46,17 +46,17 @@ class _RowFault:
 
     Attributes:
         expected: the column, and what was expected in it.
-        found: the values found instead, by row number.
+        values: those found instead, by row number.
     """
 
     expected: str
-    found: pd.Series
+    values: pd.Series
 
     def of_all(self) -> str:
-        return f"{self._of(self.found.iloc[0])} ({format_rows(self.found.index)})"
+        return f"{self._of(self.values.iloc[0])} ({format_rows(self.values.index)})"
 
     def of_row(self, number: int) -> str:
-        return self._of(self.found[number])
+        return self._of(self.values[number])
 
     def _of(self, value: str) -> str:
         return f"{self.expected}, found {repr(value) if value else 'nothing'}"
@@ -79,7 +79,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     raw = rename_known(read_raw(path), LIST_COLUMNS, str(path))
     header = [str(name) for name in raw.columns]
     faults = [
-        f"column {name} is missing{suggest_name(name, header)}; the columns are {', '.join(header)}"
+        f"column {name} is missing; the columns are {', '.join(header)}{suggest_name(name, header)}"
         for name in ("slide", "points")
         if name not in header
     ]
@@ -96,7 +96,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     text["case"] = text["case"].where(text["case"] != "", text["name"])
     mpp, area = (as_numbers(text[name]) for name in ("mpp", "area_mm2"))
     of_rows = _find_row_faults(text, mpp, area)
-    faulty = {number for fault in of_rows for number in fault.found.index}
+    faulty = {number for fault in of_rows for number in fault.values.index}
     faults = _find_unfit_names(text)
     if faults or len(faulty) == len(text):
         raise TableError(
@@ -113,7 +113,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
             fault="; ".join(
                 f"{path}, row {number}: {fault.of_row(number)}"
                 for fault in of_rows
-                if number in fault.found.index
+                if number in fault.values.index
             ),
         )
         for number, row in zip(text.index.tolist(), text.to_dict("records"), strict=True)

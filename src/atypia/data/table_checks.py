@@ -19,9 +19,9 @@ from atypia.data.columns import (
     as_numbers,
     leaves_folder,
     list_names,
-    suggest_name,
     vote_names,
 )
+from atypia.errors import suggest_name
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -49,8 +49,8 @@ def find_faults(text: pd.DataFrame, header: list[str]) -> list[str]:
         return [*faults, "the table has no figures; give at least one row below the header"]
     try:
         _schema(tuple(text.columns)).validate(text, lazy=True)
-    except pa.errors.SchemaErrors as found:
-        cases = found.failure_cases
+    except pa.errors.SchemaErrors as faulty:
+        cases = faulty.failure_cases
         for (column, rule), group in cases.groupby(["column", "check"], sort=False):
             faults.append(_format_fault(str(column), str(rule), group))
     faults.extend(_find_unplaced(text))
@@ -121,13 +121,15 @@ def _find_missing_columns(text: pd.DataFrame, header: list[str]) -> list[str]:
     if "image" not in present and absent:
         faults.append(_missing_message("image", f" (or else {', '.join(absent)})", header))
     if faults:
-        faults[-1] += f"; the columns are {list_names(header)}"
+        faults[-1] += f" (the columns are {list_names(header)})"
     return faults
 
 
 def _missing_message(name: str, otherwise: str, header: list[str]) -> str:
-    near = suggest_name(name, header)
-    return f"column {name} is missing{near}{otherwise}; name yours with --column {name}=YOURS"
+    return (
+        f"column {name} is missing{otherwise}; name yours with --column {name}=YOURS"
+        f"{suggest_name(name, header)}"
+    )
 
 
 def _find_unplaced(text: pd.DataFrame) -> list[str]:

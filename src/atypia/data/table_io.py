@@ -20,10 +20,9 @@ from atypia.data.columns import (
     as_text,
     list_names,
     match_names,
-    suggest_name,
 )
 from atypia.data.table_checks import format_count, format_rows
-from atypia.errors import TableError, abbreviate
+from atypia.errors import TableError, abbreviate, suggest_name
 
 _TEXT_SUFFIXES = (".csv", ".tsv")
 TABLE_SUFFIXES = (*_TEXT_SUFFIXES, ".parquet")
@@ -227,7 +226,7 @@ def _require_whole(table: pa.Table, path: Path) -> None:
 
 def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Drop empty columns without a name; name the other nameless ones."""
-    kept: list[int] = []
+    positions: list[int] = []
     names: list[str] = []
     for position, name in enumerate(map(str, frame.columns)):
         if not name:
@@ -235,9 +234,9 @@ def _name_columns(frame: pd.DataFrame) -> pd.DataFrame:
             numbers_rows = position == 0 and values.str.fullmatch(r"\d+(\.0)?").all()
             if numbers_rows or (values == "").all():
                 continue
-        kept.append(position)
+        positions.append(position)
         names.append(name or f"unnamed {position + 1}")
-    return frame.iloc[:, kept].set_axis(names, axis=1)
+    return frame.iloc[:, positions].set_axis(names, axis=1)
 
 
 def rename_known(frame: pd.DataFrame, known: Iterable[str], source: str) -> pd.DataFrame:
@@ -281,19 +280,19 @@ def rename_columns(text: pd.DataFrame, mapping: Mapping[str, str], source: str) 
     for our, their in mapping.items():
         if our not in ours and not our.startswith(VOTE_PREFIX):
             faults.append(
-                f"{our!r} is not a column of a figure table{suggest_name(our, ours)}; "
-                f"expected one of {', '.join(ours)} or {VOTE_PREFIX}NAME"
+                f"{our!r} is not a column of a figure table; "
+                f"expected one of {', '.join(ours)} or {VOTE_PREFIX}NAME{suggest_name(our, ours)}"
             )
         if their not in theirs:
             faults.append(
-                f"column {their!r} (for {our}) is missing{suggest_name(their, theirs)}; "
-                f"the columns are {list_names(theirs)}"
+                f"column {their!r} (for {our}) is missing; "
+                f"the columns are {list_names(theirs)}{suggest_name(their, theirs)}"
             )
     if faults:
         raise TableError(format_faults(source, faults))
-    kept = text.drop(columns=list({*mapping.values(), *(name for name in mapping)} & {*theirs}))
+    others = text.drop(columns=list({*mapping.values(), *(name for name in mapping)} & {*theirs}))
     mapped = pd.DataFrame({our: text[their] for our, their in mapping.items()}, index=text.index)
-    return pd.concat([mapped, kept], axis=1)
+    return pd.concat([mapped, others], axis=1)
 
 
 def format_faults(source: str, faults: list[str]) -> str:

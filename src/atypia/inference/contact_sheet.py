@@ -25,19 +25,19 @@ from atypia.inference.drawing import (
     WORDS,
     Drawn,
     bold,
-    classes_of,
     drawable,
     facts,
     foot,
     header,
     ink_on,
     letters,
+    name_classes,
     require_jpeg,
     save_jpeg,
-    shortened,
+    shorten_text,
     square,
     stack_pictures,
-    wrapped,
+    wrap_text,
 )
 from atypia.inference.slides import COLOURS
 
@@ -100,7 +100,7 @@ def write_contact_sheet(
     require_jpeg(path)
     p = figures["p_atypical"].to_numpy(dtype=np.float64)
     order = np.argsort(-p, kind="stable")
-    classes = classes_of(figures)
+    classes = name_classes(figures)
     table = pd.DataFrame(
         {
             "number": np.arange(1, len(p) + 1),
@@ -188,16 +188,18 @@ def _cell(thumbnail: Image.Image, name: str, p: float, words: Sequence[str]) -> 
     for number, text in enumerate(words):
         at = (1, bottom + 14 + number * _LINE_PX)
         caption, font = drawable(text, letters(12))
-        cut = shortened(caption, font, _TEXT_PX)
+        cut = shorten_text(caption, font, _TEXT_PX)
         draw.text(at, cut, INK if number == 0 else FAINT, font, anchor="ls")
     return picture
 
 
 def _few_lines(phase: str) -> list[str]:
     """Return a phase in the lines that it needs, two at most."""
-    lines = wrapped(phase, letters(12), _TEXT_PX)
+    lines = wrap_text(phase, letters(12), _TEXT_PX)
     return (
-        lines if len(lines) <= 2 else [lines[0], shortened(f"{lines[1]}…", letters(12), _TEXT_PX)]
+        lines
+        if len(lines) <= 2
+        else [lines[0], shorten_text(f"{lines[1]}…", letters(12), _TEXT_PX)]
     )
 
 

@@ -78,8 +78,8 @@ class ReadFigure:
     seconds: float
 
 
-def window_um(crop_um: float, mpp: float) -> float:
-    """Return the side of what a crop is sampled from, um: its outermost px have neighbours."""
+def compute_plain_window_um(crop_um: float, mpp: float) -> float:
+    """Return the side of the tissue, in um, that a plain crop is sampled from."""
     return 1.1 * crop_um + 4 * mpp
 
 
@@ -98,7 +98,7 @@ def make_crop(image: npt.NDArray[np.uint8], mpp: float, spec: CropSpec) -> Crop:
     Raises:
         ImageError: the image covers less than three quarters of the crop.
     """
-    window = cut_window(image, mpp, spec.crop_um, window_um(spec.crop_um, mpp))
+    window = cut_window(image, mpp, spec.crop_um, compute_plain_window_um(spec.crop_um, mpp))
     return plain_crop(
         window,
         mpp,

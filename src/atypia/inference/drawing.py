@@ -69,7 +69,7 @@ def save_jpeg(picture: Image.Image, path: Path) -> None:
         picture.save(partial, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
 
 
-def classes_of(figures: pd.DataFrame) -> list[str]:
+def name_classes(figures: pd.DataFrame) -> list[str]:
     """Return the class of each row of a predictions table, one of `CLASSES`."""
     return [
         name_class(str(call), bool(refer))
@@ -115,7 +115,7 @@ def drawable(text: str, font: ImageFont.FreeTypeFont) -> tuple[str, ImageFont.Fr
     Where the font lacks some, it is the first of this machine's that has all; where none has, they
     are spelt out by their numbers.
     """
-    lacking = {letter for letter in text if ord(letter) not in _letters_of(str(font.path))}
+    lacking = {letter for letter in text if ord(letter) not in _read_letters(str(font.path))}
     if not lacking:
         return text, font
     other = _font_with(frozenset(map(ord, text)))
@@ -129,11 +129,13 @@ def drawable(text: str, font: ImageFont.FreeTypeFont) -> tuple[str, ImageFont.Fr
 def _font_with(letters: frozenset[int]) -> str | None:
     from matplotlib.font_manager import findSystemFonts
 
-    return next((path for path in sorted(findSystemFonts()) if letters <= _letters_of(path)), None)
+    return next(
+        (path for path in sorted(findSystemFonts()) if letters <= _read_letters(path)), None
+    )
 
 
 @cache
-def _letters_of(path: str) -> frozenset[int]:
+def _read_letters(path: str) -> frozenset[int]:
     """Return the code points that a font has; none where it has no outlines or cannot be read."""
     from matplotlib.ft2font import FT2Font
 
@@ -144,18 +146,18 @@ def _letters_of(path: str) -> frozenset[int]:
     return frozenset(font.get_charmap()) if font.scalable else frozenset()
 
 
-def shortened(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> str:
+def shorten_text(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> str:
     """Return text, cut with an ellipsis where it is wider than `width_px`."""
     if font.getlength(text) <= width_px:
         return text
-    for kept in range(len(text) - 1, 0, -1):
-        cut = f"{text[:kept].rstrip()}…"
+    for length in range(len(text) - 1, 0, -1):
+        cut = f"{text[:length].rstrip()}…"
         if font.getlength(cut) <= width_px:
             return cut
     return "…"
 
 
-def wrapped(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> list[str]:
+def wrap_text(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> list[str]:
     """Return lines of at most `width_px`, broken between words."""
     lines: list[str] = []
     for word in text.split():
@@ -163,7 +165,7 @@ def wrapped(text: str, font: ImageFont.FreeTypeFont, width_px: float) -> list[st
         if lines and font.getlength(joined) <= width_px:
             lines[-1] = joined
         else:
-            lines.append(shortened(word, font, width_px))
+            lines.append(shorten_text(word, font, width_px))
     return lines
 
 
@@ -203,16 +205,16 @@ def header(
     inner = width_px - 2 * MARGIN_PX
     small, strong = letters(13), bold(13)
     words, font = drawable(" · ".join(details), small)
-    lines = [(line, font, FAINT) for line in wrapped(words, font, inner)]
+    lines = [(line, font, FAINT) for line in wrap_text(words, font, inner)]
     for remark in remarks:
         words, font = drawable(remark, strong)
-        lines += [(line, font, INK) for line in wrapped(words, font, inner)]
+        lines += [(line, font, INK) for line in wrap_text(words, font, inner)]
     picture = Image.new("RGB", (width_px, 92 + 20 * len(lines)), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.text((width_px - MARGIN_PX, 40), aside, FAINT, small, anchor="rs")
     room = inner - small.getlength(aside) - 16
     name, font = drawable(title, bold(22))
-    draw.text((MARGIN_PX, 40), shortened(name, font, room), INK, font, anchor="ls")
+    draw.text((MARGIN_PX, 40), shorten_text(name, font, room), INK, font, anchor="ls")
     x = MARGIN_PX
     figures = f"{len(classes):,} {'figure' if len(classes) == 1 else 'figures'}"
     x = _run_of_text(draw, x, 70, figures, bold(15)) + 22

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from atypia.bundle.load import Bundle, load_bundle
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, describe_fault
 from atypia.files import create_output, remove_partials, require_outputs
 from atypia.inference.exported import (
     BUNDLE_KEY,
@@ -83,9 +83,9 @@ def export_onnx(
     try:
         content = _build_model(bundle, networks).SerializeToString()
     except Exception as fault:  # torch, onnxscript and protobuf each have their own
-        reason = " ".join(str(fault).split())[:200]
         raise AtypiaError(
-            f"{folder}: cannot be exported ({type(fault).__name__}: {reason}); predict with torch"
+            f"{folder}: cannot be exported ({type(fault).__name__}: {describe_fault(fault)}); "
+            "predict with torch"
         ) from fault
     for kind in runtimes:
         runtime = kind(content, "fp32", usual_threads())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from atypia.errors import AtypiaError, OptionError, abbreviate
+from atypia.errors import AtypiaError, OptionError, abbreviate, suggest_name
 from atypia.models.devices import Device
 
 Precision = Literal["fp32", "bf16"]
@@ -29,7 +28,7 @@ _NO_RUNTIMES = ("base", "choice")
 def runtime_keys() -> tuple[str, ...]:
     """Return the keys of all runtimes, sorted: the names of the files in `runtimes/`."""
     modules = pkgutil.iter_modules([str(Path(__file__).with_name("runtimes"))])
-    return tuple(sorted(one.name for one in modules if one.name not in _NO_RUNTIMES))
+    return tuple(sorted(module.name for module in modules if module.name not in _NO_RUNTIMES))
 
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def _option(
     return Field(default, description=description, json_schema_extra=words, **bounds)
 
 
-def words_of(field: FieldInfo) -> dict[str, str]:
+def read_words(field: FieldInfo) -> dict[str, str]:
     """Return `expected` and `metavar` of an option, "" where there is none."""
     extra = field.json_schema_extra
     return {name: str(word) for name, word in extra.items()} if isinstance(extra, dict) else {}
@@ -178,10 +177,9 @@ def _explain(fault: ValidationError) -> AtypiaError:
     name = str(first["loc"][0])
     fields = PredictOptions.model_fields
     if name not in fields:
-        near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
         return AtypiaError(
-            f"{name}: is no option of a prediction; did you mean {near}? (the options: "
-            f"{', '.join(fields)})"
+            f"{name}: is no option of a prediction; the options are {', '.join(fields)}"
+            f"{suggest_name(name, fields)}"
         )
-    expected = words_of(fields[name])["expected"] or f"one of {first['ctx']['expected']}"
+    expected = read_words(fields[name])["expected"] or f"one of {first['ctx']['expected']}"
     return OptionError(name, abbreviate(first["input"]), f"expected {expected}")

@@ -22,10 +22,10 @@ from atypia.inference.drawing import (
     PAPER,
     Drawn,
     bold,
-    classes_of,
     facts,
     foot,
     header,
+    name_classes,
     require_jpeg,
     save_jpeg,
     stack_pictures,
@@ -78,7 +78,7 @@ def write_overview(
         AtypiaError: the path's ending is another, or it cannot be written.
     """
     require_jpeg(path)
-    classes = classes_of(figures)
+    classes = name_classes(figures)
     failures, remarks = [], []
     try:
         pixels, mpp = slide.overview(longest_px)

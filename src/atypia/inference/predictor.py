@@ -58,7 +58,7 @@ _EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Scored:
+class BatchScores:
     """The results of one batch.
 
     Attributes:
@@ -216,7 +216,7 @@ class Predictor:
 
     def stream(
         self, figures: Iterable[Figure], *, batch_size: int | None = None
-    ) -> Iterator[Scored]:
+    ) -> Iterator[BatchScores]:
         """Classify figures batch by batch, in order; only a few batches are in memory.
 
         Args:
@@ -236,7 +236,7 @@ class Predictor:
             # One batch more than a pool's threads, of which a runtime may have one more.
             yield from map_in_order(pool, self._score, batches, ahead=self.runtime.workers + 2)
 
-    def _score(self, batch: Sequence[ReadFigure]) -> Scored:
+    def _score(self, batch: Sequence[ReadFigure]) -> BatchScores:
         begun = time.perf_counter()
         good = [read.figure for read in batch if not isinstance(read.crop, Failure)]
         failures = tuple(read.crop for read in batch if isinstance(read.crop, Failure))
@@ -245,7 +245,7 @@ class Predictor:
             crops = stack_crops([read.crop for read in batch if not isinstance(read.crop, Failure)])
             frame = self._make_table(good, self.runtime.infer(crops))
         reading_s = sum(read.seconds for read in batch)
-        return Scored(frame, failures, reading_s, time.perf_counter() - begun)
+        return BatchScores(frame, failures, reading_s, time.perf_counter() - begun)
 
     def _make_table(self, figures: Sequence[Figure], outputs: Outputs) -> pd.DataFrame:
         """Make rows of B figures from the outputs of the members."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atypia.data.predictions import PREDICTION_COLUMNS
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, find_nearest
 from atypia.files import create_output
 
 Write = Callable[[pd.DataFrame], None]
@@ -47,7 +46,7 @@ def require_suffix(out: Path) -> None:
     """
     suffix = out.suffix.lower()
     if suffix not in _SINKS:
-        near = difflib.get_close_matches(suffix, _SINKS, n=1, cutoff=0.0)[0]
+        near = find_nearest(suffix, _SINKS, cutoff=0.0) or suffix
         raise AtypiaError(
             f"{out}: the ending {suffix or '(none)'} is not one of {', '.join(_SINKS)}; "
             f"call it {out.with_suffix(near).name}"

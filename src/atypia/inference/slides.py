@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Hashable, Iterator
 from functools import partial
@@ -31,9 +30,9 @@ from atypia.data.points.qupath_results import (
 from atypia.data.points.table import Points
 from atypia.data.predictions import CALLS, PREDICTION_COLUMNS
 from atypia.data.slides import Slide
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, find_nearest
 from atypia.files import escape_text
-from atypia.inference.crops import CropSpec, window_um
+from atypia.inference.crops import CropSpec, compute_plain_window_um
 from atypia.inference.sinks import SINK_SUFFIXES, open_sink
 from atypia.inference.sources import Reader, Source
 
@@ -56,7 +55,7 @@ def require_slide_ending(out: Path) -> None:
         AtypiaError: naming the nearest ending.
     """
     if not out.name.lower().endswith(SLIDE_ENDINGS):
-        near = difflib.get_close_matches(out.suffix.lower(), SLIDE_ENDINGS, n=1, cutoff=0.0)[0]
+        near = find_nearest(out.suffix, SLIDE_ENDINGS, cutoff=0.0) or ""
         raise AtypiaError(
             f"{out}: the ending {out.suffix or '(none)'} is not one of "
             f"{', '.join(SLIDE_ENDINGS)}; call it {out.with_suffix(near).name}"
@@ -75,7 +74,7 @@ def slide_source(slide: Slide, points: Points, spec: CropSpec) -> Source:
     """
     level = slide.level_for(max(spec.crop_um / spec.input_px, spec.finest_mpp))
     mpp = slide.level_mpp[level]
-    side_um = window_um(spec.crop_um, mpp)
+    side_um = compute_plain_window_um(spec.crop_um, mpp)
     block = _BLOCK_PX * mpp / slide.mpp
     columns, rows = (points.frame[axis].to_numpy() // block for axis in ("x", "y"))
     frame = points.frame.iloc[np.lexsort((columns, rows))]
@@ -166,7 +165,7 @@ def write_figures(
         features = file.give_back(results, slide.path.name, object_type)
         write_features(out, features, file.members)
     elif name.endswith(MIDOG_ENDING):
-        columns = (frame[one].tolist() for one in ("x", "y", "call", "p_atypical"))
+        columns = (frame[name].tolist() for name in ("x", "y", "call", "p_atypical"))
         write_midog(out, zip(*columns, strict=True), slide.mpp)
     else:
         with open_sink(out) as write:

@@ -118,8 +118,8 @@ def open_sources(
         if isinstance(path, FigureTable)
         else _open(path, mpp, layout, mapping)
         for path in (
-            open_figures(one, mapping=mapping) if isinstance(one, pd.DataFrame) else one
-            for one in several
+            open_figures(source, mapping=mapping) if isinstance(source, pd.DataFrame) else source
+            for source in several
         )
     ]
     if mapping and not any(source.kind in ("figure table", "layout") for source in sources):

@@ -89,9 +89,9 @@ class Classifier(nn.Module):
 
     def embed(self, crops: torch.Tensor) -> torch.Tensor:
         """Return embeddings of crops, float32 (B, 3, P, P) in [0, 1] -> float32 (B, D)."""
-        return mean_of_views([self.backbone(view).float() for view in self.views_of(crops)])
+        return average_views([self.backbone(view).float() for view in self.make_views(crops)])
 
-    def views_of(self, crops: torch.Tensor) -> list[torch.Tensor]:
+    def make_views(self, crops: torch.Tensor) -> list[torch.Tensor]:
         """Return the backbone's inputs for crops, float32 (B, 3, P, P) in [0, 1].
 
         Returns:
@@ -141,7 +141,7 @@ class Classifier(nn.Module):
         self.load_state_dict(dict(state), strict=False)
 
 
-def mean_of_views(embeddings: Sequence[torch.Tensor]) -> torch.Tensor:
+def average_views(embeddings: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the mean of one embedding a view, float32 (B, D) each."""
     return embeddings[0] if len(embeddings) == 1 else torch.stack([*embeddings]).mean(dim=0)
 

@@ -6,7 +6,7 @@ import errno
 import logging
 from pathlib import Path
 
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, describe_fault
 from atypia.models.backbones.registry import BackboneSpec
 
 # Whatever library the hub's client speaks through in the installed version.
@@ -89,11 +89,10 @@ def _fault_message(fault: Exception, spec: BackboneSpec) -> str | None:
             f"without a token; open {spec.page}, and set HF_TOKEN if it asks you to log in"
         )
     if isinstance(fault, OSError) or type(fault).__module__.split(".")[0].startswith(_NETWORK):
-        reason = " ".join(str(fault).split())[:150]
         return (
-            f"{spec.key}: huggingface.co cannot be reached ({reason}); run this on a connected "
-            "machine with --out DIR, copy DIR here and pass --weights DIR; an interrupted "
-            "download resumes"
+            f"{spec.key}: huggingface.co cannot be reached ({describe_fault(fault)}); run this "
+            "on a connected machine with --out DIR, copy DIR here and pass --weights DIR; an "
+            "interrupted download resumes"
         )
     return None
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atypia.models.adapters import merge
-from atypia.models.classifier import Classifier, Output, mean_of_views
+from atypia.models.classifier import Classifier, Output, average_views
 
 # Folding rounds differently; a wrong fold differs by whole units.
 _LARGEST_SHARE = 1e-3
@@ -64,9 +64,9 @@ class FoldedMembers(nn.Module):
     def forward(self, crops: torch.Tensor) -> list[Output]:
         """Return the output of each member for crops, float32 (B, 3, P, P), RGB in [0, 1]."""
         members = cast("list[Classifier]", list(self.members))
-        views = [self.common(view) for view in members[0].views_of(crops)]
+        views = [self.common(view) for view in members[0].make_views(crops)]
         return [
-            member(mean_of_views([member.backbone(view).float() for view in views]))
+            member(average_views([member.backbone(view).float() for view in views]))
             for member in members
         ]
 

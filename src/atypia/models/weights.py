@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, describe_fault
 from atypia.models.backbones.registry import BackboneSpec, Tensors
 
 # What training programs put before every name.
@@ -139,8 +139,7 @@ def read_tensors(file: Path) -> Tensors:
             f"{file}: contains Python objects besides tensors and is not opened; {again}"
         ) from fault
     except (OSError, EOFError, RuntimeError, SafetensorError) as fault:
-        reason = " ".join(str(fault).split())[:200]
-        raise AtypiaError(f"{file}: cannot be read ({reason}); {again}") from fault
+        raise AtypiaError(f"{file}: cannot be read ({describe_fault(fault)}); {again}") from fault
     if not isinstance(tensors, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor)
         for name, tensor in tensors.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from atypia.errors import RecipeError, abbreviate
+from atypia.errors import RecipeError, abbreviate, suggest_name
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import is_file, list_faults, read_recipe, read_toml, recipe_files
 from atypia.training.section import Section
@@ -95,8 +94,8 @@ def _find(source: str) -> Path:
     if source in known:
         return known[source]
     raise RecipeError(
-        f"plan {abbreviate(source)} is neither a file nor a plan of atypia"
-        f"{_offer(source, known)} (known: {', '.join(known)})"
+        f"plan {abbreviate(source)} is neither a file nor a plan of atypia; the plans are "
+        f"{', '.join(known)}{suggest_name(source, known)}"
     )
 
 
@@ -115,7 +114,8 @@ def _faults(plan: Plan) -> Iterator[str]:
         elif arm.against is not None and arm.against not in names:
             yield (
                 f"arm {name}: against is {abbreviate(arm.against)}, which is no arm of the "
-                f"plan{_offer(arm.against, names)} (arms: {', '.join(map(abbreviate, names))})"
+                f"plan; its arms are {', '.join(map(abbreviate, names))}"
+                f"{suggest_name(arm.against, names)}"
             )
         try:
             plan.recipe(arm, plan.seeds[0])
@@ -128,11 +128,6 @@ def _faults(plan: Plan) -> Iterator[str]:
 
 def _duplicates(values: Sequence[Value]) -> list[Value]:
     return [value for value, count in Counter(values).items() if count > 1]
-
-
-def _offer(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _explain(fault: Any) -> str:

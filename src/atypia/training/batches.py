@@ -12,7 +12,13 @@ import torch
 
 from atypia.data.table import FigureTable
 from atypia.data.windows import Windows, decode_windows
-from atypia.training.components.augment import blur, draw_moves, jitter_stain, recompress, window_um
+from atypia.training.components.augment import (
+    blur,
+    compute_augmented_window_um,
+    draw_moves,
+    jitter_stain,
+    recompress,
+)
 from atypia.training.crop_windows import crop_windows
 from atypia.training.recipe import Recipe
 
@@ -41,7 +47,7 @@ def read_windows(
         table.image_paths(),
         table.frame["mpp"].to_numpy(dtype=np.float64),
         crop_um=crop_um,
-        window_um=window_um(recipe.augment, crop_um),
+        window_um=compute_augmented_window_um(recipe.augment, crop_um),
         cache=cache,
         content=content,
         progress=progress,

@@ -77,7 +77,7 @@ def open_fabric(device: Device, schedule: ScheduleSection) -> Fabric:
     return fabric
 
 
-def precision_of(fabric: Fabric) -> Precision:
+def read_precision(fabric: Fabric) -> Precision:
     """Return the precision of a training."""
     return "32-true" if fabric.strategy.precision.precision == "32-true" else "bf16-mixed"
 
@@ -88,7 +88,7 @@ def describe_hardware(fabric: Fabric) -> Hardware:
     return Hardware(
         device=str(device),
         name=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        precision=precision_of(fabric),
+        precision=read_precision(fabric),
         threads=count_threads(),
         torch=torch.__version__,
     )

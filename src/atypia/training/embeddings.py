@@ -28,7 +28,7 @@ from atypia.models.classifier import build_classifier
 from atypia.progress import OnProgress
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.batches import BatchSource, Embeddings, plain_crops, read_windows
-from atypia.training.devices import precision_of
+from atypia.training.devices import read_precision
 from atypia.training.recipe import Precision, Recipe
 from atypia.training.scoring import SCORE_BATCH
 
@@ -78,7 +78,7 @@ def read_batch_source(
         f"{digest} {mpp!r}"
         for digest, mpp in zip(content, table.frame["mpp"].tolist(), strict=True)
     ]
-    folder = embeddings_in / _settings_hash(recipe, weights.sha256, precision_of(fabric))
+    folder = embeddings_in / _settings_hash(recipe, weights.sha256, read_precision(fabric))
     stored = _read(folder)
     missing = np.array([row for row, key in enumerate(keys) if key not in stored], dtype=np.int64)
     if len(missing):
@@ -90,7 +90,7 @@ def read_batch_source(
             input_px=recipe.backbone.input_px,
             weights=weights.file,
         )
-        if precision_of(fabric) == "bf16-mixed":
+        if read_precision(fabric) == "bf16-mixed":
             hold_in_bfloat16(classifier.backbone)
         classifier = classifier.to(fabric.device).to(memory_format=torch.channels_last).eval()
         fresh: EmbeddingTable = {}

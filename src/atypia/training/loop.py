@@ -34,7 +34,7 @@ from atypia.training.metrics_log import MetricsLog
 from atypia.training.recipe import Recipe, ScheduleSection
 from atypia.training.requirements import require_components_work
 from atypia.training.scoring import infer
-from atypia.training.stepper import MemberStepper, seed_of
+from atypia.training.stepper import MemberStepper, derive_seed
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -136,7 +136,7 @@ def train_member(
     for step in range(first, steps):
         epoch, position = divmod(step, steps_per_epoch)
         if position == 0 or step == first:
-            rng = np.random.default_rng(seed_of(recipe, member, 1, epoch))
+            rng = np.random.default_rng(derive_seed(recipe, member, 1, epoch))
             drawn = draw_epoch(training.weights(), steps_per_epoch * batch_size, rng)
         batch = drawn[position * batch_size : (position + 1) * batch_size]
         losses.append(training.stepper.step(batch, step, steps))
@@ -218,7 +218,7 @@ class MemberTraining:
         if recipe.hard_negatives.oversampling > 1:
             normal = rows[~figures.atypical[rows]]
             self._mining = HardNegatives(recipe.hard_negatives, normal, figures.unanimous[normal])
-        rng = np.random.default_rng(seed_of(recipe, member, 4))
+        rng = np.random.default_rng(derive_seed(recipe, member, 4))
         self._probe_rows = rng.permutation(rows)[:PROBE_FIGURES]
         self._probe_before = self._probe()
         # After each epoch; None where a checkpoint of an earlier version lacks the first ones.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from atypia.errors import RecipeError, abbreviate
+from atypia.errors import RecipeError, abbreviate, suggest_name
 from atypia.files import shipped_folder
 from atypia.training.recipe import Recipe, current_name, with_current_names
 
@@ -103,11 +102,9 @@ def _find(source: str) -> Path:
     known = recipe_files()
     if source in known:
         return known[source]
-    near = difflib.get_close_matches(source, known, n=1)
-    offer = f"; did you mean {near[0]!r}?" if near else ""
     raise RecipeError(
-        f"recipe {abbreviate(source)} is neither a file nor a recipe of atypia{offer} "
-        f"(known: {', '.join(known)})"
+        f"recipe {abbreviate(source)} is neither a file nor a recipe of atypia; the recipes "
+        f"are {', '.join(known)}{suggest_name(source, known)}"
     )
 
 
@@ -155,9 +152,8 @@ def _explain(fault: Any, name: str) -> str:
     if fault["type"] == "extra_forbidden":
         known = _keys(where[:-1])
         elsewhere = [k for k in _all_keys() if k.split(".")[-1] == where[-1]]
-        near = elsewhere[:1] or difflib.get_close_matches(where[-1], known, n=1, cutoff=0.4)
-        offer = f"did you mean {near[0]!r}? " if near else ""
-        return f"{name}: unknown key {abbreviate(key)}; {offer}(known here: {', '.join(known)})"
+        offer = suggest_name(where[-1], elsewhere, cutoff=0.0) or suggest_name(where[-1], known)
+        return f"{name}: unknown key {abbreviate(key)}; known here: {', '.join(known)}{offer}"
     if fault["type"] == "value_error":
         return f"{name}: {fault['ctx']['error']}"
     message = str(fault["msg"])

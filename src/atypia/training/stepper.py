@@ -23,7 +23,7 @@ from atypia.training.components.base import Labels, Outputs, Rows
 from atypia.training.components.ema import Averaging
 from atypia.training.components.focal import class_weights, focal_loss
 from atypia.training.components.mixup import mixup
-from atypia.training.devices import precision_of
+from atypia.training.devices import read_precision
 from atypia.training.figures import TrainingFigures, UnlabelledFigures
 from atypia.training.network import TrainingNetwork
 from atypia.training.recipe import Recipe
@@ -112,13 +112,13 @@ class MemberStepper:
         """
         self._recipe, self._member, self._fabric = recipe, member, fabric
         self._source, self._figures, self._unlabelled = source, figures, unlabelled
-        torch.manual_seed(seed_of(recipe, member, 0))
+        torch.manual_seed(derive_seed(recipe, member, 0))
         network = TrainingNetwork(recipe, figures, weights)
         network = network.to(memory_format=torch.channels_last)
         if fabric.device.type == "cpu":
             keep_freed_memory()
             depthwise_in_float32(network)
-        if precision_of(fabric) == "bf16-mixed":
+        if read_precision(fabric) == "bf16-mixed":
             hold_in_bfloat16(network.classifier.backbone)
         if recipe.schedule.gradient_checkpointing:
             recompute_activations(network.classifier.backbone)
@@ -158,7 +158,7 @@ class MemberStepper:
             AtypiaError: not even pieces of one figure fit into the memory.
         """
         recipe, fabric = self._recipe, self._fabric
-        seed = seed_of(recipe, self._member, 2, step)
+        seed = derive_seed(recipe, self._member, 2, step)
         whole = self._batch(rows, step, np.random.default_rng(seed))
         batch = list(whole.pieces(fabric.world_size))[fabric.global_rank]
         done = step / steps
@@ -248,7 +248,7 @@ class MemberStepper:
         if again:
             unmixed.append(crops[: len(half)])
             unmixed_rows.append(half)
-        rng = np.random.default_rng(seed_of(recipe, self._member, 3, step))
+        rng = np.random.default_rng(derive_seed(recipe, self._member, 3, step))
         if any(loss.second_view for loss in losses):
             unmixed.append(training_batch(self._source, half, recipe, device, rng))
             unmixed_rows.append(half)
@@ -359,7 +359,7 @@ def _channels_last(batch: torch.Tensor) -> torch.Tensor:
     return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
 
-def seed_of(recipe: Recipe, *parts: int) -> int:
+def derive_seed(recipe: Recipe, *parts: int) -> int:
     """Return a seed that depends only on the recipe's seed and the place in the training."""
     return int(np.random.SeedSequence((recipe.seed, *parts)).generate_state(1)[0])
 

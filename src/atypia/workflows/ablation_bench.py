@@ -26,7 +26,7 @@ from atypia.progress import OnProgress, show_nothing
 from atypia.training.ablation import Plan
 from atypia.training.backbone_weights import BackboneWeights, find_backbone_weights
 from atypia.training.batches import BatchSource
-from atypia.training.components.augment import window_um
+from atypia.training.components.augment import compute_augmented_window_um
 from atypia.training.devices import describe_hardware, limit_threads, open_fabric
 from atypia.training.embeddings import read_batch_source
 from atypia.training.figures import TrainingFigures, training_figures
@@ -42,7 +42,7 @@ from atypia.workflows.ablation_runs import (
     mend_last_line,
     read_runs,
 )
-from atypia.workflows.training.fit import figures_part, settings_of
+from atypia.workflows.training.fit import figures_part, find_settings
 
 Ints = npt.NDArray[np.int64]
 
@@ -168,7 +168,7 @@ class Bench:
     def with_content(self) -> Bench:
         """Hash the content of all images."""
         hashes = ImageHashes(self.work / "windows" / "images.json")
-        content = tuple(hashes.of(self.table.image_paths()))
+        content = tuple(hashes.hash_files(self.table.image_paths()))
         hashes.keep()
         return replace(self, content=content)
 
@@ -192,7 +192,7 @@ class Bench:
                 weights[spec.key] = find_backbone_weights(recipe, path)
         return replace(self, weights=weights)
 
-    def weights_of(self, recipe: Recipe) -> BackboneWeights:
+    def choose_weights(self, recipe: Recipe) -> BackboneWeights:
         """Return the published weights that a recipe's training begins with."""
         return self.weights.get(recipe.backbone.key, BackboneWeights())
 
@@ -224,11 +224,11 @@ class Bench:
     def identity(self, job: Job) -> str:
         """Return the fingerprint of all that decides a run's weights."""
         return fingerprint(
-            recipe=settings_of(job.recipe),
+            recipe=find_settings(job.recipe),
             figures=self.figures,
             images=self.images,
             folds=str(job.fold),
-            weights=self.weights_of(job.recipe).sha256,
+            weights=self.choose_weights(job.recipe).sha256,
         )
 
     def training_figures(self, recipe: Recipe) -> TrainingFigures:
@@ -246,7 +246,7 @@ class Bench:
             self.work / "embeddings",
             fabric,
             on_progress,
-            self.weights_of(recipe),
+            self.choose_weights(recipe),
         )
 
     def prepare(self, jobs: Sequence[Job], on_progress: OnProgress) -> None:
@@ -256,7 +256,8 @@ class Bench:
         mend_last_line(self.runs)
         for recipe in {_reading_key(job.recipe): job.recipe for job in jobs}.values():
             crop_um = recipe.backbone.crop_um
-            sizes = f"{crop_um:g} um, {window_um(recipe.augment, crop_um):.1f} um with their margin"
+            window_um = compute_augmented_window_um(recipe.augment, crop_um)
+            sizes = f"{crop_um:g} um, {window_um:.1f} um with their margin"
             self.read_source(recipe, partial(_report_sizes, on_progress, sizes))
 
     def scores(self, lines: Sequence[RunLine]) -> Scores:
@@ -279,7 +280,7 @@ class Bench:
             threadpool_limits(self.threads)
         fabric = open_fabric(self.device, job.recipe.schedule)
         left, held = self.left_out == job.fold, self.held_out == job.fold
-        weights = self.weights_of(job.recipe)
+        weights = self.choose_weights(job.recipe)
         member = train_member(
             MemberInputs(
                 job.recipe,
@@ -326,7 +327,8 @@ class Bench:
 
 def _reading_key(recipe: Recipe) -> tuple[object, ...]:
     """Return what decides how crops are read; recipes that agree in it share them."""
-    windows = (recipe.backbone.crop_um, window_um(recipe.augment, recipe.backbone.crop_um))
+    crop_um = recipe.backbone.crop_um
+    windows = (crop_um, compute_augmented_window_um(recipe.augment, crop_um))
     linear = not recipe.adapter.trains_backbone
     return (*windows, linear and (recipe.backbone, recipe.schedule.precision))
 

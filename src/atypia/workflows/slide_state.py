@@ -109,10 +109,10 @@ def read_state(path: Path) -> SlideState | None:
         state = SlideState.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError, UnicodeDecodeError):
         return None
-    return state.model_copy(update={"inputs": _renewed(state.inputs)})
+    return state.model_copy(update={"inputs": _renew_inputs(state.inputs)})
 
 
-def _renewed(inputs: dict[str, Any]) -> dict[str, Any]:
+def _renew_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
     """Return inputs as this version writes them; 0.1.0 kept its version and every default."""
     if inputs.get("atypia") != "0.1.0":
         return inputs

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from atypia.data.slide_list import ListedSlide
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, describe_fault
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.workflows.slide_state import SlideState
@@ -73,7 +73,7 @@ def _cluster_at(address: str | None) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RayError, ValueError) as fault:
         raise AtypiaError(
-            f"ray cluster {address}: cannot be reached ({' '.join(str(fault).split())[:200]}); "
+            f"ray cluster {address}: cannot be reached ({describe_fault(fault)}); "
             "start one with `ray start --head`, or leave the address out"
         ) from fault
     try:

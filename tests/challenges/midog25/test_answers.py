@@ -10,7 +10,7 @@ import pytest
 
 from atypia.challenges.midog25.answers import (
     ANSWERS_NAME,
-    predictions_of_answers,
+    convert_answers,
     read_answers,
     write_answers,
 )
@@ -47,7 +47,7 @@ def test_pages_find_their_figures(tmp_path: Path, layout: str) -> None:
         write_answers(tmp_path / layout.format(name), answers)
     (tmp_path / "s1" / "output").mkdir(parents=True, exist_ok=True)
     (tmp_path / "s1" / "output" / "other.json").write_text("{}")  # not an answer
-    frame, notes = predictions_of_answers(tmp_path, _table(**TWO_STACKS))
+    frame, notes = convert_answers(tmp_path, _table(**TWO_STACKS))
     assert list(frame["figure_id"]) == ["a", "b", "c"]
     assert list(frame["p_atypical"]) == [0.9, 0.2, 0.1]
     assert list(frame["call"]) == ["atypical", "normal", "normal"]
@@ -57,7 +57,7 @@ def test_pages_find_their_figures(tmp_path: Path, layout: str) -> None:
 def test_one_file_and_a_table_in_order_need_no_more_columns(tmp_path: Path) -> None:
     path = tmp_path / "any.json"
     write_answers(path, [*FIRST, *SECOND])
-    frame, _ = predictions_of_answers(path, _table())
+    frame, _ = convert_answers(path, _table())
     assert list(frame["p_atypical"]) == [0.1, 0.9, 0.2]
 
 
@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, columns, message: str) -> 
     write_answers(tmp_path / "s1.json", FIRST)
     write_answers(tmp_path / "s2.json", SECOND)
     with pytest.raises(TableError, match=message):
-        predictions_of_answers(tmp_path, _table(**columns))
+        convert_answers(tmp_path, _table(**columns))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_two_files_for_a_stack_are_refused(tmp_path: Path) -> None:
     write_answers(tmp_path / "s1.json", FIRST)
     write_answers(tmp_path / "s1" / ANSWERS_NAME, FIRST)
     with pytest.raises(TableError, match="keep one"):
-        predictions_of_answers(tmp_path, _table(**TWO_STACKS))
+        convert_answers(tmp_path, _table(**TWO_STACKS))
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import torch
 from atypia.training.components.augment import (
     AugmentSection,
     blur,
+    compute_augmented_window_um,
     draw_moves,
     jitter_stain,
     recompress,
-    window_um,
 )
 from atypia.training.crop_windows import crop_windows
 
@@ -24,8 +24,8 @@ def test_no_crop_leaves_its_window() -> None:
     moves = draw_moves(augment, 16.0, 500, np.random.default_rng(0))
     corners = torch.tensor([[-1.0, -1, 1], [-1, 1, 1], [1, -1, 1], [1, 1, 1]]).T
     reach_um = float((moves @ corners).abs().max()) * 16.0 / 2
-    assert reach_um <= window_um(augment, 16.0) / 2 + 1e-4
-    assert reach_um > 0.8 * window_um(augment, 16.0) / 2
+    assert reach_um <= compute_augmented_window_um(augment, 16.0) / 2 + 1e-4
+    assert reach_um > 0.8 * compute_augmented_window_um(augment, 16.0) / 2
 
 
 def test_without_rotation_the_eight_symmetries_of_the_square_remain() -> None:

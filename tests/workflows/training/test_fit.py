@@ -15,7 +15,7 @@ from atypia.data.table import FigureTable, figures_from_frame
 from atypia.fingerprint import ImageHashes
 from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.recipe_file import read_recipe
-from atypia.workflows.training.fit import identities_of
+from atypia.workflows.training.fit import compute_identities
 from atypia.workflows.training.plan import plan_training, training_tables
 
 CHANGES = ["folds.count=2", "schedule.min_steps=1", "domain_adversarial.weight=0.1"]
@@ -42,7 +42,9 @@ def _identity(
 ) -> dict[str, object]:
     table, adapt_to, _ = training_tables(table, adapt_to)
     plan = plan_training(table, read_recipe("lite", [*CHANGES, *changes]), adapt_to)
-    identity = identities_of(plan, weights, ImageHashes(Path("nothing is remembered")))["folds"]
+    identity = compute_identities(plan, weights, ImageHashes(Path("nothing is remembered")))[
+        "folds"
+    ]
     return json.loads(identity)
 
 

@@ -68,7 +68,7 @@ def _check_answer(entry: object, name: str) -> tuple[str, float]:
     return str(call), float(p)
 
 
-def predictions_of_answers(source: Path, table: FigureTable) -> tuple[pd.DataFrame, list[str]]:
+def convert_answers(source: Path, table: FigureTable) -> tuple[pd.DataFrame, list[str]]:
     """Make predictions of the answers to some stacks.
 
     Args:

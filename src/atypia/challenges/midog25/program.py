@@ -23,7 +23,7 @@ BUNDLE_FOLDERS = (Path("/opt/ml/model"), Path("/opt/atypia/bundle"))
 
 
 @dataclass(frozen=True)
-class Answered:
+class StackResult:
     """The answers to a stack.
 
     Attributes:
@@ -46,7 +46,7 @@ def answer_stack(
     bundle: Path | str | None = None,
     mpp: float = 0.25,
     overwrite: bool = False,
-) -> Answered:
+) -> StackResult:
     """Classify the pages of the one stack below a folder.
 
     Every page has an entry, in order. That of a page which cannot be used holds what is known
@@ -83,7 +83,7 @@ def answer_stack(
         unread += len(scored.failures)
     write_answers(path, [answers[page] for page in sorted(answers)])
     atypical = sum(call == CALLS[1] for call, _ in answers.values())
-    return Answered(path, len(answers), atypical, unread)
+    return StackResult(path, len(answers), atypical, unread)
 
 
 def _find_bundle() -> Path | None:

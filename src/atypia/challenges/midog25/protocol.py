@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from atypia.challenges.midog25.answers import predictions_of_answers
+from atypia.challenges.midog25.answers import convert_answers
 from atypia.data.columns import DOMAIN_COLUMNS, UNKNOWN
 from atypia.data.readers.open_figures import open_figures
 from atypia.evaluation.judge import Judgement, judge
@@ -27,7 +27,7 @@ def evaluate_answers(
     The calls are the answers' classes, the scores their confidences, the domains the tumours.
 
     Args:
-        answers: a file of answers, or a folder of them (see `predictions_of_answers`).
+        answers: a file of answers, or a folder of them (see `convert_answers`).
         source: the figures on the pages, with labels or votes; `stack` and `page` say where each
             is.
         out: the report to write, ending in .html.
@@ -48,7 +48,7 @@ def evaluate_answers(
     others = [name for name in DOMAIN_COLUMNS if name != "tumour"]
     frame = table.frame.assign(**dict.fromkeys(others, UNKNOWN))
     by_tumour = replace(table, frame=frame, notes=())
-    predicted, notes = predictions_of_answers(answers, by_tumour)
+    predicted, notes = convert_answers(answers, by_tumour)
     judgement = judge(predicted, by_tumour)
     balanced, auroc = judgement.overall.balanced_accuracy, judgement.overall.auroc
     if balanced is not None and auroc is not None and auroc < 0.5 < balanced:

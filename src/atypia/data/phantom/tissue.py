@@ -206,8 +206,8 @@ def _draw_nuclei(
     )
     far = np.hypot(places[:, 0], places[:, 1]) > keep_clear_um + 0.6 * long_um
     near_enough = (np.abs(places) < extent + 2).all(axis=1)
-    kept: npt.NDArray[np.float64] = nuclei[far & near_enough & (rng.random(count) < 0.93)]
-    return kept
+    thinned: npt.NDArray[np.float64] = nuclei[far & near_enough & (rng.random(count) < 0.93)]
+    return thinned
 
 
 def _nuclear_chromatin(

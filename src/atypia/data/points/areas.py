@@ -10,11 +10,10 @@ import shapely
 import shapely.errors
 import shapely.geometry
 
-from atypia.data.columns import suggest_name
 from atypia.data.points.classes import format_counts
 from atypia.data.points.file import PointFile
 from atypia.data.points.qupath_object import NO_GEOMETRY
-from atypia.errors import TableError
+from atypia.errors import TableError, suggest_name
 
 
 def unite_outlines(file: PointFile, name: str) -> shapely.Geometry:
@@ -43,8 +42,8 @@ def unite_outlines(file: PointFile, name: str) -> shapely.Geometry:
         shapes.append(shape)
     if not shapes:
         raise TableError(
-            f"{path}: has no area of class {name}{suggest_name(name, list(others))}; its "
-            f"areas are of these classes: {format_counts(others)}"
+            f"{path}: has no area of class {name}; its "
+            f"areas are of these classes: {format_counts(others)}{suggest_name(name, others)}"
         )
     area = _join(shapes)
     if area is None or not (np.isfinite(area.area) and area.area > 0):

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from atypia.data.columns import suggest_name
-from atypia.errors import TableError
+from atypia.errors import TableError, suggest_name
 
 _MOST_NAMED = 8
 _MITOSIS = r"(?:mito\w+|mf)(?: figures?| cells?)?"
@@ -96,8 +95,8 @@ class ClassFilter:
         candidates = [name for name in present if name != self.area and not is_no_mitosis(name)]
         suggestion = next(filter(None, (self._suggest(name, present) for name in absent)), "")
         line = (
-            f"{path}: has no point of class {', '.join(absent)}{suggestion}; its classes are "
-            f"{format_counts(present)}"
+            f"{path}: has no point of class {', '.join(absent)}; its classes are "
+            f"{format_counts(present)}{suggestion}"
         )
         if len(absent) < len(self.names):
             return (f"warning: {line}",)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from atypia.errors import TableError
-from atypia.files import escape_text
+from atypia.errors import TableError, describe_fault
 
 GEOJSON_SUFFIXES = (".geojson", ".json")
 _MOST_BYTES = 2**32  # of an archive's content: a small file can hold a very large one
@@ -70,7 +69,7 @@ def read_document(path: Path) -> Any:
     except IsADirectoryError as fault:
         raise TableError(f"{path}: is a folder; give the file with the points in it") from fault
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
-        raise TableError(f"{path}: cannot be read ({short(fault)}); {again}") from fault
+        raise TableError(f"{path}: cannot be read ({describe_fault(fault)}); {again}") from fault
     except UnicodeDecodeError as fault:
         raise TableError(f"{path}: is not text in UTF-8; {again}") from fault
     except json.JSONDecodeError as fault:
@@ -79,7 +78,9 @@ def read_document(path: Path) -> Any:
             f"({fault.msg}); {again}"
         ) from fault
     except ValueError as fault:
-        raise TableError(f"{path}: contains an invalid number ({short(fault)}); {again}") from fault
+        raise TableError(
+            f"{path}: contains an invalid number ({describe_fault(fault)}); {again}"
+        ) from fault
     except RecursionError as fault:
         raise TableError(f"{path}: is nested too deeply; {again}") from fault
     except RuntimeError as fault:  # of zipfile
@@ -87,15 +88,6 @@ def read_document(path: Path) -> Any:
             f"{path}: is encrypted or compressed by an unsupported method; unpack it and "
             "give the file"
         ) from fault
-
-
-def short(of: object) -> str:
-    """Return a value as one line of at most 60 characters that UTF-8 can encode."""
-    try:
-        text = escape_text(" ".join(str(of).split()))
-    except RecursionError:
-        text = "something nested too deeply"
-    return f"{text[:60]}..." if len(text) > 60 else text
 
 
 def _read_bytes(path: Path) -> bytes:

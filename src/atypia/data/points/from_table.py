@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atypia.data.columns import as_numbers, as_text, suggest_name
+from atypia.data.columns import as_numbers, as_text
 from atypia.data.points.classes import ClassFilter
 from atypia.data.points.slide_names import match_slide_names
 from atypia.data.points.table import PointFailure, Points, make_points
 from atypia.data.table_io import read_raw
-from atypia.errors import TableError
+from atypia.errors import TableError, suggest_name
 
 # What a column is called, spelt as `_spell` does; the first one that a table has is used.
 _IDS = ("figure id", "point id", "object id", "id", "uid", "uuid")
@@ -56,7 +56,7 @@ def read_point_table(path: Path, slide: Path, *, mpp: float, classes: ClassFilte
     counts = Counter(dict.fromkeys(name.unique(), 0))
     mine, failures = _select_rows(path, raw, slide)
     counts.update(name[mine].tolist())
-    raw = raw[mine & name.isin([one for one in name.unique() if classes.takes(one)])]
+    raw = raw[mine & name.isin([*filter(classes.takes, name.unique())])]
     written = [as_text(raw[axis]) for axis in (x_name, y_name)]
     scale = _UM_PER_UNIT[unit] / mpp if unit in _UM_PER_UNIT else 1.0
     x, y = (as_numbers(text) * scale for text in written)
@@ -125,10 +125,10 @@ def _find_place_columns(path: Path, header: Sequence[str]) -> tuple[str, str, st
     absent = [axis for axis in ("x", "y") if not any(key[0] == axis for key in by_axis)]
     named = " and ".join(absent) or "x and y in one unit"
     more = f" and {len(header) - _MOST_NAMED} more" if len(header) > _MOST_NAMED else ""
-    hint = suggest_name(absent[0], list(header)) if len(absent) == 1 else ""
+    hint = suggest_name(absent[0], header) if len(absent) == 1 else ""
     raise TableError(
-        f"{path}: has no column {named} (px of level 0){hint}; its columns are "
-        f"{', '.join(header[:_MOST_NAMED])}{more}. Rename yours"
+        f"{path}: has no column {named} (px of level 0); its columns are "
+        f"{', '.join(header[:_MOST_NAMED])}{more}. Rename yours{hint}"
     )
 
 

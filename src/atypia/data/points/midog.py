@@ -11,10 +11,9 @@ from typing import Any
 
 from atypia.data.points.boxes import read_centres
 from atypia.data.points.classes import ClassFilter
-from atypia.data.points.document import short
 from atypia.data.points.slide_names import match_slide_names
 from atypia.data.points.table import PointFailure, Points, make_points
-from atypia.errors import TableError
+from atypia.errors import TableError, abbreviate
 from atypia.files import escape_text, write_output
 
 # What the training sets' category_id means in a file that does not say it itself.
@@ -91,11 +90,11 @@ def _read_annotations(
     for number, annotation in enumerate(annotations, start=1):
         place = f"annotation {number}"
         if not isinstance(annotation, dict):
-            line = f"{path}, {place}: is not an object but {short(annotation)}; left out"
+            line = f"{path}, {place}: is not an object but {abbreviate(annotation)}; left out"
             failures.append(PointFailure(line, "no object"))
             continue
         if images and str(annotation.get("image_id")) not in images:
-            image_id = short(annotation.get("image_id"))
+            image_id = abbreviate(annotation.get("image_id"))
             line = f"{path}, {place}: is of image {image_id}, which 'images' lacks"
             failures.append(PointFailure(f"{line}; left out", "an image that is not in the file"))
             continue

@@ -19,24 +19,24 @@ import pandas as pd
 
 from atypia.data.points.boxes import MOST_FIGURE_UM
 from atypia.data.points.classes import ClassFilter, format_counts
-from atypia.data.points.document import Features, short
+from atypia.data.points.document import Features
 from atypia.data.points.file import PointFile
 from atypia.data.points.qupath_object import (
     MOST_DEPTH,
     Json,
-    children_of,
-    class_of,
+    find_children,
+    find_places,
     geometry_type,
     is_collection,
-    object_type_of,
     own_id,
-    places_of,
-    properties_of,
+    read_class,
+    read_object_type,
+    read_properties,
     stable_id,
 )
 from atypia.data.points.qupath_results import ObjectType, PointResult, rebuild_features
 from atypia.data.points.table import PointFailure, make_points
-from atypia.errors import TableError
+from atypia.errors import TableError, abbreviate
 
 _COLUMNS = ["point_id", "x", "y", "name", "place", "feature", "member", "part"]
 _ANY_CLASS = ClassFilter()
@@ -75,7 +75,7 @@ class QuPathFile(PointFile):
         """Give each object that has a geometry, those inside of others too, with its class."""
         for *_, feature in _walk_objects(self.features):
             if isinstance(feature, dict) and isinstance(feature.get("geometry"), dict):
-                yield class_of(properties_of(feature)), feature
+                yield read_class(read_properties(feature)), feature
 
 
 def read_objects(
@@ -99,7 +99,7 @@ def read_objects(
     if not isinstance(document, Features):
         raise TableError(
             f"{path}: is not a QuPath GeoJSON, expected a FeatureCollection or a list of features "
-            f"but found {short(document)}; in QuPath, File > Export objects as GeoJSON"
+            f"but found {abbreviate(document)}; in QuPath, File > Export objects as GeoJSON"
         )
     most_px = math.inf if mpp is None or classes.names else MOST_FIGURE_UM / mpp
     read = _ObjectReader(path, classes, most_px)
@@ -129,18 +129,18 @@ class _ObjectReader:
     def take(self, number: int, member: int, depth: int, feature: Any) -> None:
         """Read the points of an object, if its class is taken."""
         place = f"feature {number + 1}" + (f", object {member} in it" if member else "")
-        if depth == MOST_DEPTH and children_of(feature):
+        if depth == MOST_DEPTH and find_children(feature):
             text = f"holds objects that are nested more than {MOST_DEPTH} deep"
             self._fail(place, ValueError(text, "nested too deeply"))
         if is_collection(feature) or not self._is_taken(feature):
             return
         try:
-            places, longest_px = places_of(feature)
+            places, longest_px = find_places(feature)
         except ValueError as fault:
             self.unread.add((number, member))
             self._fail(place, fault)
             return
-        name = class_of(properties_of(feature))
+        name = read_class(read_properties(feature))
         if longest_px > self._most_px:
             self._large[name] += 1
             return
@@ -161,10 +161,10 @@ class _ObjectReader:
         """Count an object, and return whether its class is taken."""
         name, kind = "", ""
         if isinstance(feature, dict):
-            name, kind = class_of(properties_of(feature)), geometry_type(feature)
+            name, kind = read_class(read_properties(feature)), geometry_type(feature)
         several = len(feature["geometry"]["coordinates"]) if kind == "MultiPoint" else 1
         self.counts[name] += several
-        if "Polygon" in kind and object_type_of(feature) in ("", "annotation"):
+        if "Polygon" in kind and read_object_type(feature) in ("", "annotation"):
             self.outlines[name] += 1
         return self._classes.takes(name)
 
@@ -203,4 +203,4 @@ def _walk_objects(features: Features) -> Iterator[tuple[int, int, int, Any]]:
             depth, each = waiting.pop()
             yield number, next(members), depth, each
             if depth < MOST_DEPTH:
-                waiting += [(depth + 1, child) for child in reversed(children_of(each))]
+                waiting += [(depth + 1, child) for child in reversed(find_children(each))]

@@ -14,7 +14,7 @@ import shapely
 import shapely.errors
 import shapely.geometry
 
-from atypia.data.points.document import short
+from atypia.errors import abbreviate, describe_fault
 from atypia.files import escape_text, parse_json
 
 Json = dict[str, Any]
@@ -47,17 +47,17 @@ def is_collection(feature: Any) -> bool:
     )
 
 
-def children_of(feature: Any) -> list[Any]:
+def find_children(feature: Any) -> list[Any]:
     """Return the objects inside of an object, or in a collection within the collection."""
     if is_collection(feature):
         return list(feature["features"])
     if not isinstance(feature, dict):
         return []
-    inside = decode_text(properties_of(feature).get("childObjects"))
+    inside = decode_text(read_properties(feature).get("childObjects"))
     return inside if isinstance(inside, list) else []
 
 
-def properties_of(feature: Json) -> Json:
+def read_properties(feature: Json) -> Json:
     """Return the properties of an object, none where it has none."""
     properties = feature.get("properties")
     return properties if isinstance(properties, dict) else {}
@@ -71,16 +71,16 @@ def geometry_type(feature: Json) -> str:
     return ""
 
 
-def object_type_of(feature: Any) -> str:
+def read_object_type(feature: Any) -> str:
     """Return what QuPath takes an object for; "" where the file does not say it."""
     if not isinstance(feature, dict):
         return ""
-    properties = properties_of(feature)
+    properties = read_properties(feature)
     object_type = properties.get("objectType") or properties.get("object_type")
     return str(object_type or TYPE_IN_ID.get(str(feature.get("id")), ""))
 
 
-def class_of(properties: Json) -> str:
+def read_class(properties: Json) -> str:
     """Return the class's name; QuPath joins several names with ": "."""
     value = decode_text(properties.get("classification"))
     if isinstance(value, dict):
@@ -103,11 +103,13 @@ def decode_text(value: Any) -> Any:
 
 def own_id(feature: Json) -> str | None:
     """Return the id of an object; GIS libraries move it into the properties."""
-    inside = properties_of(feature).get("id")
-    return uuid_of(feature.get("id")) or (uuid_of(inside) if isinstance(inside, str) else None)
+    inside = read_properties(feature).get("id")
+    return parse_uuid(feature.get("id")) or (
+        parse_uuid(inside) if isinstance(inside, str) else None
+    )
 
 
-def uuid_of(value: Any) -> str | None:
+def parse_uuid(value: Any) -> str | None:
     """Return an id that QuPath takes; others (names of types, in old files) it replaces itself."""
     if isinstance(value, str) and _CANONICAL.fullmatch(value):
         return value
@@ -122,7 +124,7 @@ def stable_id(of: str, x: float, y: float) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{escape_text(of)} {x:.3f} {y:.3f}"))
 
 
-def points_of_geometry(geometry: Json) -> list[Json] | None:
+def list_points(geometry: Json) -> list[Json] | None:
     """Return the points that a geometry consists of, each with the plane that it is in.
 
     None where it is of another kind, and its centroid stands for it.
@@ -141,28 +143,28 @@ def points_of_geometry(geometry: Json) -> list[Json] | None:
         return None
     points: list[Json] = []
     for part in geometry["geometries"]:
-        inside = points_of_geometry(part)
+        inside = list_points(part)
         if inside is None:
             return None
         points += [{**rest, **point} for point in inside]
     return points
 
 
-def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
+def find_places(feature: Any) -> tuple[list[tuple[float, float]], float]:
     """Return the points of an object, and the longer side of its outline, px; 0 of points.
 
     Raises:
         ValueError: what is wrong with it, and the reason in a few words.
     """
     if not isinstance(feature, dict):
-        raise ValueError(f"is not an object but {short(feature)}", "no object")
+        raise ValueError(f"is not an object but {abbreviate(feature)}", "no object")
     geometry = feature.get("geometry")
     if not isinstance(geometry, dict):
-        raise ValueError(f"has no geometry but {short(geometry)}", "no geometry")
-    kind = short(geometry.get("type"))
+        raise ValueError(f"has no geometry but {abbreviate(geometry)}", "no geometry")
+    kind = abbreviate(geometry.get("type"))
     longest_px = 0.0
     try:
-        points = points_of_geometry(geometry)
+        points = list_points(geometry)
         if points is not None:
             places = [_parse_position(point["coordinates"]) for point in points]
         else:
@@ -173,7 +175,7 @@ def places_of(feature: Any) -> tuple[list[tuple[float, float]], float]:
                 left, top, right, bottom = shape.bounds
                 longest_px = max(right - left, bottom - top)
     except (*NO_GEOMETRY, RecursionError) as fault:
-        text = f"geometry {kind} cannot be read ({short(fault)})"
+        text = f"geometry {kind} cannot be read ({describe_fault(fault)})"
         raise ValueError(text, f"a geometry {kind} that cannot be read") from fault
     if not places:
         raise ValueError(f"geometry {kind} is empty", f"an empty geometry {kind}")
@@ -188,5 +190,5 @@ def _parse_position(value: Any) -> tuple[float, float]:
     """
     x, y = value[:2]
     if type(x) not in (int, float) or type(y) not in (int, float):
-        raise ValueError(f"expected two numbers, found {short(value)}")
+        raise ValueError(f"expected two numbers, found {abbreviate(value)}")
     return float(x), float(y)

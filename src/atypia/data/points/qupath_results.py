@@ -20,14 +20,14 @@ from atypia.data.points.qupath_object import (
     MOST_DEPTH,
     TYPE_IN_ID,
     Json,
-    children_of,
-    class_of,
     decode_text,
+    find_children,
     is_collection,
-    points_of_geometry,
-    properties_of,
+    list_points,
+    parse_uuid,
+    read_class,
+    read_properties,
     stable_id,
-    uuid_of,
 )
 from atypia.data.points.table import Points
 from atypia.errors import TableError
@@ -117,42 +117,42 @@ def _rebuild(
 ) -> list[Any]:
     """Return what becomes of a feature, and of the objects inside of it in the order of `walk`."""
     own = parts.get(next(members))
-    inside = children_of(feature) if depth < MOST_DEPTH else []
+    inside = find_children(feature) if depth < MOST_DEPTH else []
     if inside:
-        lists = (_rebuild(one, members, parts, object_type, depth + 1) for one in inside)
+        lists = (_rebuild(child, members, parts, object_type, depth + 1) for child in inside)
         children = list(itertools.chain.from_iterable(lists))
         if is_collection(feature):
             return [{**feature, "features": children}]
-        feature = {**feature, "properties": {**properties_of(feature), "childObjects": children}}
+        feature = {**feature, "properties": {**read_properties(feature), "childObjects": children}}
     if own is None or not isinstance(feature, dict):
         return [feature]
     if not own:
-        former = properties_of(feature)
+        former = read_properties(feature)
         return [{**feature, "properties": _strip_former(former)}] if former else [feature]
-    points = points_of_geometry(feature["geometry"])
+    points = list_points(feature["geometry"])
     apart = points is not None and feature["geometry"]["type"] != "Point"
     built: list[Json] = []
     for number, point_id, result in own:
-        properties = _strip_former(properties_of(feature))
+        properties = _strip_former(read_properties(feature))
         _keep_former_id(properties, feature.get("id"), point_id)
         if result is not None:
             _set_result(properties, result)
         if object_type is not None:
             properties.pop("object_type", None)
             properties["objectType"] = object_type
-        one = {**feature, "id": point_id, "properties": properties}
+        copy = {**feature, "id": point_id, "properties": properties}
         if apart and points is not None:
-            one["geometry"] = points[number]
-            one.pop("bbox", None)
+            copy["geometry"] = points[number]
+            copy.pop("bbox", None)
             if built:
                 properties.pop("childObjects", None)
-        built.append(one)
+        built.append(copy)
     return built
 
 
 def _keep_former_id(properties: Json, former_id: Any, point_id: str) -> None:
     """Keep the information of an id that QuPath rejects and that is replaced."""
-    if former_id is None or former_id == point_id or uuid_of(former_id) is not None:
+    if former_id is None or former_id == point_id or parse_uuid(former_id) is not None:
         return
     kind = TYPE_IN_ID.get(str(former_id))
     if kind is None:
@@ -240,21 +240,21 @@ def _strip_former(former: Json) -> Json:
         if key in properties:
             properties[key] = decode_text(properties[key])
     measurements = properties.get("measurements")
-    kept: Any
+    others: Any
     if isinstance(measurements, list):
-        kept = [
+        others = [
             entry
             for entry in measurements
             if not (isinstance(entry, dict) and _is_ours(entry.get("name")))
         ]
     elif isinstance(measurements, dict):
-        kept = {name: value for name, value in measurements.items() if not _is_ours(name)}
+        others = {name: value for name, value in measurements.items() if not _is_ours(name)}
     else:
         return properties
-    if len(kept) == len(measurements):
+    if len(others) == len(measurements):
         return properties
-    properties["measurements"] = kept
-    if class_of(properties) in (NORMAL, ATYPICAL, REFER):
+    properties["measurements"] = others
+    if read_class(properties) in (NORMAL, ATYPICAL, REFER):
         del properties["classification"]
     words = properties.get("metadata")
     if isinstance(words, dict) and PHASE in words:
@@ -278,12 +278,12 @@ def _set_result(properties: Json, result: PointResult) -> None:
     measurements = properties.get("measurements")
     if isinstance(measurements, list):
         names = list(ours)  # a name of somebody else's may be of any type, and have no hash
-        kept = [
+        others = [
             entry
             for entry in measurements
             if not (isinstance(entry, dict) and entry.get("name") in names)
         ]
-        properties["measurements"] = kept + [{"name": k, "value": v} for k, v in ours.items()]
+        properties["measurements"] = others + [{"name": k, "value": v} for k, v in ours.items()]
     else:
         properties["measurements"] = {
             **(measurements if isinstance(measurements, dict) else {}),

@@ -26,7 +26,7 @@ _EXPERTS = range(1, 6)
 
 def recognises(folder: Path) -> bool:
     """Tell whether `folder` is the benchmark's folder, or that of one of its sets inside it."""
-    return _is_benchmark(folder) or _set_of(folder) is not None
+    return _is_benchmark(folder) or _find_set(folder) is not None
 
 
 def read(folder: Path) -> FigureTable:
@@ -40,12 +40,10 @@ def read(folder: Path) -> FigureTable:
     Raises:
         TableError: a table is missing or faulty; all faults at once.
     """
-    name_of_set = _set_of(folder)
-    home = folder.parent if name_of_set and not _is_benchmark(folder) else folder
+    set_name = _find_set(folder)
+    home = folder.parent if set_name and not _is_benchmark(folder) else folder
     chosen = (
-        [name_of_set]
-        if name_of_set and home != folder
-        else [n for n in _SETS if find_subfolder(home, n)]
+        [set_name] if set_name and home != folder else [n for n in _SETS if find_subfolder(home, n)]
     )
     tables = [_SETS[name](home) for name in chosen]
     if not tables:
@@ -59,7 +57,7 @@ def _is_benchmark(folder: Path) -> bool:
     return (folder / SPLIT_TABLE).is_file() or (folder / VOTES_TABLE).is_file()
 
 
-def _set_of(folder: Path) -> str | None:
+def _find_set(folder: Path) -> str | None:
     name = folder.resolve().name
     return name if name in _SETS and _is_benchmark(folder.parent) else None
 

@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from atypia.data.columns import list_names, suggest_name
+from atypia.data.columns import list_names
 from atypia.data.folders import log_left_out
 from atypia.data.images import IMAGE_SUFFIXES
 from atypia.data.table import FigureTable
 from atypia.data.table_io import format_faults
-from atypia.errors import TableError
+from atypia.errors import TableError, suggest_name
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def require_columns(text: pd.DataFrame, names: Sequence[str], source: Path) -> N
     """
     present = [str(name) for name in text.columns]
     faults = [
-        f"column {name} is missing{suggest_name(name, present)}; the columns are "
-        f"{list_names(present)}"
+        f"column {name} is missing; the columns are "
+        f"{list_names(present)}{suggest_name(name, present)}"
         for name in names
         if name not in present
     ]

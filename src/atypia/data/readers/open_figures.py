@@ -8,12 +8,11 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from atypia.data.columns import suggest_name
 from atypia.data.join import join_sources, name_sources
 from atypia.data.readers.layout import Layout
 from atypia.data.readers.registry import LAYOUTS
 from atypia.data.table import FigureTable, figures_from_frame, fill_mpp, read_table
-from atypia.errors import TableError
+from atypia.errors import TableError, suggest_name
 
 #: A folder with one of these is a figure table and its images.
 OWN_TABLES = ("figures.csv", "figures.parquet")
@@ -168,8 +167,8 @@ def _strip_ending(place: Path) -> Path:
 def _find_layout(key: str) -> Layout:
     if key not in LAYOUTS:
         raise TableError(
-            f"layout {key!r} is not known{suggest_name(key, list(LAYOUTS))}; "
-            f"expected one of {', '.join(LAYOUTS)}"
+            f"layout {key!r} is not known; "
+            f"expected one of {', '.join(LAYOUTS)}{suggest_name(key, LAYOUTS)}"
         )
     return LAYOUTS[key]
 

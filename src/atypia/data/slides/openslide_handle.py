@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import openslide
 
-from atypia.data.slides.slide import Pixels, short
-from atypia.errors import ImageError
+from atypia.data.slides.slide import Pixels
+from atypia.errors import ImageError, describe_fault
 
 
 def scanner_format(path: Path) -> str | None:
@@ -30,7 +30,9 @@ class OpenSlideHandle:
         try:
             self._slide = openslide.OpenSlide(path)
         except (openslide.OpenSlideError, OSError) as fault:
-            raise ImageError(f"{path}: cannot be opened ({short(fault)}); copy it again") from fault
+            raise ImageError(
+                f"{path}: cannot be opened ({describe_fault(fault)}); copy it again"
+            ) from fault
         properties = self._slide.properties
         self.level_px = tuple(self._slide.level_dimensions)
         self.level_scales = tuple(self._slide.level_downsamples)
@@ -72,6 +74,6 @@ class OpenSlideHandle:
             anew = openslide.OpenSlide(self._path)
             pixels = np.asarray(anew.read_region(place, level, size))
         except openslide.OpenSlideError as fault:
-            raise OSError(short(fault)) from fault
+            raise OSError(describe_fault(fault)) from fault
         self._slide = anew
         return pixels

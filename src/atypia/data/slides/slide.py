@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from atypia.errors import ImageError
+from atypia.errors import ImageError, describe_fault
 
 Pixels = npt.NDArray[np.uint8]
 # Origin of points: QuPath counts from the bounds in which the scanner found tissue.
@@ -126,19 +126,19 @@ class Slide:
         least = int(np.ceil(side_um / self.level_mpp[level] - 1e-6))
         windows = [_centre_range(place / scale, least) for place in at]
         sizes = self.level_px[level]
-        spans = [_covered_range(one, size) for one, size in zip(windows, sizes, strict=True)]
+        spans = [_covered_range(window, size) for window, size in zip(windows, sizes, strict=True)]
         try:
             pixels = self._read(level, *spans)
         except OSError as fault:
             raise ImageError(
-                f"{self.path}: cannot be read at x {x:g}, y {y:g} ({short(fault)}); copy the "
-                "slide again"
+                f"{self.path}: cannot be read at x {x:g}, y {y:g} ({describe_fault(fault)}); copy "
+                "the slide again"
             ) from fault
         if spans == windows:  # nothing of it lies beyond the edge
             return pixels
         columns, rows = (
-            _mirror(np.array(one), size) - span.start
-            for one, size, span in zip(windows, sizes, spans, strict=True)
+            _mirror(np.array(window), size) - span.start
+            for window, size, span in zip(windows, sizes, spans, strict=True)
         )
         return pixels[np.ix_(rows, columns)]
 
@@ -178,7 +178,7 @@ class Slide:
             below = min(top + rows, high)
             box = (first[0], first[0] + wide * shrink)
             band = (first[1] + top * shrink, first[1] + below * shrink)
-            whole[top:below] = self._reduced(level, box, band, (wide, below - top))
+            whole[top:below] = self._read_reduced(level, box, band, (wide, below - top))
         return whole, self.level_mpp[level] * shrink
 
     def _area(self, level: int) -> float:
@@ -186,7 +186,7 @@ class Slide:
         scale = self.level_mpp[level] / self.mpp
         return self.extent_px[0] * self.extent_px[1] / scale**2
 
-    def _reduced(
+    def _read_reduced(
         self,
         level: int,
         columns: tuple[float, float],
@@ -200,7 +200,8 @@ class Slide:
             pixels = self._read(level, *spans)
         except OSError as fault:
             raise ImageError(
-                f"{self.path}: cannot be read as a whole ({short(fault)}); copy the slide again"
+                f"{self.path}: cannot be read as a whole ({describe_fault(fault)}); copy the "
+                "slide again"
             ) from fault
         left, upper = spans[0].start, spans[1].start
         box = (
@@ -232,11 +233,6 @@ class Slide:
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
-
-
-def short(fault: object) -> str:
-    """Return what a library said, on one line of at most 100 characters."""
-    return " ".join(str(fault).split())[:100]
 
 
 def _mirror(places: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:

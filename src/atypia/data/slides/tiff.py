@@ -15,9 +15,9 @@ import tifffile
 import zarr
 
 from atypia.data.ome import parse_ome
-from atypia.data.slides.slide import Pixels, short
+from atypia.data.slides.slide import Pixels
 from atypia.data.slides.tiff_resolution import pixel_um
-from atypia.errors import ImageError
+from atypia.errors import ImageError, describe_fault
 
 # It logs what it then raises; without a handler the log goes to the user's screen.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -92,7 +92,7 @@ class TiffHandle:
             colours = [_cut(values, window) for values in self._levels[level]]
             return colours[0] if len(colours) == 1 else np.dstack(colours)
         except _DAMAGE as fault:
-            raise OSError(short(fault) or type(fault).__name__) from fault
+            raise OSError(describe_fault(fault)) from fault
 
     def close(self) -> None:
         """Close the file."""
@@ -274,5 +274,5 @@ def _scale(largest: Any, page: Any) -> float:
     return (wide / width + high / height) / 2
 
 
-def _damage_message(path: Path, fault: object) -> str:
-    return f"{path}: cannot be opened ({short(fault) or type(fault).__name__}); copy it again"
+def _damage_message(path: Path, fault: BaseException) -> str:
+    return f"{path}: cannot be opened ({describe_fault(fault)}); copy it again"

@@ -6,7 +6,6 @@ is picked up by the contract tests in `tests/contracts/`.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from atypia.errors import AtypiaError
+from atypia.errors import AtypiaError, suggest_name
 from atypia.models.vit import VIT_LORA, PoolingKey, timm_vit
 
 Channels = tuple[float, float, float]
@@ -147,10 +146,9 @@ def backbone_spec(key: str) -> BackboneSpec:
     """
     _import_all()
     if key not in _SPECS:
-        near = difflib.get_close_matches(key, _SPECS, n=1, cutoff=0.0)
         raise AtypiaError(
-            f"backbone {key!r} is not known; did you mean {near[0]!r}? "
-            f"(known: {', '.join(sorted(_SPECS))})"
+            f"backbone {key!r} is not known; the backbones are "
+            f"{', '.join(sorted(_SPECS))}{suggest_name(key, _SPECS)}"
         )
     return _SPECS[key]
 

@@ -37,7 +37,7 @@ class AugmentSection(Section):
     jpeg: Share = Field(0.1, description="share of the crops to recompress as JPEG")
 
 
-def window_um(augment: AugmentSection, crop_um: float) -> float:
+def compute_augmented_window_um(augment: AugmentSection, crop_um: float) -> float:
     """Return the side of the tissue, in um, that any augmented crop stays within."""
     return math.sqrt(2) * crop_um * (1 + augment.scale) + 2 * augment.shift_um
 

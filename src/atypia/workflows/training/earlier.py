@@ -20,7 +20,7 @@ from atypia.training.backbone_weights import BackboneWeights
 from atypia.training.checkpoint import read_checkpoint, save_checkpoint
 from atypia.training.member import CHECKPOINT, read_identity, replace_identity
 from atypia.training.recipe_file import read_toml
-from atypia.workflows.training.fit import identities_of
+from atypia.workflows.training.fit import compute_identities
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.plan import Scheme, TrainingPlan
 
@@ -54,7 +54,7 @@ def take_over(plan: TrainingPlan, folder: RunFolder, weights: BackboneWeights) -
     if not trained and not begun:
         return
     hashes = ImageHashes(folder.image_hashes)
-    identities = identities_of(plan, weights, hashes)
+    identities = compute_identities(plan, weights, hashes)
     moved_to = _move_results(folder)
     folder.note_start(plan.recipe)
     for place, scheme in trained:

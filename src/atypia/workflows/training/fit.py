@@ -49,7 +49,7 @@ def fit(
     """
     with fabric.rank_zero_first():  # the others find on disk what the first one reads
         hashes = ImageHashes(folder.image_hashes)
-        identities = identities_of(plan, weights, hashes)
+        identities = compute_identities(plan, weights, hashes)
         if fabric.is_global_zero:
             folder.save_recipe(plan.recipe)
         folder.require_same_training(plan, identities, hashes.changed)
@@ -58,14 +58,14 @@ def fit(
         source = read_batch_source(
             plan.table,
             plan.recipe,
-            hashes.of(plan.table.image_paths()),
+            hashes.hash_files(plan.table.image_paths()),
             folder.windows,
             embeddings or folder.embeddings,
             fabric,
             on_progress,
             weights,
         )
-        unlabelled = _unlabelled(plan, folder, hashes, on_progress)
+        unlabelled = _read_unlabelled(plan, folder, hashes, on_progress)
     inputs = MemberInputs(plan.recipe, source, plan.figures, fabric, unlabelled, weights.file)
     return {
         name: [
@@ -83,7 +83,7 @@ def fit(
     }
 
 
-def settings_of(recipe: Recipe) -> dict[str, Any]:
+def find_settings(recipe: Recipe) -> dict[str, Any]:
     """Return the deciding values of a recipe that differ from their defaults."""
     return settings_part(deciding_values(recipe), deciding_values(Recipe()))
 
@@ -93,7 +93,7 @@ def figures_part(table: FigureTable) -> str:
     return table_part(table.frame, deciding_columns(table.frame))
 
 
-def identities_of(
+def compute_identities(
     plan: TrainingPlan, weights: BackboneWeights, hashes: ImageHashes
 ) -> dict[str, str]:
     """Return, by scheme, the fingerprint of all that decides the weights of its members.
@@ -105,13 +105,13 @@ def identities_of(
     """
     adapt_to = None
     if plan.adapt_to is not None:
-        content = hashes.of(plan.adapt_to.image_paths())
+        content = hashes.hash_files(plan.adapt_to.image_paths())
         adapt_to = hash_parts([figures_part(plan.adapt_to), *content])
     return {
         name: fingerprint(
-            recipe=settings_of(plan.recipe),
+            recipe=find_settings(plan.recipe),
             figures=figures_part(plan.table),
-            images=hash_parts(hashes.of(plan.table.image_paths())),
+            images=hash_parts(hashes.hash_files(plan.table.image_paths())),
             folds=hash_parts(scheme.part_of),
             weights=weights.sha256,
             adapt_to=adapt_to,
@@ -120,7 +120,7 @@ def identities_of(
     }
 
 
-def _unlabelled(
+def _read_unlabelled(
     plan: TrainingPlan, folder: RunFolder, hashes: ImageHashes, on_progress: OnProgress
 ) -> UnlabelledFigures | None:
     if plan.adapt_to is None or plan.adapt_to_domain is None:
@@ -129,7 +129,7 @@ def _unlabelled(
         plan.adapt_to,
         plan.recipe,
         folder.windows,
-        hashes.of(plan.adapt_to.image_paths()),
+        hashes.hash_files(plan.adapt_to.image_paths()),
         lambda done, of: on_progress("reading crops to adapt to", done, of, ""),
     )
     return UnlabelledFigures(windows, plan.adapt_to_domain)
