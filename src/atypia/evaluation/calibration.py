@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 from scipy.special import expit, logit
 
 from atypia.errors import AtypiaError, OptionError, abbreviate
@@ -19,32 +22,17 @@ BoolArray = npt.NDArray[np.bool_]
 
 _LOG_TEMPERATURE_BOUND = math.log(50.0)
 _BIAS_BOUND = 20.0
-_TEXTS = ("fitted_on", "refer_rule")
-_SHARES = ("refer_risk", "prevalence")
 
 
-@dataclass(frozen=True)
+# A dataclass of pydantic, not a BaseModel: arguments stay positional, and `replace` validates too.
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class Calibration:
     """How a logit becomes P(atypical), a call and a referral.
 
     P(atypical) = sigmoid(logit / temperature + bias) (Guo et al. 2017; with a bias, Platt 1999).
 
-    Attributes:
-        temperature: > 0.
-        bias: on the logit scale.
-        operating_point: a probability above it is called atypical.
-        refer_low: lower end of the refer band, a probability <= operating_point.
-        refer_high: upper end of the refer band, a probability >= operating_point.
-        fitted_on: in words, the figures it was fitted on.
-        refer_rule: in words, how the refer band was chosen and what that promises.
-        refer_risk: what the band keeps to: the expected share of a case's atypical figures that
-            are called normal, and of its normal ones that are called atypical, without a person
-            looking (see `refer_band`), in (0, 1); None where nothing is promised.
-        prevalence: share of atypical figures that the probabilities hold for, in (0, 1); None
-            where not known.
-
     Raises:
-        AtypiaError: a value is not finite or out of its range.
+        pydantic.ValidationError: a value is not finite, of another type or out of range.
 
     Example:
         >>> calibration = Calibration(2.0, 0.0, 0.5, 0.4, 0.6, fitted_on="an example")
@@ -55,37 +43,49 @@ class Calibration:
         ([False, False, True], [False, True, False])
     """
 
-    temperature: float
-    bias: float
-    operating_point: float
-    refer_low: float
-    refer_high: float
-    fitted_on: str
-    refer_rule: str = "not recorded"
-    refer_risk: float | None = None
-    prevalence: float | None = None
+    temperature: Annotated[float, Field(gt=0, description="divides the logit")]
+    bias: Annotated[float, Field(description="added to the scaled logit")]
+    operating_point: Annotated[
+        float, Field(description="probability above which a figure is called atypical")
+    ]
+    refer_low: Annotated[
+        float, Field(ge=0, description="lower end of the refer band, <= operating_point")
+    ]
+    refer_high: Annotated[
+        float, Field(le=1, description="upper end of the refer band, >= operating_point")
+    ]
+    fitted_on: Annotated[str, Field(description="in words, the figures it was fitted on")]
+    refer_rule: Annotated[
+        str, Field(description="in words, how the refer band was chosen and what it guarantees")
+    ] = "not recorded"
+    refer_risk: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="what the band guarantees (see `refer_band`): the highest expected share "
+            "of a case's atypical figures called normal, and of its normal figures called "
+            "atypical, without review; None if nothing is guaranteed",
+        ),
+    ] = None
+    prevalence: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="share of atypical figures for which the probabilities hold; None if "
+            "unknown",
+        ),
+    ] = None
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name in _TEXTS:
-                if not isinstance(value, str):
-                    raise AtypiaError(f"calibration: {name} must be text, got {abbreviate(value)}")
-            elif value is None and name in _SHARES:
-                continue
-            elif not _is_finite(value):
-                raise AtypiaError(
-                    f"calibration: {name} must be a finite number: {abbreviate(value)}"
-                )
-            elif name in _SHARES and not 0 < value < 1:
-                raise AtypiaError(f"calibration: {name} must lie between 0 and 1: {value!r}")
-        if self.temperature <= 0:
-            raise AtypiaError(f"calibration: temperature must be above 0: {self.temperature!r}")
-        if not 0 <= self.refer_low <= self.operating_point <= self.refer_high <= 1:
-            raise AtypiaError(
-                "calibration: 0 <= refer_low <= operating_point <= refer_high <= 1 must hold: "
+    @model_validator(mode="after")
+    def _band_holds_the_operating_point(self) -> Self:
+        if not self.refer_low <= self.operating_point <= self.refer_high:
+            raise ValueError(
+                "refer_low <= operating_point <= refer_high must hold, got "
                 f"{self.refer_low!r}, {self.operating_point!r}, {self.refer_high!r}"
             )
+        return self
 
     def probability(self, logit: npt.ArrayLike) -> FloatArray:
         """Return P(atypical) in [0, 1], float64, of logits of any shape."""
@@ -136,7 +136,7 @@ class Calibration:
         def moved(p: float) -> float:
             return float(expit(logit(p) + shift))
 
-        return replace(
+        return dataclasses.replace(
             self,
             bias=self.bias + shift,
             operating_point=moved(self.operating_point),
@@ -147,34 +147,29 @@ class Calibration:
 
     def to_dict(self) -> dict[str, float | str | None]:
         """Return the fields as plain values, for JSON."""
-        return asdict(self)
+        return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Calibration:
-        """Build from `to_dict`'s values, strictly; what older bundles lack has its default.
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """Build from `to_dict`'s values; keys that older bundles lack take their defaults.
 
         Raises:
-            AtypiaError: a key is missing or unknown, or a value is out of range.
+            AtypiaError: a key is missing or unknown, or a value is of another type or out of range.
         """
-        known = {field.name for field in fields(cls)}
-        required = {field.name for field in fields(cls) if field.default is MISSING}
-        faults = [f"{name} is missing" for name in sorted(required - set(values))]
-        faults += [f"{name[:60]} is unknown" for name in sorted(set(values) - known)[:5]]
-        if faults:
-            raise AtypiaError(f"calibration: {', '.join(faults)}; keys are {sorted(known)}")
-        return cls(**values)  # type: ignore[arg-type]
+        try:
+            return cls(**values)
+        except ValidationError as fault:
+            first = fault.errors()[0]
+            name = f"{first['loc'][0]}: "[:60] if first["loc"] else ""
+            problem = first["msg"].removeprefix("Value error, ")
+            value = (
+                f", got {abbreviate(first['input'])}" if name and first["type"] != "missing" else ""
+            )
+            more = f" (and {fault.error_count() - 1} more)" if fault.error_count() > 1 else ""
+            raise AtypiaError(f"calibration: {name}{problem}{value}{more}") from fault
 
 
-def _is_finite(value: object) -> bool:
-    """Tell whether a value is a finite number; a whole one can be too large for a float."""
-    try:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value)  # type: ignore[arg-type]
-    except OverflowError:
-        return False
-
-
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class CrossFitted:
     """Out-of-fold figures, each judged by a calibration of the other folds.
 
