@@ -63,8 +63,8 @@ def main() -> None:
             arm.name.removeprefix("plain + ")
             for arm in comparison.arms
             if any(
-                arm.reached[key].difference is not None
-                and arm.reached[key].difference.verdict == "better"
+                arm.results[key].difference is not None
+                and arm.results[key].difference.verdict == "better"
                 for key in MEASURES
             )
         ]

@@ -16,7 +16,7 @@ from atypia.data.readers.open_figures import open_figures
 from atypia.data.splits import domain_folds
 from atypia.data.table import FigureTable
 from atypia.data.votes import vote_matrix
-from atypia.evaluation.intervals import cluster_weights, percentile_interval
+from atypia.evaluation.intervals import draw_cluster_weights, percentile_interval
 from atypia.training.figures import training_figures
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe
@@ -82,7 +82,7 @@ class Cohort:
         value = (self.balanced_accuracy(calls) - self.balanced_accuracy(others)).mean()
         parts = [
             (self.balanced_accuracy(calls, w) - self.balanced_accuracy(others, w)).mean(axis=-1)
-            for w in cluster_weights(self.case, RESAMPLES, seed=0)
+            for w in draw_cluster_weights(self.case, RESAMPLES, seed=0)
         ]
         resampled = np.concatenate(parts)
         drawn = np.random.default_rng(0).integers(resampled.shape[1], size=resampled.shape)

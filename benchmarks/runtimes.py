@@ -17,7 +17,7 @@ import pandas as pd
 
 from atypia.data.images import read_image
 from atypia.data.readers.open_figures import open_figures
-from atypia.evaluation.calibration import cross_fitted
+from atypia.evaluation.calibration import cross_fit
 from atypia.evaluation.metrics import binary_metrics
 from atypia.inference.crops import CropSpec, make_crop, stack_crops
 from atypia.inference.options import runtime_keys
@@ -49,7 +49,7 @@ def main() -> None:
             found.append(one.runtime.infer(stack_crops(crops)).logits)
         logits = np.concatenate(found, axis=1)[fold, np.arange(len(table))].astype(np.float64)
         if fitted is None:
-            fitted, exact = cross_fitted(logits, truth, truth, fold, case), logits
+            fitted, exact = cross_fit(logits, truth, truth, fold, case), logits
         p, call = np.zeros(len(table)), np.zeros(len(table), dtype=bool)
         for number, calibration in fitted.calibrations.items():
             here = fold == number

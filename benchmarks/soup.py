@@ -116,7 +116,7 @@ def main() -> None:
         },
     )
     for one in comparison.arms:
-        for key, reached in one.reached.items():
+        for key, reached in one.results.items():
             change = reached.difference
             told = ""
             if change is not None and change.interval is not None:

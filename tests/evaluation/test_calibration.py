@@ -11,7 +11,7 @@ from scipy.special import expit
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import (
     Calibration,
-    cross_fitted,
+    cross_fit,
     fit_calibration,
     fit_temperature,
 )
@@ -158,10 +158,10 @@ def test_one_class_is_refused_in_words() -> None:
 def test_a_fold_has_no_say_in_its_own_calibration() -> None:
     logits, _, truth, clusters = _scores(4, figures=900)
     folds = np.array([int(c) % 3 for c in clusters])
-    before = cross_fitted(logits, truth, truth, folds, clusters)
+    before = cross_fit(logits, truth, truth, folds, clusters)
     turned = truth.copy()
     turned[folds == 1] = 1 - turned[folds == 1]
-    after = cross_fitted(logits, turned, turned, folds, clusters)
+    after = cross_fit(logits, turned, turned, folds, clusters)
     assert before.calibrations[1] == after.calibrations[1]
     assert before.calibrations[0] != after.calibrations[0]
     assert (before.call[folds == 1] == after.call[folds == 1]).all()
@@ -174,16 +174,16 @@ def test_a_case_met_in_a_fold_has_no_say_in_it_through_another_fold() -> None:
     clusters = np.where(
         shared, "shared", np.array([f"{c}-{f}" for c, f in zip(clusters, folds, strict=True)])
     )
-    before = cross_fitted(logits, truth, truth, folds, clusters)
+    before = cross_fit(logits, truth, truth, folds, clusters)
     turned = np.where(shared, 1 - truth, truth)
-    after = cross_fitted(logits, turned, turned, folds, clusters)
+    after = cross_fit(logits, turned, turned, folds, clusters)
     assert before.calibrations == after.calibrations
 
 
 def test_cross_fitting_needs_two_folds() -> None:
     truth = np.array([0.0, 1.0])
     with pytest.raises(AtypiaError, match="at least two folds"):
-        cross_fitted(truth, truth, truth, np.zeros(2, dtype=int), np.arange(2).astype(object))
+        cross_fit(truth, truth, truth, np.zeros(2, dtype=int), np.arange(2).astype(object))
 
 
 def test_dictionary_and_back() -> None:

@@ -11,7 +11,7 @@ from atypia.data.predictions import CALLS, check_predictions
 from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import TableError
 from atypia.evaluation.judge import (
-    implied_operating_point,
+    infer_operating_point,
     judge,
 )
 
@@ -128,10 +128,10 @@ def test_the_dictionary_is_plain_json_without_nan(cohort, predictions) -> None:
 
 def test_the_operating_point_is_read_off_the_calls() -> None:
     p = np.array([0.1, 0.3, 0.5, 0.9])
-    assert implied_operating_point(p, p > 0.4) == (0.4, 0.4)
+    assert infer_operating_point(p, p > 0.4) == (0.4, 0.4)
     # Folds with different operating points overlap.
-    assert implied_operating_point(p, np.array([False, True, False, True])) == (0.3, 0.5)
-    assert implied_operating_point(p, np.zeros(4, dtype=bool)) is None
+    assert infer_operating_point(p, np.array([False, True, False, True])) == (0.3, 0.5)
+    assert infer_operating_point(p, np.zeros(4, dtype=bool)) is None
 
 
 def test_predictions_of_a_subset_are_judged(cohort, predictions: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from atypia.data.table import figures_from_frame
 from atypia.errors import AtypiaError
-from atypia.evaluation.gallery import HARD_NEGATIVES, hard_negatives
+from atypia.evaluation.gallery import HARD_NEGATIVES, pick_hard_negatives
 from atypia.evaluation.judge import judge
 from atypia.evaluation.probe import DomainProbe
 from atypia.evaluation.report import render_report, write_report
@@ -233,7 +233,7 @@ def test_the_hardest_normal_figures_are_shown_and_split_votes_are_marked(
     table = figures_from_frame(frame, cohort.root)
     many = pd.concat([predictions] * 3, ignore_index=True).assign(figure_id=frame["figure_id"])
     story = _story(table)
-    shown = hard_negatives(judge(many, table), table, story.hardness)
+    shown = pick_hard_negatives(judge(many, table), table, story.hardness)
     assert shown.title == "The 48 hardest negatives"
     assert len(shown.exhibits) == HARD_NEGATIVES == 48
     scores = [exhibit.score for exhibit in shown.exhibits]

@@ -170,7 +170,7 @@ class Calibration:
 
 
 @dataclasses.dataclass(frozen=True)
-class CrossFitted:
+class CrossFit:
     """Out-of-fold figures, each judged by a calibration of the other folds.
 
     Attributes:
@@ -247,7 +247,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fit temperature, bias, operating point and refer band on out-of-fold scores.
 
-    Never judge on the figures given here; `cross_fitted` judges them fairly.
+    Never judge on the figures given here; `cross_fit` judges them fairly.
 
     Args:
         logits: (N,) finite scores of figures that the scoring model did not train on.
@@ -287,7 +287,7 @@ def fit_calibration(
     )
 
 
-def cross_fitted(
+def cross_fit(
     logits: FloatArray,
     targets: FloatArray,
     truth: FloatArray,
@@ -295,7 +295,7 @@ def cross_fitted(
     clusters: npt.NDArray[np.object_],
     *,
     seed: int = 0,
-) -> CrossFitted:
+) -> CrossFit:
     """Judge out-of-fold scores fairly: each fold by a calibration of the other folds.
 
     A figure also has no say in its fold's calibration where only its case appears in that fold,
@@ -341,4 +341,4 @@ def cross_fitted(
         call[here] = calibration.call(p[here])
         refer[here] = calibration.refer(p[here])
         calibrations[number] = calibration
-    return CrossFitted(p=p, call=call, refer=refer, calibrations=calibrations)
+    return CrossFit(p=p, call=call, refer=refer, calibrations=calibrations)

@@ -45,7 +45,7 @@ class Interval:
         return asdict(self)
 
 
-def cluster_weights(
+def draw_cluster_weights(
     clusters: npt.NDArray[np.object_], resamples: int, seed: int
 ) -> Iterator[FloatArray]:
     """Yield resamples of clusters as weights of figures, some resamples at a time.
@@ -69,7 +69,7 @@ def cluster_weights(
         yield drawn[:, member].astype(np.float64)
 
 
-def clustered_bootstrap(
+def bootstrap_clusters(
     statistic: Statistic,
     clusters: npt.NDArray[np.object_],
     *,
@@ -95,7 +95,7 @@ def clustered_bootstrap(
     """
     if len(set(clusters)) < 2:
         return None
-    values = np.concatenate([statistic(w) for w in cluster_weights(clusters, resamples, seed)])
+    values = np.concatenate([statistic(w) for w in draw_cluster_weights(clusters, resamples, seed)])
     return percentile_interval(values, level=level)
 
 

@@ -25,17 +25,17 @@ from atypia.evaluation.intervals import (
     Interval,
     auroc_statistic,
     balanced_accuracy_statistic,
-    clustered_bootstrap,
+    bootstrap_clusters,
 )
 from atypia.evaluation.metrics import (
     DomainMetrics,
     Metrics,
     best_balanced_accuracy,
     binary_metrics,
-    by_domain,
-    rounded,
+    format_metric,
+    measure_domains,
 )
-from atypia.evaluation.refer_band import case_weights
+from atypia.evaluation.refer_band import weigh_cases
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -108,7 +108,7 @@ class Judgement:
 
     def __repr__(self) -> str:
         numbers = ", ".join(
-            f"{word} {rounded(value)}"
+            f"{word} {format_metric(value)}"
             + ("" if interval is None else f" (95 % CI {interval.low:.3f}-{interval.high:.3f})")
             for word, value, interval in (
                 (
@@ -145,16 +145,16 @@ class Judgement:
                 for name, interval in intervals.items()
             },
             "cases": self.cases,
-            "domains": _records(self.domains.frame),
+            "domains": _to_records(self.domains.frame),
             "over_domains": {
                 "domains": self.domains.counted,
                 "left_out": list(self.domains.left_out),
                 **{
-                    str(name): {key: _plain(value) for key, value in row.items()}
+                    str(name): {key: _to_plain(value) for key, value in row.items()}
                     for name, row in self.domains.summary.to_dict(orient="index").items()
                 },
             },
-            "experts": None if self.experts is None else _records(self.experts),
+            "experts": None if self.experts is None else _to_records(self.experts),
             "referral": {
                 "referred": self.referral.referred,
                 "share": self.referral.share,
@@ -212,7 +212,7 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
         notes.append(f"all judged figures are {only}: balanced accuracy and AUROC are not defined")
     elif cases < 2:
         notes.append("all judged figures are of one case: no interval can be given")
-    domains = _with_intervals(by_domain(truth, p, call, frame["domain"].to_numpy()), frame)
+    domains = _add_intervals(measure_domains(truth, p, call, frame["domain"].to_numpy()), frame)
     if domains.left_out and len(domains.frame) > 1:
         notes.append(
             f"{len(domains.left_out)} of {len(domains.frame)} domains hold one class only and are "
@@ -222,21 +222,21 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     return Judgement(
         figures=frame,
         overall=overall,
-        balanced_accuracy_interval=clustered_bootstrap(
+        balanced_accuracy_interval=bootstrap_clusters(
             balanced_accuracy_statistic(truth, call), clusters
         ),
-        auroc_interval=clustered_bootstrap(auroc_statistic(truth, p), clusters),
+        auroc_interval=bootstrap_clusters(auroc_statistic(truth, p), clusters),
         domains=domains,
         experts=(
             agreement(frame).rename_axis("domain").reset_index() if vote_columns(frame) else None
         ),
-        referral=_referral(truth, p, call, refer, clusters),
+        referral=_measure_referral(truth, p, call, refer, clusters),
         cases=cases,
         notes=tuple(notes),
     )
 
 
-def _referral(
+def _measure_referral(
     truth: FloatArray,
     p: FloatArray,
     call: BoolArray,
@@ -248,7 +248,7 @@ def _referral(
 
     def unseen(of: float) -> float | None:
         mine = truth == of
-        weights = case_weights(clusters[mine])
+        weights = weigh_cases(clusters[mine])
         return float(weights @ (wrong & kept)[mine]) if mine.any() else None
 
     return Referral(
@@ -262,13 +262,13 @@ def _referral(
     )
 
 
-def _with_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetrics:
+def _add_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetrics:
     """Return the domains with `ba_low`, `ba_high` and `ba_lost`, see `Judgement`."""
     lows, highs, best = [], [], []
     for name in domains.frame["domain"]:
         here = figures[figures["domain"] == name]
         truth = here["truth"].to_numpy(dtype=np.float64)
-        interval = clustered_bootstrap(
+        interval = bootstrap_clusters(
             balanced_accuracy_statistic(truth, here["call"].to_numpy(dtype=bool)),
             here["case"].to_numpy(dtype=object),
         )
@@ -284,7 +284,7 @@ def _with_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetr
     return DomainMetrics(frame, summary, domains.counted, domains.left_out)
 
 
-def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, float] | None:
+def infer_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, float] | None:
     """Return where the calls change over, as an interval of probabilities.
 
     Predictions carry calls, not the operating point. With one operating point both ends are the
@@ -307,14 +307,14 @@ def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, floa
     return lowest_atypical, highest_normal
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
+def _to_records(frame: pd.DataFrame) -> list[dict[str, object]]:
     return [
-        {str(key): _plain(value) for key, value in row.items()}
+        {str(key): _to_plain(value) for key, value in row.items()}
         for row in frame.to_dict(orient="records")
     ]
 
 
-def _plain(value: object) -> object:
+def _to_plain(value: object) -> object:
     """Return a value that JSON can hold: numbers as Python's own, NaN as None."""
     if isinstance(value, np.generic):
         value = value.item()

@@ -48,7 +48,9 @@ class Metrics:
     def __repr__(self) -> str:
         names = {name: name.replace("_", " ") for name in METRIC_NAMES}
         names |= {"auroc": "AUROC", "ece": "ECE", "brier": "Brier score"}
-        numbers = ", ".join(f"{word} {rounded(getattr(self, key))}" for key, word in names.items())
+        numbers = ", ".join(
+            f"{word} {format_metric(getattr(self, key))}" for key, word in names.items()
+        )
         return f"Metrics of {self.figures:,} figures, {self.atypical:,} atypical: {numbers}"
 
     def to_dict(self) -> dict[str, int | float | None]:
@@ -56,7 +58,7 @@ class Metrics:
         return asdict(self)
 
 
-def rounded(value: float | None) -> str:
+def format_metric(value: float | None) -> str:
     """Return a metric for people: three decimals, or "not defined"."""
     return "not defined" if value is None else f"{value:.3f}"
 
@@ -164,7 +166,7 @@ def best_balanced_accuracy(truth: FloatArray, p: FloatArray) -> float | None:
     return float((1 + np.max(hits - false_alarms)) / 2)
 
 
-def by_domain(
+def measure_domains(
     truth: FloatArray, p: FloatArray, call: BoolArray, domains: npt.NDArray[np.object_]
 ) -> DomainMetrics:
     """Return the metrics of every domain, with their mean, standard deviation and worst.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atypia.errors import AtypiaError
-from atypia.evaluation.intervals import cluster_weights
+from atypia.evaluation.intervals import draw_cluster_weights
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,15 +53,15 @@ def choose_operating_point(
         return float(levels[0])
     cuts = (levels[1:] + levels[:-1]) / 2
     if len(set(clusters)) < 2:
-        return float(_best_cuts(np.ones((1, len(scores))), positive, starts, cuts)[0])
+        return float(_find_best_cuts(np.ones((1, len(scores))), positive, starts, cuts)[0])
     middles = [
-        _best_cuts(weights[:, order], positive, starts, cuts)
-        for weights in cluster_weights(clusters, RESAMPLES, seed)
+        _find_best_cuts(weights[:, order], positive, starts, cuts)
+        for weights in draw_cluster_weights(clusters, RESAMPLES, seed)
     ]
     return float(np.nanmedian(np.concatenate(middles)))
 
 
-def _best_cuts(
+def _find_best_cuts(
     weights: FloatArray,
     positive: npt.NDArray[np.bool_],
     starts: npt.NDArray[np.int64],

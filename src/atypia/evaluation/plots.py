@@ -26,7 +26,7 @@ from scipy.stats import beta
 from sklearn.metrics import roc_curve
 
 from atypia.data.domains import short_domain_names
-from atypia.evaluation.judge import Judgement, implied_operating_point
+from atypia.evaluation.judge import Judgement, infer_operating_point
 from atypia.evaluation.metrics import ECE_BINS
 from atypia.evaluation.refer_curve import refer_curve
 
@@ -72,7 +72,7 @@ def svg_uri(figure: Figure) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg_bytes(figure)).decode("ascii")
 
 
-def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+def make_canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Return an empty picture with one pair of axes, sides in inches."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -80,7 +80,7 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def label(name: str, width: int = 46) -> str:
+def shorten_label(name: str, width: int = 46) -> str:
     """Return a name as it can stand in a drawing: in one line, cut to a width in letters.
 
     Letters of Chinese, Japanese and Korean count twice. matplotlib's font lacks them and takes each
@@ -88,17 +88,17 @@ def label(name: str, width: int = 46) -> str:
     """
     shown = "".join(letter if letter.isprintable() else " " for letter in name)
     shown = textwrap.shorten(shown, width, placeholder=" ...")
-    while sum(map(_columns, shown)) > width:
+    while sum(map(_count_columns, shown)) > width:
         shown = shown.removesuffix(" ...")[:-1] + " ..."
-    wide = sum(_columns(letter) == 2 for letter in shown)
+    wide = sum(_count_columns(letter) == 2 for letter in shown)
     return shown + " " * math.ceil(wide * (1.0 - 0.6) / 0.318)
 
 
-def _columns(letter: str) -> int:
+def _count_columns(letter: str) -> int:
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
-def _scores(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+def _select_scores(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     return (
         frame["truth"].to_numpy(dtype=np.float64),
         frame["p_atypical"].to_numpy(dtype=np.float64),
@@ -115,12 +115,12 @@ def roc_plot(judgement: Judgement) -> Figure | None:
     short = short_domain_names(list(judgement.domains.frame["domain"]))
     with matplotlib.rc_context(STYLE):
         height = 4.6 + (0.19 * (len(rows) + 1) if several else 0.2)
-        figure, axes = canvas(5.2, height)
+        figure, axes = make_canvas(5.2, height)
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
         if several:
             for index, (name, auroc) in enumerate(zip(rows["domain"], rows["auroc"], strict=True)):
                 here = judgement.figures[judgement.figures["domain"] == name]
-                truth, p, _ = _scores(here)
+                truth, p, _ = _select_scores(here)
                 false_alarms, hits, _ = roc_curve(truth, p)
                 axes.plot(
                     false_alarms,
@@ -128,9 +128,9 @@ def roc_plot(judgement: Judgement) -> Figure | None:
                     color=_DOMAIN_COLOURS[index % len(_DOMAIN_COLOURS)],
                     linestyle=_DOMAIN_STYLES[index // len(_DOMAIN_COLOURS) % len(_DOMAIN_STYLES)],
                     linewidth=1.2,
-                    label=f"{label(short[name])}  {auroc:.3f}",
+                    label=f"{shorten_label(short[name])}  {auroc:.3f}",
                 )
-        truth, p, _ = _scores(judgement.figures)
+        truth, p, _ = _select_scores(judgement.figures)
         false_alarms, hits, _ = roc_curve(truth, p)
         axes.plot(
             false_alarms,
@@ -167,7 +167,7 @@ def reliability_plot(judgement: Judgement) -> Figure:
 
     The bins are those of the ECE; the bars are 95 % intervals (Clopper and Pearson 1934).
     """
-    truth, p, _ = _scores(judgement.figures)
+    truth, p, _ = _select_scores(judgement.figures)
     which = np.minimum((p * ECE_BINS).astype(np.int64), ECE_BINS - 1)
     count = np.bincount(which, minlength=ECE_BINS)
     hits = np.bincount(which, weights=truth, minlength=ECE_BINS)
@@ -208,7 +208,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
     places = np.arange(len(rows))
     short = short_domain_names(list(judgement.domains.frame["domain"]))
     with matplotlib.rc_context(STYLE):
-        figure, axes = canvas(7.6, 1.2 + 0.52 * len(rows))
+        figure, axes = make_canvas(7.6, 1.2 + 0.52 * len(rows))
         axes.barh(places, value, height=0.62, color="#b9d3e6")
         low = rows["ba_low"].to_numpy(dtype=np.float64)
         high = rows["ba_high"].to_numpy(dtype=np.float64)
@@ -230,7 +230,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
         axes.set_yticks(
             places,
             [
-                f"{label(short[name])}\n{figures} figures, {atypical} atypical"
+                f"{shorten_label(short[name])}\n{figures} figures, {atypical} atypical"
                 for name, figures, atypical in zip(
                     rows["domain"], rows["figures"], rows["atypical"], strict=True
                 )
@@ -244,8 +244,8 @@ def domain_plot(judgement: Judgement) -> Figure | None:
 
 def score_plot(judgement: Judgement) -> Figure:
     """Return the scores of atypical and of normal figures, with operating point and referred."""
-    truth, p, call = _scores(judgement.figures)
-    change = implied_operating_point(p, call)
+    truth, p, call = _select_scores(judgement.figures)
+    change = infer_operating_point(p, call)
     referred = p[judgement.figures["refer"].to_numpy(dtype=bool)]
     edges = np.linspace(0, 1, 41)
     with matplotlib.rc_context(STYLE):
@@ -289,7 +289,7 @@ def refer_plot(judgement: Judgement) -> Figure | None:
     referral = judgement.referral
     enough = curve.share <= 0.8
     with matplotlib.rc_context(STYLE):
-        figure, axes = canvas(5.2, 4.9)
+        figure, axes = make_canvas(5.2, 4.9)
         for values, at, colour, line, label in (
             (curve.error, referral.error_kept, INK, "-", "wrong among the rest"),
             (curve.missed, referral.missed, ATYPICAL, "--", "atypical called normal, unseen"),
@@ -344,7 +344,7 @@ def gamma_plot(gammas: Sequence[npt.NDArray[np.float64]]) -> Figure:
         # Cividis is told apart without colour vision; its palest end would be lost on white.
         colours = matplotlib.colormaps["cividis"](np.linspace(0.0, 0.88, bins))
         rows = math.ceil(bins / _GAMMAS_IN_A_ROW)
-        figure, axes = canvas(7.6, 4.2 + 0.22 * rows)
+        figure, axes = make_canvas(7.6, 4.2 + 0.22 * rows)
         axes.axhline(0, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
         for each, colour in enumerate(colours):
             for fold in gammas if len(gammas) > 1 else ():
@@ -356,7 +356,7 @@ def gamma_plot(gammas: Sequence[npt.NDArray[np.float64]]) -> Figure:
                 color=colour,
                 linewidth=2.2,
                 marker="o" if shared == 1 else None,
-                label=_bin_name(each, bins),
+                label=_name_bin(each, bins),
             )
         axes.set(xlabel="epoch", ylabel="gamma after the epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -364,7 +364,7 @@ def gamma_plot(gammas: Sequence[npt.NDArray[np.float64]]) -> Figure:
     return figure
 
 
-def _bin_name(number: int, bins: int) -> str:
+def _name_bin(number: int, bins: int) -> str:
     if number == 0:
         return "1 (least confident)"
     return f"{bins} (most confident)" if number == bins - 1 else f"{number + 1}"

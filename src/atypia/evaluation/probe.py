@@ -32,7 +32,7 @@ class DomainProbe:
     chance: float
 
 
-def domain_probe(
+def probe_domains(
     embedding: npt.NDArray[np.float32],
     domain: npt.NDArray[np.int64],
     case: npt.NDArray[np.object_],

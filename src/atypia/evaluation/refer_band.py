@@ -66,16 +66,16 @@ class ReferBand:
         """How it was chosen and what that promises, in words."""
         if not self.met:
             return (
-                f"no promise: a risk of {_percent(self.aim)} takes {_percent(self.share_for_aim)} "
-                f"of the figures it was fitted on, of which at most {_percent(self.most)} shall be "
-                f"referred; this band is that of a risk of {_percent(self.risk)} and refers "
-                f"{_percent(self.share)}"
+                f"no promise: a risk of {_format_percent(self.aim)} takes {_format_percent(self.share_for_aim)} "
+                f"of the figures it was fitted on, of which at most {_format_percent(self.most)} shall be "
+                f"referred; this band is that of a risk of {_format_percent(self.risk)} and refers "
+                f"{_format_percent(self.share)}"
             )
         return (
-            f"of a case's atypical figures at most {_percent(self.risk)} are called normal, and of "
-            f"its normal ones at most {_percent(self.risk)} atypical, without a person looking: on "
+            f"of a case's atypical figures at most {_format_percent(self.risk)} are called normal, and of "
+            f"its normal ones at most {_format_percent(self.risk)} atypical, without a person looking: on "
             "average over cases like those it was fitted on (conformal risk control, "
-            f"{self.cases[0]} and {self.cases[1]} cases); {_percent(self.share)} of their figures "
+            f"{self.cases[0]} and {self.cases[1]} cases); {_format_percent(self.share)} of their figures "
             "are referred"
         )
 
@@ -123,7 +123,7 @@ def choose_refer_band(
     )
 
 
-def case_weights(clusters: npt.NDArray[np.object_]) -> FloatArray:
+def weigh_cases(clusters: npt.NDArray[np.object_]) -> FloatArray:
     """Return a weight a figure, (N,): a sum with them is the mean over cases of each case's mean.
 
     Args:
@@ -154,7 +154,7 @@ class _Tail:
     def of(cls, scores: FloatArray, clusters: npt.NDArray[np.object_]) -> _Tail:
         order = np.argsort(scores, kind="stable")
         cases = len(np.unique(np.asarray(clusters).astype(str)))
-        return cls(scores[order], np.cumsum(case_weights(clusters)[order]) * cases, cases)
+        return cls(scores[order], np.cumsum(weigh_cases(clusters)[order]) * cases, cases)
 
     def end(self, risk: float) -> float:
         """Return the highest end at which (losses below it + 1) / (cases + 1) <= risk."""
@@ -165,5 +165,5 @@ class _Tail:
         return float(self.scores[first_over]) if first_over < len(self.scores) else np.inf
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return f"{100 * share:.3g} %"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atypia.evaluation.judge import Judgement
-from atypia.evaluation.refer_band import case_weights
+from atypia.evaluation.refer_band import weigh_cases
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def refer_curve(judgement: Judgement) -> ReferCurve | None:
     order = np.argsort(p, kind="stable")
     weights = np.zeros((2, len(p)))
     for of in (0, 1):
-        weights[of, truth == of] = case_weights(case[truth == of])
+        weights[of, truth == of] = weigh_cases(case[truth == of])
     up_to = np.cumsum(np.r_[0.0, weights[1, order]])[np.searchsorted(p[order], p, side="right")]
     below = np.cumsum(np.r_[0.0, weights[0, order]])[np.searchsorted(p[order], p, side="left")]
     first = np.argsort(-np.where(call, 1.0 - below, up_to), kind="stable")
