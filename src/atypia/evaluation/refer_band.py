@@ -64,19 +64,19 @@ class ReferBand:
     @property
     def rule(self) -> str:
         """How it was chosen and what that promises, in words."""
+        risk, share = _format_percent(self.risk), _format_percent(self.share)
         if not self.met:
+            aim, needed = _format_percent(self.aim), _format_percent(self.share_for_aim)
             return (
-                f"no promise: a risk of {_format_percent(self.aim)} takes {_format_percent(self.share_for_aim)} "
-                f"of the figures it was fitted on, of which at most {_format_percent(self.most)} shall be "
-                f"referred; this band is that of a risk of {_format_percent(self.risk)} and refers "
-                f"{_format_percent(self.share)}"
+                f"no promise: a risk of {aim} takes {needed} of the figures it was fitted on, of "
+                f"which at most {_format_percent(self.most)} shall be referred; this band is that "
+                f"of a risk of {risk} and refers {share}"
             )
         return (
-            f"of a case's atypical figures at most {_format_percent(self.risk)} are called normal, and of "
-            f"its normal ones at most {_format_percent(self.risk)} atypical, without a person looking: on "
-            "average over cases like those it was fitted on (conformal risk control, "
-            f"{self.cases[0]} and {self.cases[1]} cases); {_format_percent(self.share)} of their figures "
-            "are referred"
+            f"of a case's atypical figures at most {risk} are called normal, and of its normal "
+            f"ones at most {risk} atypical, without a person looking: on average over cases like "
+            f"those it was fitted on (conformal risk control, {self.cases[0]} and {self.cases[1]} "
+            f"cases); {share} of their figures are referred"
         )
 
 
