@@ -103,11 +103,11 @@ def test_the_numbers_are_there(cohort, predictions) -> None:
     text = _page(predictions, cohort, {"Bundle": "lite 1"}).text
     found = judge(predictions, cohort)
     assert f"{found.overall.balanced_accuracy:.3f}" in text
-    assert f"{found.auroc_interval.low:.3f} to {found.auroc_interval.high:.3f}" in text
+    assert f"{found.auroc_interval.low:.3f}-{found.auroc_interval.high:.3f}" in text
     assert "48 figures from 12 cases were evaluated" in text
     assert "11 of 12 atypical" in text
     assert "Bundle lite 1" in text
-    assert "BA below its own best" in text
+    assert "BA below own optimum" in text
     assert (
         f"{100 * found.referral.missed:.1f} % of a case's atypical figures were called normal"
         in text

@@ -105,12 +105,11 @@ class Calibration:
         return inside
 
     def at_prevalence(self, prevalence: float) -> Calibration:
-        """Return the calibration for figures of which another share is atypical.
+        """Return the calibration for another share of atypical figures.
 
-        All logits of P move by the difference of the logits of both shares (Saerens et al. 2002),
-        with them the operating point and the refer band. So P changes and calls and
-        referrals do not: they compare how likely a score is among atypical figures with how
-        likely it is among normal ones, and that does not depend on how many there are of each.
+        The logit of P shifts by the difference of the two shares' logits (Saerens et al. 2002),
+        and so do the operating point and the refer band. P changes, calls and referrals do not:
+        they depend on the likelihood ratio of a score, which is the same at any prevalence.
 
         Args:
             prevalence: share of atypical figures, in (0, 1).
@@ -133,15 +132,15 @@ class Calibration:
             )
         shift = float(logit(prevalence) - logit(self.prevalence))
 
-        def moved(p: float) -> float:
+        def shift_p(p: float) -> float:
             return float(expit(logit(p) + shift))
 
         return dataclasses.replace(
             self,
             bias=self.bias + shift,
-            operating_point=moved(self.operating_point),
-            refer_low=moved(self.refer_low),
-            refer_high=moved(self.refer_high),
+            operating_point=shift_p(self.operating_point),
+            refer_low=shift_p(self.refer_low),
+            refer_high=shift_p(self.refer_high),
             prevalence=prevalence,
         )
 
@@ -171,12 +170,12 @@ class Calibration:
 
 @dataclasses.dataclass(frozen=True)
 class CrossFit:
-    """Out-of-fold figures, each judged by a calibration of the other folds.
+    """Out-of-fold figures, each calibrated and called by the other folds.
 
     Attributes:
         p: (N,) float64, P(atypical).
         call: (N,) bool, True where called atypical.
-        refer: (N,) bool, True where a person should look.
+        refer: (N,) bool, True where a person should review the figure.
         calibrations: fold number to the calibration used for that fold.
     """
 
@@ -189,9 +188,9 @@ class CrossFit:
 def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, float]:
     """Return the temperature and bias of greatest likelihood (Guo et al. 2017; Platt 1999).
 
-    Targets are drawn in by Platt's prior, (n+ + 1) / (n+ + 2) for atypical and 1 / (n- + 2) for
-    normal, so that perfectly parted scores give finite values. The temperature stays within
-    [1/50, 50]: scores that tell nothing (or the wrong way round) end flat, not turned over.
+    Targets are smoothed by Platt's prior, (n+ + 1) / (n+ + 2) for atypical and 1 / (n- + 2) for
+    normal, so that perfectly separated scores give finite values. The temperature stays within
+    [1/50, 50]: scores without information, or in reverse order, are flattened, never reversed.
 
     Args:
         logits: (N,) finite.
@@ -200,7 +199,7 @@ def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, flo
     Raises:
         AtypiaError: there is no figure, or the targets are all 0 or all 1.
     """
-    # Imported where it fits: to classify needs none of it, and starts sooner without.
+    # Imported here: classification does not need it and starts sooner without.
     from scipy.optimize import minimize
 
     logits = np.asarray(logits, dtype=np.float64)
@@ -222,7 +221,7 @@ def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, flo
         gradient = np.array([np.mean(gap * logits) * slope, np.mean(gap)])
         return float(value), gradient
 
-    found = minimize(
+    fit = minimize(
         loss,
         x0=np.array([0.0, 0.0]),
         jac=True,
@@ -233,7 +232,7 @@ def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, flo
         ],
         options={"ftol": 1e-12, "gtol": 1e-8},
     )
-    return math.exp(-float(found.x[0])), float(found.x[1])
+    return math.exp(-float(fit.x[0])), float(fit.x[1])
 
 
 def fit_calibration(
@@ -247,7 +246,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fit temperature, bias, operating point and refer band on out-of-fold scores.
 
-    Never judge on the figures given here; `cross_fit` judges them fairly.
+    Never evaluate the result on these figures; `cross_fit` evaluates them without bias.
 
     Args:
         logits: (N,) finite scores of figures that the scoring model did not train on.
@@ -255,7 +254,7 @@ def fit_calibration(
         truth: (N,) values in {0, 1}; NaN entries are left out of operating point and refer risk.
         clusters: (N,) case of each figure.
         fitted_on: in words, what these figures are; kept with the result.
-        seed: of the resamples behind the operating point.
+        seed: of the resamples for the operating point.
 
     Raises:
         AtypiaError: a logit is not finite, or one of the classes is absent.
@@ -270,9 +269,11 @@ def fit_calibration(
             f"calibration: {len(bad)} of {len(logits)} scores are not finite (first at position "
             f"{bad[0]}); the training has diverged or a figure was not scored"
         )
-    aimed, known = np.isfinite(targets), np.isfinite(truth)
-    temperature, bias = fit_temperature(logits[aimed], targets[aimed])
-    cut = choose_operating_point(logits[known], truth[known], clusters[known], seed=seed)
+    has_target, has_truth = np.isfinite(targets), np.isfinite(truth)
+    temperature, bias = fit_temperature(logits[has_target], targets[has_target])
+    cut = choose_operating_point(
+        logits[has_truth], truth[has_truth], clusters[has_truth], seed=seed
+    )
     band = choose_refer_band(logits, truth, clusters, cut)
     return Calibration(
         temperature=temperature,
@@ -283,7 +284,7 @@ def fit_calibration(
         fitted_on=fitted_on,
         refer_rule=band.rule,
         refer_risk=band.risk if band.met else None,
-        prevalence=float(targets[aimed].mean()),
+        prevalence=float(targets[has_target].mean()),
     )
 
 
@@ -296,10 +297,10 @@ def cross_fit(
     *,
     seed: int = 0,
 ) -> CrossFit:
-    """Judge out-of-fold scores fairly: each fold by a calibration of the other folds.
+    """Call out-of-fold scores without bias: each fold by a calibration of the other folds.
 
-    A figure also has no say in its fold's calibration where only its case appears in that fold,
-    so nothing is chosen on what it is judged by.
+    A calibration also leaves out all figures of the cases in its own fold, so nothing is chosen on
+    the figures it is judged by.
 
     Args:
         logits: (N,) finite out-of-fold scores.
@@ -307,7 +308,7 @@ def cross_fit(
         truth: (N,) values in {0, 1} or NaN.
         folds: (N,) fold of each figure.
         clusters: (N,) case of each figure.
-        seed: of the resamples behind the operating points.
+        seed: of the resamples for the operating points.
 
     Raises:
         AtypiaError: as `fit_calibration`, or there is one fold only.

@@ -1,4 +1,4 @@
-"""The picture of a comparison: how far each arm is above the one it is compared with."""
+"""The plot of a comparison: the difference of each arm to the arm it is compared with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _LOOKS = {"better": (NORMAL, "^"), "worse": (ATYPICAL, "v")}
 
 def difference_plot(comparison: Comparison) -> Figure | None:
     """Return a forest plot, one row an arm and one panel a measure; None without differences."""
-    arms = [arm for arm in comparison.arms if any(one.difference for one in arm.results.values())]
+    arms = [
+        arm for arm in comparison.arms if any(result.difference for result in arm.results.values())
+    ]
     if not arms:
         return None
     with matplotlib.rc_context(STYLE):
@@ -37,7 +39,7 @@ def difference_plot(comparison: Comparison) -> Figure | None:
         panels[0].set_yticks(np.arange(len(arms)), names, fontsize=9)
         panels[0].set_ylim(len(arms) - 0.4, -0.6)
         figure.supxlabel(
-            "difference, 95 % interval over cases and seeds (triangle: it excludes zero)",
+            "difference with 95 % CI over cases and seeds (triangle: CI excludes zero)",
             fontsize=9.5,
         )
     return figure

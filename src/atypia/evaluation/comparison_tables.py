@@ -132,8 +132,8 @@ def format_markdown(comparison: Comparison, title: str, facts: Mapping[str, str]
         for row in table.rows:
             name = row.name + (f" (against {row.against})" if row.against else "")
             cells = [plain_markdown(name), str(row.seeds)]
-            for one in row.measures:
-                cells += [one.value, f"{one.difference} {one.verdict}".strip()]
+            for measure in row.measures:
+                cells += [measure.value, f"{measure.difference} {measure.verdict}".strip()]
             cells += [f"{row.worst} {plain_markdown(row.worst_domain)}"] if worst else []
             rows.append(cells)
         lines += ["", f"## {table.title}", "", markdown_table(heads, rows)]
@@ -158,8 +158,8 @@ def _list_numbers(arm: ArmResult) -> dict[str, object]:
 
 
 def _format_arm(arm: ArmResult, measures: Sequence[Measure]) -> ArmText:
-    shown = tuple(_format_result(arm.results[measure.key]) for measure in measures)
-    return ArmText(arm.name, arm.against or "", len(arm.seeds), shown)
+    measures_text = tuple(_format_result(arm.results[measure.key]) for measure in measures)
+    return ArmText(arm.name, arm.against or "", len(arm.seeds), measures_text)
 
 
 def _format_result(reached: MeasureResult) -> MeasureText:

@@ -40,7 +40,7 @@ class Exhibit:
         votes: such as "2/3 AMF"; "" without votes.
         phase: as the experts or the layout name it; "" where unknown.
         domain: its domain, without the parts that all domains share.
-        remark: what else is to be said of it; "" for nothing.
+        remark: a further remark; "" for none.
     """
 
     figure_id: str
@@ -91,7 +91,7 @@ def make_galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
     change = infer_operating_point(p, call)
     middle = np.clip(0.5 if change is None else np.mean(change), 1e-6, 1 - 1e-6)
     doubt = np.abs(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(middle))
-    wanted = (
+    selections = (
         (
             "sure-atypical",
             "Most confident, correct: atypical",
@@ -136,7 +136,7 @@ def make_galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
                 for row in rows
             ),
         )
-        for key, title, explanation, rows in wanted
+        for key, title, explanation, rows in selections
         if rows
     ]
 
@@ -165,9 +165,9 @@ def pick_hard_negatives(
     short = short_domain_names(list(judgement.domains.frame["domain"]))
     exhibits = []
     for row in rows:
-        shown = _make_exhibit(frame.iloc[row], counts[row], fraction[row], short, table)
+        exhibit = _make_exhibit(frame.iloc[row], counts[row], fraction[row], short, table)
         remark = "not mined: experts are split" if 0 < fraction[row] < 1 else ""
-        exhibits.append(replace(shown, score=float(score[row]), remark=remark))
+        exhibits.append(replace(exhibit, score=float(score[row]), remark=remark))
     return Gallery(
         "hard-negatives",
         f"The {len(rows)} hardest negatives",

@@ -1,10 +1,10 @@
 """The operating point, chosen on out-of-fold scores.
 
-A single maximiser of balanced accuracy jumps about, because the curve is flat and ragged at its
-top. The rule here has no setting: draw `RESAMPLES` resamples of the clusters (cases), take in each
-the middle of the thresholds that maximise balanced accuracy, and take the median of those middles.
-Rules that weigh domains equally, or balance sensitivity and specificity, were measured on domains
-left out and do no better (docs/operating-point.md).
+The threshold that maximises balanced accuracy is unstable, because the curve is flat and ragged at
+its top. The rule here has no parameters: draw `RESAMPLES` resamples of the clusters (cases), take
+in each the middle of the thresholds that maximise balanced accuracy, and take the median of the
+middles. Rules that weigh domains equally, or balance sensitivity and specificity, were measured on
+domains left out and do no better (docs/operating-point.md).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def choose_operating_point(
     Args:
         logits: (N,) finite scores that the model did not train on.
         truth: (N,) values in {0, 1}, both present.
-        clusters: (N,) case of each figure. With one cluster only, the plain maximiser is taken.
+        clusters: (N,) case of each figure. With one cluster, the maximum itself is taken.
         seed: of the resamples.
 
     Returns:

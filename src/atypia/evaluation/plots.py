@@ -1,4 +1,4 @@
-"""The pictures of a report, as matplotlib figures; safe for readers who do not tell red from green.
+"""The pictures of a report, as matplotlib figures; safe for readers with red-green blindness.
 
 Colours are of Okabe and Ito's set; domains also differ in line style. pyplot is not used: no window
 is opened and no figure is left in memory.
@@ -36,7 +36,7 @@ _GAMMAS_IN_A_ROW = 5
 NORMAL, ATYPICAL, INK, QUIET = "#0072B2", "#D55E00", "#1f2933", "#8a94a0"
 _DOMAIN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7a6a00")
 _DOMAIN_STYLES = ("-", "--", ":", "-.")
-# To be set while a picture is drawn, and while it is saved.
+# Set while a plot is drawn and while it is saved.
 STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a domain's name may hold a dollar sign
     "font.size": 10.5,
@@ -86,12 +86,12 @@ def shorten_label(name: str, width: int = 46) -> str:
     Letters of Chinese, Japanese and Korean count twice. matplotlib's font lacks them and takes each
     for 0.6 em; the spaces after the name, which SVG drops, make up for what it leaves out.
     """
-    shown = "".join(letter if letter.isprintable() else " " for letter in name)
-    shown = textwrap.shorten(shown, width, placeholder=" ...")
-    while sum(map(_count_columns, shown)) > width:
-        shown = shown.removesuffix(" ...")[:-1] + " ..."
-    wide = sum(_count_columns(letter) == 2 for letter in shown)
-    return shown + " " * math.ceil(wide * (1.0 - 0.6) / 0.318)
+    text = "".join(letter if letter.isprintable() else " " for letter in name)
+    text = textwrap.shorten(text, width, placeholder=" ...")
+    while sum(map(_count_columns, text)) > width:
+        text = text.removesuffix(" ...")[:-1] + " ..."
+    wide = sum(_count_columns(letter) == 2 for letter in text)
+    return text + " " * math.ceil(wide * (1.0 - 0.6) / 0.318)
 
 
 def _count_columns(letter: str) -> int:
@@ -149,14 +149,14 @@ def roc_plot(judgement: Judgement) -> Figure | None:
                 color=INK,
                 markerfacecolor="white",
                 linestyle="none",
-                label="the calls as made",
+                label="calls in the table",
             )
         axes.set(
             xlim=(-0.01, 1.01),
             ylim=(-0.01, 1.01),
             aspect="equal",
-            xlabel="normal figures called atypical",
-            ylabel="atypical figures called atypical",
+            xlabel="1 - specificity (normal figures called atypical)",
+            ylabel="sensitivity (atypical figures called atypical)",
         )
         figure.legend(loc="outside lower center", fontsize=9, ncols=1, alignment="left")
     return figure
@@ -191,10 +191,10 @@ def reliability_plot(judgement: Judgement) -> Figure:
             markersize=5,
             linewidth=1.4,
         )
-        above.set(ylim=(-0.02, 1.02), ylabel="share that is atypical")
+        above.set(ylim=(-0.02, 1.02), ylabel="observed share of atypical figures")
         edges = np.linspace(0, 1, ECE_BINS + 1)
         below.bar(edges[:-1], count, width=1 / ECE_BINS, align="edge", color="#c3cad2")
-        below.set(xlim=(-0.01, 1.01), xlabel="P(atypical) as predicted", ylabel="figures")
+        below.set(xlim=(-0.01, 1.01), xlabel="predicted P(atypical)", ylabel="figures")
     return figure
 
 
@@ -219,7 +219,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
         if overall is not None:
             axes.axvline(overall, color=INK, linewidth=1)
             axes.annotate(
-                f"all {overall:.3f}",
+                f"overall {overall:.3f}",
                 (overall, 1.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(0, 3),
@@ -237,7 +237,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
             ],
             fontsize=9,
         )
-        axes.set(xlim=(0, 1), xlabel="balanced accuracy (dotted: guessing)")
+        axes.set(xlim=(0, 1), xlabel="balanced accuracy (dotted: chance)")
         axes.tick_params(axis="y", length=0)
     return figure
 
@@ -267,7 +267,7 @@ def score_plot(judgement: Judgement) -> Figure:
                 axes.axvline(middle, color=INK, linewidth=1.3, zorder=3, label="operating point")
             axes.set(ylabel=f"{name} figures", xlim=(-0.01, 1.01))
             axes.yaxis.get_major_locator().set_params(integer=True)
-        panels[1].set_xlabel("P(atypical) as predicted")
+        panels[1].set_xlabel("predicted P(atypical)")
         if panels[0].get_legend_handles_labels()[0]:
             figure.legend(
                 *panels[0].get_legend_handles_labels(),
@@ -279,9 +279,9 @@ def score_plot(judgement: Judgement) -> Figure:
 
 
 def refer_plot(judgement: Judgement) -> Figure | None:
-    """Return what is wrong unseen as more figures are referred; None with one class.
+    """Return error rates as more figures are referred; None with one class.
 
-    Rings are the referrals as they were made.
+    Rings mark the referrals in the predictions.
     """
     curve = refer_curve(judgement)
     if curve is None:
@@ -291,14 +291,20 @@ def refer_plot(judgement: Judgement) -> Figure | None:
     with matplotlib.rc_context(STYLE):
         figure, axes = make_canvas(5.2, 4.9)
         for values, at, colour, line, label in (
-            (curve.error, referral.error_kept, INK, "-", "wrong among the rest"),
-            (curve.missed, referral.missed, ATYPICAL, "--", "atypical called normal, unseen"),
+            (curve.error, referral.error_kept, INK, "-", "wrong calls among figures not referred"),
+            (
+                curve.missed,
+                referral.missed,
+                ATYPICAL,
+                "--",
+                "atypical called normal without review",
+            ),
             (
                 curve.false_alarms,
                 referral.false_alarms,
                 NORMAL,
                 ":",
-                "normal called atypical, unseen",
+                "normal called atypical without review",
             ),
         ):
             axes.plot(
@@ -323,7 +329,7 @@ def refer_plot(judgement: Judgement) -> Figure | None:
             float(np.max(v)) for v in (curve.error[enough], curve.missed, curve.false_alarms)
         )
         axes.set(xlim=(0, 80), ylim=(0, max(1.0, 110 * highest)))
-        axes.set(xlabel="referred to a person (%)", ylabel="wrong (%)")
+        axes.set(xlabel="referred to a person (%)", ylabel="error rate (%)")
         figure.legend(loc="outside upper center", fontsize=9, ncols=1, alignment="left")
     return figure
 
@@ -341,22 +347,22 @@ def gamma_plot(gammas: Sequence[npt.NDArray[np.float64]]) -> Figure:
     shared = min(len(fold) for fold in gammas)
     mean = np.mean([fold[:shared] for fold in gammas], axis=0)
     with matplotlib.rc_context(STYLE):
-        # Cividis is told apart without colour vision; its palest end would be lost on white.
+        # Cividis is readable without colour vision; its palest end would vanish on white.
         colours = matplotlib.colormaps["cividis"](np.linspace(0.0, 0.88, bins))
         rows = math.ceil(bins / _GAMMAS_IN_A_ROW)
         figure, axes = make_canvas(7.6, 4.2 + 0.22 * rows)
         axes.axhline(0, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
-        for each, colour in enumerate(colours):
+        for index, colour in enumerate(colours):
             for fold in gammas if len(gammas) > 1 else ():
                 epochs = np.arange(1, len(fold) + 1)
-                axes.plot(epochs, fold[:, each], color=colour, linewidth=0.7, alpha=0.45)
+                axes.plot(epochs, fold[:, index], color=colour, linewidth=0.7, alpha=0.45)
             axes.plot(
                 np.arange(1, shared + 1),
-                mean[:, each],
+                mean[:, index],
                 color=colour,
                 linewidth=2.2,
                 marker="o" if shared == 1 else None,
-                label=_name_bin(each, bins),
+                label=_name_bin(index, bins),
             )
         axes.set(xlabel="epoch", ylabel="gamma after the epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

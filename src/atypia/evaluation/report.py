@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens without a network and says in plain words what it shows."""
+"""The report: one HTML file that needs no network and explains in plain words what it shows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DOMAIN_METRICS = (
     ("sensitivity", "Sensitivity"),
     ("specificity", "Specificity"),
     ("ece", "ECE"),
-    ("ba_lost", "BA below its own best"),
+    ("ba_lost", "BA below own optimum"),
 )
 _MEANINGS = (
     (
@@ -72,7 +72,7 @@ _MEANINGS = (
 
 @dataclass(frozen=True)
 class _Plot:
-    """A picture with its caption and what it shows in words."""
+    """A plot with its caption and its alternative text."""
 
     uri: str
     caption: str
@@ -81,7 +81,7 @@ class _Plot:
 
 @dataclass(frozen=True)
 class _Training:
-    """The section on the training; what it has nothing to show of is empty."""
+    """Content of the section on the training; empty where there is nothing to show."""
 
     probes: Mapping[str, DomainProbe]
     mean_probe: DomainProbe | None
@@ -105,12 +105,12 @@ def write_report(
 
     Args:
         path: the file to write, whole or not at all.
-        judgement: what `judge.judge` found.
+        judgement: result of `judge.judge`.
         table: where the images of the galleries lie; an unreadable one becomes a placeholder that
             names the fault.
         title: heading, and title of the window.
-        facts: name -> value, shown at the top: what was judged, with what, when.
-        training: what the training did, where these are a training's own predictions.
+        facts: name -> value, shown at the top: the predictions, their source, the date.
+        training: the story of the training, if these are its own predictions.
 
     Raises:
         AtypiaError: the file cannot be written.
@@ -167,8 +167,8 @@ def render_report(
         experts=[] if judgement.experts is None else judgement.experts.to_dict(orient="records"),
         domain_bars=_make_plot(
             domain_plot(judgement),
-            "Balanced accuracy of each domain (bar and dot) with its 95 % interval (line), over "
-            "resampled cases. The vertical line is the overall value.",
+            "Balanced accuracy of each domain (bar and dot) with its 95 % CI (line; bootstrap "
+            "over cases). The vertical line is the overall value.",
             "Bars of balanced accuracy by domain; the values are in the table above.",
         ),
         curves=[
@@ -178,14 +178,14 @@ def render_report(
                     roc_plot(judgement),
                     "Sensitivity and false alarms at every operating point: the nearer to the "
                     "upper left corner, the better. The number beside a name is its AUROC; the "
-                    "ring marks the calls as made.",
+                    "ring marks the calls in the predictions table.",
                     "Receiver operating characteristic, overall and by domain.",
                 ),
                 _make_plot(
                     reliability_plot(judgement),
                     "Observed share of atypical figures at each predicted probability. On the "
                     "dotted line the probabilities are calibrated; below it they are too high. "
-                    "Lines are 95 % intervals; the lower panel shows the number of figures.",
+                    "Vertical lines are 95 % CIs; the lower panel shows the number of figures.",
                     "Observed share of atypical figures against predicted probability.",
                 ),
                 _make_plot(
@@ -201,7 +201,7 @@ def render_report(
                     "Error rate among the figures that no person reviews, if the most uncertain "
                     "ones are referred. Black: all remaining calls. Colours: a case's atypical "
                     "and normal figures, averaged over cases, which the refer band keeps low. "
-                    "Rings: these predictions as they were referred.",
+                    "Rings: the referrals in these predictions.",
                     "Error rates against the share of figures referred to a person.",
                 ),
             )
@@ -215,7 +215,7 @@ def render_report(
 def _describe_training(
     judgement: Judgement, table: FigureTable, story: TrainingStory
 ) -> _Training | None:
-    """Return what is to be shown of a training, or None where it is nothing."""
+    """Return the section on a training, or None if there is nothing to show."""
     hardest = pick_hard_negatives(judgement, table, story.hardness)
     if not (story.probes or story.gammas or story.unknown_gammas or hardest):
         return None
@@ -245,19 +245,19 @@ def _is_absent(value: object) -> bool:
 
 
 def _format_number(value: float | None) -> str:
-    """Return three decimals, or a dash for what is not defined."""
+    """Return three decimals, or a dash if undefined."""
     return "–" if value is None or _is_absent(value) else f"{value:.3f}"
 
 
 def _format_percent(value: float | None) -> str:
-    """Return a share in percent, or a dash for what is not defined."""
+    """Return a share in percent, or a dash if undefined."""
     return "–" if value is None or _is_absent(value) else f"{100 * value:.1f} %"
 
 
 def _format_interval(low: float | None, high: float | None) -> str:
-    """Return both ends, or nothing where there is no interval."""
+    """Return both ends, or nothing if there is no interval."""
     return (
         ""
         if _is_absent(low) or _is_absent(high)
-        else f"{_format_number(low)} to {_format_number(high)}"
+        else f"{_format_number(low)}-{_format_number(high)}"
     )
