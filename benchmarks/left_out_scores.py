@@ -63,7 +63,7 @@ class Cohort:
     def balanced_accuracy(self, calls: Floats, weights: Floats | None = None) -> Floats:
         """Return balanced accuracy, (R, S, D), of calls (S, N) in [0, 1] and weights (R, N)."""
         weights = np.ones((1, len(self.truth))) if weights is None else weights
-        found = []
+        accuracies = []
         for domain in range(len(self.names)):
             here = self.domain == domain
             positive, called, weight = self.truth[here], calls[:, here], weights[:, here]
@@ -71,8 +71,8 @@ class Cohort:
                 hits = weight @ (positive * called).T / (weight @ positive)[:, None]
                 spared = weight @ ((1 - positive) * (1 - called)).T
                 spared = spared / (weight @ (1 - positive))[:, None]
-            found.append((hits + spared) / 2)
-        return np.stack(found, axis=-1)
+            accuracies.append((hits + spared) / 2)
+        return np.stack(accuracies, axis=-1)
 
     def difference(self, calls: Floats, others: Floats) -> str:
         """Return how far the mean over domains is above that of other calls, and its interval.
@@ -108,8 +108,8 @@ def read_cohort(usage: str) -> Cohort:
     scores = [bench.scores(list(lines.values())) for lines in whole.values()]
     left = np.stack([one.left_out for one in scores])
     held = np.stack([one.held_out for one in scores])
-    told = ", ".join(f"{arm} seed {seed}" for arm, seed in whole)
-    print(f"{len(table)} figures, {len(bench.domains)} domains; scores of {told}\n", flush=True)
+    sets = ", ".join(f"{arm} seed {seed}" for arm, seed in whole)
+    print(f"{len(table)} figures, {len(bench.domains)} domains; scores of {sets}\n", flush=True)
     arm = [arm for arm, _ in whole]
     return _cohort(table, bench.left_out, bench.domains, bench.held_out, True, arm, left, held)
 

@@ -92,8 +92,8 @@ def main() -> None:
     ):
         rows = []
         for name, rule in RULES.items():
-            found = [_judged(cohort, one, folds, rule) for one in logits]
-            rows.append([name, *(f"{100 * value:.1f} %" for value in np.mean(found, axis=0))])
+            values = [_judged(cohort, one, folds, rule) for one in logits]
+            rows.append([name, *(f"{100 * value:.1f} %" for value in np.mean(values, axis=0))])
         print_table(
             [
                 title,
