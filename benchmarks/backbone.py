@@ -46,9 +46,9 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=12, help="to measure with, after a warm-up")
     parser.add_argument("--checkpointing", action="store_true", help="compute activations again")
     parser.add_argument("--compile", action="store_true", help="the LoRA step by torch.compile")
-    given = parser.parse_args()
-    spec, device = backbone_spec(given.key), torch.device(given.device)
-    repeats = max(1, given.crops // given.batch)
+    arguments = parser.parse_args()
+    spec, device = backbone_spec(arguments.key), torch.device(arguments.device)
+    repeats = max(1, arguments.crops // arguments.batch)
 
     rate = matrix_rate(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
@@ -59,26 +59,26 @@ def main() -> None:
         flops = flops_of(spec, train=task != "embedding")
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        once = measure(spec, given)
+        once = measure(spec, arguments)
         took = median_seconds(once, repeats, device)
         print(
-            f"{task:<10} {given.batch / took:8.2f} crops/s   {flops / 1e12:.2f} TFLOP a crop   "
-            f"utilisation {flops * given.batch / took / rate:4.0%}   "
+            f"{task:<10} {arguments.batch / took:8.2f} crops/s   {flops / 1e12:.2f} TFLOP a crop   "
+            f"utilisation {flops * arguments.batch / took / rate:4.0%}   "
             f"peak memory {peak_memory(device) / 2**30:.1f} GiB"
         )
         del once
 
 
-def embedding(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], object]:
+def embedding(spec: BackboneSpec, arguments: argparse.Namespace) -> Callable[[], object]:
     """Return what embeds one batch, as prediction does it."""
     member = build_classifier(spec.key, AdapterConfig(kind="linear"), pretrained=False)
     folded = FoldedMembers([member], spec.input_px, bf16=True)
-    runtime = TorchRuntime(folded, torch.device(given.device), "bf16")
-    crops = torch.rand(given.batch, 3, spec.input_px, spec.input_px).numpy()
+    runtime = TorchRuntime(folded, torch.device(arguments.device), "bf16")
+    crops = torch.rand(arguments.batch, 3, spec.input_px, spec.input_px).numpy()
     return lambda: runtime.infer(crops)
 
 
-def lora_step(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], object]:
+def lora_step(spec: BackboneSpec, arguments: argparse.Namespace) -> Callable[[], object]:
     """Return what takes one training step."""
     recipe = read_recipe(
         "plain",
@@ -88,8 +88,8 @@ def lora_step(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], obj
             "backbone.pretrained=false",
             "adapter.kind=lora",
             f"adapter.rank={LORA.rank}",
-            f"schedule.batch_size={given.batch}",
-            f"schedule.gradient_checkpointing={str(given.checkpointing).lower()}",
+            f"schedule.batch_size={arguments.batch}",
+            f"schedule.gradient_checkpointing={str(arguments.checkpointing).lower()}",
         ),
     )
     with tempfile.TemporaryDirectory() as place:
@@ -97,12 +97,12 @@ def lora_step(spec: BackboneSpec, given: argparse.Namespace) -> Callable[[], obj
         windows = read_windows(table, recipe)
     figures = training_figures(table, recipe.soft_labels)
     alike = np.full(FIGURES, 1 / FIGURES)
-    fabric = open_fabric(given.device, recipe.schedule)
+    fabric = open_fabric(arguments.device, recipe.schedule)
     trainee = MemberStepper(recipe, 0, fabric, windows, figures, alike, None)
-    if given.compile:
+    if arguments.compile:
         trainee.current.backbone.compile()
     rng = np.random.default_rng(0)
-    return lambda: trainee.step(rng.integers(0, FIGURES, given.batch), 1, 100)
+    return lambda: trainee.step(rng.integers(0, FIGURES, arguments.batch), 1, 100)
 
 
 def flops_of(spec: BackboneSpec, *, train: bool) -> float:
@@ -113,9 +113,9 @@ def flops_of(spec: BackboneSpec, *, train: bool) -> float:
             network = adapt(network, spec, LORA)
         crop = torch.empty(1, 3, spec.input_px, spec.input_px)
     with FlopCounterMode(display=False) as counter:
-        said = network(crop)
+        logit = network(crop)
         if train:
-            said.sum().backward()
+            logit.sum().backward()
     return float(counter.get_total_flops())
 
 

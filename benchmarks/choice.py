@@ -39,7 +39,7 @@ def main() -> None:
     figures = bench.training_figures(jobs[0].recipe)
     everything = np.ones(len(figures.truth), dtype=bool)
     print("judged by: components on")
-    for told, rows in [
+    for title, rows in [
         ("all domains", everything),
         *((f"without {name}", bench.left_out != fold) for fold, name in enumerate(bench.domains)),
     ]:
@@ -63,12 +63,12 @@ def main() -> None:
             arm.name.removeprefix("plain + ")
             for arm in comparison.arms
             if any(
-                arm.reached[key].difference is not None
-                and arm.reached[key].difference.verdict == "better"
+                arm.results[key].difference is not None
+                and arm.results[key].difference.verdict == "better"
                 for key in MEASURES
             )
         ]
-        print(f"{told}: {', '.join(chosen)}", flush=True)
+        print(f"{title}: {', '.join(chosen)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def main() -> None:
     network.eval()
     finest = float(2 * mpp.min())
     coarser: npt.NDArray[np.float32] | None = None
-    for told, shown, own_mpp, limit in (
+    for title, shown, own_mpp, limit in (
         ("as coarse as training's", reduced, 2 * mpp, 0.0),
         ("finer, as they are", images, mpp, 0.0),
         ("finer, made as coarse", images, mpp, finest),
@@ -88,7 +88,7 @@ def main() -> None:
         coarser = logit if coarser is None else coarser
         moved = logit - coarser
         print(
-            f"{told:<26} AUROC {roc_auc_score(figures.truth[rows], logit):.3f}   logit moved by "
+            f"{title:<26} AUROC {roc_auc_score(figures.truth[rows], logit):.3f}   logit moved by "
             f"{moved.mean():+.2f}, from figure to figure {moved.std():.2f} (SD of logits "
             f"{coarser.std():.2f})"
         )

@@ -16,7 +16,7 @@ from atypia.data.readers.open_figures import open_figures
 from atypia.data.splits import domain_folds
 from atypia.data.table import FigureTable
 from atypia.data.votes import vote_matrix
-from atypia.evaluation.intervals import cluster_weights, percentile_interval
+from atypia.evaluation.intervals import draw_cluster_weights, percentile_interval
 from atypia.training.figures import training_figures
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe
@@ -63,7 +63,7 @@ class Cohort:
     def balanced_accuracy(self, calls: Floats, weights: Floats | None = None) -> Floats:
         """Return balanced accuracy, (R, S, D), of calls (S, N) in [0, 1] and weights (R, N)."""
         weights = np.ones((1, len(self.truth))) if weights is None else weights
-        found = []
+        accuracies = []
         for domain in range(len(self.names)):
             here = self.domain == domain
             positive, called, weight = self.truth[here], calls[:, here], weights[:, here]
@@ -71,8 +71,8 @@ class Cohort:
                 hits = weight @ (positive * called).T / (weight @ positive)[:, None]
                 spared = weight @ ((1 - positive) * (1 - called)).T
                 spared = spared / (weight @ (1 - positive))[:, None]
-            found.append((hits + spared) / 2)
-        return np.stack(found, axis=-1)
+            accuracies.append((hits + spared) / 2)
+        return np.stack(accuracies, axis=-1)
 
     def difference(self, calls: Floats, others: Floats) -> str:
         """Return how far the mean over domains is above that of other calls, and its interval.
@@ -82,7 +82,7 @@ class Cohort:
         value = (self.balanced_accuracy(calls) - self.balanced_accuracy(others)).mean()
         parts = [
             (self.balanced_accuracy(calls, w) - self.balanced_accuracy(others, w)).mean(axis=-1)
-            for w in cluster_weights(self.case, RESAMPLES, seed=0)
+            for w in draw_cluster_weights(self.case, RESAMPLES, seed=0)
         ]
         resampled = np.concatenate(parts)
         drawn = np.random.default_rng(0).integers(resampled.shape[1], size=resampled.shape)
@@ -108,8 +108,8 @@ def read_cohort(usage: str) -> Cohort:
     scores = [bench.scores(list(lines.values())) for lines in whole.values()]
     left = np.stack([one.left_out for one in scores])
     held = np.stack([one.held_out for one in scores])
-    told = ", ".join(f"{arm} seed {seed}" for arm, seed in whole)
-    print(f"{len(table)} figures, {len(bench.domains)} domains; scores of {told}\n", flush=True)
+    sets = ", ".join(f"{arm} seed {seed}" for arm, seed in whole)
+    print(f"{len(table)} figures, {len(bench.domains)} domains; scores of {sets}\n", flush=True)
     arm = [arm for arm, _ in whole]
     return _cohort(table, bench.left_out, bench.domains, bench.held_out, True, arm, left, held)
 

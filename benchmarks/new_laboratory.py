@@ -141,12 +141,12 @@ def _judged(
 def _print_batches(cohort: Cohort, trained: list[list[Trained]]) -> None:
     rows = []
     for kind, draw in BATCHES.items():
-        found: dict[str, Floats] = {}
+        results: dict[str, Floats] = {}
         for name, correction in CORRECTIONS.items():
             if name == "nothing" and rows:
                 continue
-            found[name] = _by_domain(cohort, trained, correction, draw)
-            balanced, error = found[name].mean(axis=0).T
+            results[name] = _by_domain(cohort, trained, correction, draw)
+            balanced, error = results[name].mean(axis=0).T
             nothing = correction is untouched
             rows.append(
                 [
@@ -173,17 +173,17 @@ def _by_domain(
 ) -> Floats:
     """Return balanced accuracy and ECE, (S, D, 2), mean over draws of the batch."""
     rng = np.random.default_rng(0)
-    found = np.zeros((len(trained), len(cohort.names), 2))
+    results = np.zeros((len(trained), len(cohort.names), 2))
     for domain in range(len(cohort.names)):
         rows = np.flatnonzero(cohort.domain == domain)
         for _ in range(DRAWS):
             batch = draw(cohort, rows, rng)
             for place, logits in enumerate(cohort.left):
                 known = trained[place][domain]
-                found[place, domain] += _judged(
+                results[place, domain] += _judged(
                     known, correction, logits[batch], logits[rows], cohort.truth[rows]
                 )
-    return found / DRAWS
+    return results / DRAWS
 
 
 def _difference(
@@ -217,32 +217,32 @@ def _difference(
 
 
 def _print_prevalences(cohort: Cohort, trained: list[list[Trained]]) -> None:
-    rows, told = [], {}
+    rows, corrections = [], {}
     for prevalence in PREVALENCES:
         rng = np.random.default_rng(0)
-        told = {
+        corrections = {
             "nothing": untouched,
-            "prevalence given": _told(prevalence),
+            "prevalence given": _correct_prevalence(prevalence),
             "EM": label_shift,
             "quantiles aligned": quantiles,
         }
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in told}
+        results: dict[str, list[tuple[float, float]]] = {name: [] for name in corrections}
         for domain in range(len(cohort.names)):
             for _ in range(DRAWS):
                 kept = _thinned(cohort, domain, prevalence, rng)
                 for place, logits in enumerate(cohort.left):
                     known = trained[place][domain]
-                    for name, correction in told.items():
+                    for name, correction in corrections.items():
                         judged = (logits[kept], logits[kept], cohort.truth[kept])
-                        found[name].append(_judged(known, correction, *judged))
-        means = {name: np.mean(of, axis=0) for name, of in found.items()}
+                        results[name].append(_judged(known, correction, *judged))
+        means = {name: np.mean(of, axis=0) for name, of in results.items()}
         rows.append(
             [f"{100 * prevalence:.0f} %", *(f"{ba:.3f} / {ece:.3f}" for ba, ece in means.values())]
         )
-    print_table(["atypical", *(f"{name}: BA / ECE" for name in told)], rows)
+    print_table(["atypical", *(f"{name}: BA / ECE" for name in corrections)], rows)
 
 
-def _told(prevalence: float) -> Correction:
+def _correct_prevalence(prevalence: float) -> Correction:
     def correction(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats, Floats]:
         return logits, trained.calibration.at_prevalence(prevalence).probability(logits)
 

@@ -45,7 +45,7 @@ def write(path: Path) -> None:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def print_cost(what: str) -> Iterator[None]:
     begun, used = time.perf_counter(), time.process_time()
     yield
     wall_s, cpu_s = time.perf_counter() - begun, time.process_time() - used
@@ -58,14 +58,14 @@ def main() -> None:
         path = Path(folder) / "objects.geojson"
         write(path)
         print(f"{OBJECTS} objects, {path.stat().st_size / 1e6:.0f} MB")
-        with told("before"):
+        with print_cost("before"):
             pass
-        with told("document"):
+        with print_cost("document"):
             document = read_document(path)
-        with told("points of it"):
+        with print_cost("points of it"):
             objects = read_objects(path, document)
         findings = [PointResult("Atypical mitosis", (200, 0, 0), {"P(atypical)": 0.5})] * OBJECTS
-        with told("given back"):
+        with print_cost("given back"):
             write_features(Path(folder) / "out.geojson", objects.give_back(findings, "any.svs"))
 
 

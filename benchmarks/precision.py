@@ -35,11 +35,11 @@ def main() -> None:
         precisions[arm][seed].add(line.precision)
     for arm, seeds in auroc.items():
         if len(set().union(*precisions[arm].values())) > 1:
-            told = [
+            parts = [
                 f"seed {seed} {np.mean(scores):.4f} ({' and '.join(sorted(precisions[arm][seed]))})"
                 for seed, scores in sorted(seeds.items())
             ]
-            print(f"{arm:<22} {', '.join(told)}")
+            print(f"{arm:<22} {', '.join(parts)}")
 
 
 if __name__ == "__main__":

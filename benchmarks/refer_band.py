@@ -19,7 +19,7 @@ from left_out_scores import Bools, Cohort, Floats, Ints, print_table, read_cohor
 from scipy.stats import binom
 
 from atypia.evaluation.operating_point import choose_operating_point
-from atypia.evaluation.refer_band import MOST_REFERRED, REFER_RISK, case_weights, choose_refer_band
+from atypia.evaluation.refer_band import MOST_REFERRED, REFER_RISK, choose_refer_band, weigh_cases
 
 Band = tuple[float, float]
 Rule = Callable[[Floats, Floats, np.ndarray, float], Band]
@@ -92,8 +92,8 @@ def main() -> None:
     ):
         rows = []
         for name, rule in RULES.items():
-            found = [_judged(cohort, one, folds, rule) for one in logits]
-            rows.append([name, *(f"{100 * value:.1f} %" for value in np.mean(found, axis=0))])
+            values = [_judged(cohort, one, folds, rule) for one in logits]
+            rows.append([name, *(f"{100 * value:.1f} %" for value in np.mean(values, axis=0))])
         print_table(
             [
                 title,
@@ -126,8 +126,8 @@ def _judged(cohort: Cohort, logits: Floats, folds: Ints, rule: Rule) -> list[flo
     for kind in (1, 0):
         mine = truth == kind
         risks += [
-            float(case_weights(case[mine]) @ unseen[mine]),
-            max(float(case_weights(case[mine & here]) @ unseen[mine & here]) for here in domains),
+            float(weigh_cases(case[mine]) @ unseen[mine]),
+            max(float(weigh_cases(case[mine & here]) @ unseen[mine & here]) for here in domains),
         ]
     most = max(float(refer[here].mean()) for here in domains)
     return [float(refer.mean()), most, *risks, float(unseen.sum() / (~refer).sum())]
@@ -136,7 +136,7 @@ def _judged(cohort: Cohort, logits: Floats, folds: Ints, rule: Rule) -> list[flo
 def _losses(scores: Floats, case: np.ndarray, counted: Bools) -> tuple[Floats, Floats]:
     """Return the scores, ascending, and what is lost below each: mean over cases."""
     order = np.argsort(scores, kind="stable")
-    weights = (case_weights(case) * counted)[order]
+    weights = (weigh_cases(case) * counted)[order]
     return scores[order], np.cumsum(weights) - weights
 
 

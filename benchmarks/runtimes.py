@@ -17,7 +17,7 @@ import pandas as pd
 
 from atypia.data.images import read_image
 from atypia.data.readers.open_figures import open_figures
-from atypia.evaluation.calibration import cross_fitted
+from atypia.evaluation.calibration import cross_fit
 from atypia.evaluation.metrics import binary_metrics
 from atypia.inference.crops import CropSpec, make_crop, stack_crops
 from atypia.inference.options import runtime_keys
@@ -30,8 +30,8 @@ def main() -> None:
         raise SystemExit(__doc__)
     table = open_figures(Path(sys.argv[1]))
     frame = table.frame
-    told = pd.read_csv(sys.argv[3], dtype={"figure_id": str}).set_index("figure_id")
-    fold = told.loc[frame["figure_id"], "fold"].to_numpy()
+    out_of_fold = pd.read_csv(sys.argv[3], dtype={"figure_id": str}).set_index("figure_id")
+    fold = out_of_fold.loc[frame["figure_id"], "fold"].to_numpy()
     truth, case = frame["label"].to_numpy(), frame["case"].to_numpy(dtype=object)
 
     fitted = None
@@ -39,17 +39,17 @@ def main() -> None:
     for key, precision in [(one.key, each) for one in known for each in one.precisions]:
         one = Predictor.load(sys.argv[2], device="cpu", runtime=key, precision=precision)
         spec = CropSpec.of(one.manifest)
-        found = []
+        batches = []
         for start in range(0, len(table), CPU_BATCH):
             some = frame.iloc[start : start + CPU_BATCH]
             crops = [
                 make_crop(read_image(table.root / image), mpp, spec)
                 for image, mpp in zip(some["image"], some["mpp"], strict=True)
             ]
-            found.append(one.runtime.infer(stack_crops(crops)).logits)
-        logits = np.concatenate(found, axis=1)[fold, np.arange(len(table))].astype(np.float64)
+            batches.append(one.runtime.infer(stack_crops(crops)).logits)
+        logits = np.concatenate(batches, axis=1)[fold, np.arange(len(table))].astype(np.float64)
         if fitted is None:
-            fitted, exact = cross_fitted(logits, truth, truth, fold, case), logits
+            fitted, exact = cross_fit(logits, truth, truth, fold, case), logits
         p, call = np.zeros(len(table)), np.zeros(len(table), dtype=bool)
         for number, calibration in fitted.calibrations.items():
             here = fold == number

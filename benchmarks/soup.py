@@ -61,11 +61,11 @@ def main() -> None:
     first = recipes[0]
     figures, windows = bench.training_figures(first), bench.read_source(first)
     fabric = open_fabric("cpu", first.schedule)
-    found: dict[str, dict[int, Scores]] = {}
+    all_scores: dict[str, dict[int, Scores]] = {}
 
     def keep(arm: str, seed: int, fold: int, rows: Ints, logit: Floats) -> None:
         empty = Scores(*np.full((2, len(bench.table)), np.nan))
-        scores = found.setdefault(arm, {}).setdefault(seed, empty)
+        scores = all_scores.setdefault(arm, {}).setdefault(seed, empty)
         left = bench.left_out[rows] == fold
         scores.left_out[rows[left]], scores.held_out[rows[~left]] = logit[left], logit[~left]
 
@@ -99,16 +99,16 @@ def main() -> None:
             states.append(member.state)
         mixed, adapter = soup(states, first.adapter)
         for views in VIEWS:
-            told = f", {views} views" if views > 1 else ""
+            suffix = f", {views} views" if views > 1 else ""
             each: Sequence[Floats] = [logits(one, first.adapter, rows, views) for one in states]
             for seed, logit in zip(SEEDS, each, strict=True):
-                keep(f"one member{told}", seed, fold, rows, logit)
-            keep(f"mean of logits{told}", 0, fold, rows, np.mean(each, axis=0))
-            keep(f"soup{told}", 0, fold, rows, logits(mixed, adapter, rows, views))
+                keep(f"one member{suffix}", seed, fold, rows, logit)
+            keep(f"mean of logits{suffix}", 0, fold, rows, np.mean(each, axis=0))
+            keep(f"soup{suffix}", 0, fold, rows, logits(mixed, adapter, rows, views))
 
     comparison = compare(
         JudgedFigures(figures.truth, figures.case, bench.left_out, bench.held_out, bench.domains),
-        found,
+        all_scores,
         {
             "one member, 4 views": "one member",
             "soup": "mean of logits",
@@ -116,13 +116,13 @@ def main() -> None:
         },
     )
     for one in comparison.arms:
-        for key, reached in one.reached.items():
+        for key, reached in one.results.items():
             change = reached.difference
-            told = ""
+            suffix = ""
             if change is not None and change.interval is not None:
                 low, high = change.interval.low, change.interval.high
-                told = f"  to {one.against} {change.value:+.4f} [{low:+.4f}, {high:+.4f}]"
-            print(f"{one.name:<23} {key:<15} {reached.mean:.4f}{told}")
+                suffix = f"  to {one.against} {change.value:+.4f} [{low:+.4f}, {high:+.4f}]"
+            print(f"{one.name:<23} {key:<15} {reached.mean:.4f}{suffix}")
 
 
 if __name__ == "__main__":

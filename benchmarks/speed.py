@@ -101,10 +101,10 @@ def main() -> None:
     parser.add_argument("--loop-crops", type=int, default=100, help="of them, for the loop [100]")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts [3]")
     parser.add_argument("--growth", type=int, default=10**5, help="1000, 10000, to this [100000]")
-    given = parser.parse_args()
-    given.mpp = given.mpp or read_manifest(given.bundle).assumed_mpp
-    every = sorted(p for p in given.folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    chosen = np.linspace(0, len(every) - 1, min(given.crops, len(every)), dtype=int)
+    arguments = parser.parse_args()
+    arguments.mpp = arguments.mpp or read_manifest(arguments.bundle).assumed_mpp
+    every = sorted(p for p in arguments.folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    chosen = np.linspace(0, len(every) - 1, min(arguments.crops, len(every)), dtype=int)
     paths = [every[at] for at in chosen]
 
     known = [runtime_class(key) for key in runtime_keys()]
@@ -113,23 +113,23 @@ def main() -> None:
     )
     runtimes = [one.key for one in installed]
     asked = [(one.key, precision) for one in installed for precision in one.precisions]
-    fastest = from_files(given, paths, asked)
+    fastest = from_files(arguments, paths, asked)
     print("\nfrom process start to the end, the fastest")
-    for name, command in whole_commands(given, paths, runtimes):
+    for name, command in whole_commands(arguments, paths, runtimes):
         runs = []
-        for number in range(given.rounds):
-            _to_stderr(f"{name}, round {number + 1} of {given.rounds}")
+        for number in range(arguments.rounds):
+            _to_stderr(f"{name}, round {number + 1} of {arguments.rounds}")
             begun = time.perf_counter()
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             runs.append((time.perf_counter() - begun, int(done.stdout.split()[-1])))
         print(f"{name:<26}{min(runs)[0]:8.2f} s   peak memory {min(runs)[1] / 1024:6.0f} MB")
     print(f"\ngrowth: {' '.join(fastest)}, from files to the table, the bundle loaded")
     count = 1000
-    while count <= given.growth:
+    while count <= arguments.growth:
         _to_stderr(f"{count} crops")
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
             taken = apart.submit(
-                grown, given.bundle, paths, count, given.mpp, given.members, *fastest
+                grown, arguments.bundle, paths, count, arguments.mpp, arguments.members, *fastest
             )
             seconds, peak_kb = taken.result()
         print(
@@ -141,7 +141,9 @@ def main() -> None:
 
 
 def from_files(
-    given: argparse.Namespace, paths: Sequence[Path], asked: Sequence[tuple[RuntimeKey, Precision]]
+    arguments: argparse.Namespace,
+    paths: Sequence[Path],
+    asked: Sequence[tuple[RuntimeKey, Precision]],
 ) -> tuple[RuntimeKey, Precision]:
     """Measure and print the loop, eager timm and each runtime; return the fastest of these."""
     import torch
@@ -149,8 +151,8 @@ def from_files(
     from atypia.bundle.load import load_bundle
     from atypia.inference.runtimes.torch import load_members
 
-    loaded = load_bundle(given.bundle)
-    manifest, members = loaded.manifest, load_members(loaded, count=given.members)
+    loaded = load_bundle(arguments.bundle)
+    manifest, members = loaded.manifest, load_members(loaded, count=arguments.members)
     side, calibration = manifest.input_px, loaded.calibration
     spec = CropSpec.of(manifest)
     ready = np.random.default_rng(0).random((CPU_BATCH, 3, side, side), dtype=np.float32)
@@ -167,32 +169,38 @@ def from_files(
 
     _to_stderr("P(atypical) of every crop by eager timm, on the crops that atypia cuts")
     exact = in_batches(
-        lambda path: torch.from_numpy(make_crop(read_image(path), given.mpp, spec)), paths
+        lambda path: torch.from_numpy(make_crop(read_image(path), arguments.mpp, spec)), paths
     )
     contenders = [
-        the_loop(paths[:: max(1, len(paths) // given.loop_crops)]),
+        the_loop(paths[:: max(1, len(paths) // arguments.loop_crops)]),
         Contender(
             "eager timm fp32",
             paths,
-            partial(in_batches, plain_crops(round(manifest.crop_um / given.mpp), side)),
+            partial(in_batches, plain_crops(round(manifest.crop_um / arguments.mpp), side)),
             partial(rate, lambda: eager(torch.from_numpy(ready)), len(ready)),
         ),
     ]
     for key, precision in asked:
         one = Predictor.load(
-            given.bundle, device="cpu", runtime=key, precision=precision, members=given.members
+            arguments.bundle,
+            device="cpu",
+            runtime=key,
+            precision=precision,
+            members=arguments.members,
         )
         contenders.append(
             Contender(
                 f"{key} {precision}",
                 paths,
-                lambda paths, one=one: one.predict(paths, mpp=given.mpp)["p_atypical"].to_numpy(),
+                lambda paths, one=one: one.predict(paths, mpp=arguments.mpp)[
+                    "p_atypical"
+                ].to_numpy(),
                 partial(alone, one, ready),
             )
         )
-    for number in range(given.rounds):
+    for number in range(arguments.rounds):
         for each in contenders:
-            _to_stderr(f"{each.name}, round {number + 1} of {given.rounds}")
+            _to_stderr(f"{each.name}, round {number + 1} of {arguments.rounds}")
             each.measure()
 
     print(
@@ -273,7 +281,7 @@ def alone(predictor: Predictor, ready: np.ndarray) -> float:
 
 
 def whole_commands(
-    given: argparse.Namespace, paths: Sequence[Path], runtimes: Sequence[RuntimeKey]
+    arguments: argparse.Namespace, paths: Sequence[Path], runtimes: Sequence[RuntimeKey]
 ) -> Iterator[tuple[str, list[str]]]:
     """Give commands that print their peak memory last, each with its name."""
     with tempfile.TemporaryDirectory() as place:
@@ -287,14 +295,17 @@ def whole_commands(
         )
         first.save(images / "stack.tif", save_all=True, append_images=more)
         atypia = [sys.executable, "-c", ATYPIA]
-        told = ["--bundle", str(given.bundle), "--mpp", f"{given.mpp:g}"]
-        fewer = ["--members", str(given.members)] if given.members else []
+        bundle_options = ["--bundle", str(arguments.bundle), "--mpp", f"{arguments.mpp:g}"]
+        fewer = ["--members", str(arguments.members)] if arguments.members else []
         for key in runtimes:
             out = ["--out", f"{place}/predictions.csv", "--device", "cpu", "--runtime", key]
-            yield f"one image, {key}", [*atypia, "predict", str(paths[0]), *told, *fewer, *out]
+            yield (
+                f"one image, {key}",
+                [*atypia, "predict", str(paths[0]), *bundle_options, *fewer, *out],
+            )
         if not fewer:  # the challenge's program takes all members
             into = ["--input", place, "--output", place]
-            command = [*atypia, "challenge", "midog25-t2", *into, *told]
+            command = [*atypia, "challenge", "midog25-t2", *into, *bundle_options]
             yield f"challenge, {STACK_PAGES} pages", command
 
 

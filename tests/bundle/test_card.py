@@ -17,7 +17,7 @@ def test_the_card_tells_limits_operating_point_and_domains() -> None:
     card = model_card(
         make_manifest(2), CALIBRATION, data="AMi-Br", licence="CC-BY-4.0", by_domain=by_domain
     )
-    assert "no medical device" in card
+    assert "not a medical device" in card
     assert "Called atypical above 0.4; referred to a person from 0.3 to 0.6" in card
     assert "Refer band: not recorded" in card
     assert "| breast \\| XR | 0.912 | 3 |" in card
@@ -25,7 +25,7 @@ def test_the_card_tells_limits_operating_point_and_domains() -> None:
     known = replace(CALIBRATION, refer_rule="promises nothing", prevalence=0.2239)
     card = model_card(make_manifest(2), known, data="x", licence="y", by_domain=by_domain)
     assert "- Refer band: promises nothing\n" in card
-    assert "holds for: 22.4 %" in card
+    assert "is calibrated: 22.4 %" in card
     empty = model_card(
         make_manifest(1), CALIBRATION, data="x", licence="y", by_domain=by_domain.iloc[:0]
     )

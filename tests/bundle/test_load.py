@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,14 @@ def test_loading_refuses_a_changed_bundle_and_names_the_file(bundle: Path) -> No
 def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is not a bundle"):
         load_bundle(tmp_path / "nothing")
+
+
+def test_a_bundle_is_printed_as_what_it_is(bundle: Path) -> None:
+    loaded = load_bundle(bundle)
+    manifest = loaded.manifest
+    assert repr(loaded) == (
+        f"Bundle {manifest.name}: 2 members on {manifest.backbone}, crops of "
+        f"{manifest.crop_um:g} um at {manifest.input_px} px, in {bundle}"
+    )
+    first = manifest.model_copy(update={"members": manifest.members[:1]})
+    assert ": 1 member on " in repr(replace(loaded, manifest=first))

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.special import expit
 
 from atypia.errors import AtypiaError
 from atypia.evaluation.calibration import (
     Calibration,
-    cross_fitted,
+    cross_fit,
     fit_calibration,
     fit_temperature,
 )
@@ -156,10 +158,10 @@ def test_one_class_is_refused_in_words() -> None:
 def test_a_fold_has_no_say_in_its_own_calibration() -> None:
     logits, _, truth, clusters = _scores(4, figures=900)
     folds = np.array([int(c) % 3 for c in clusters])
-    before = cross_fitted(logits, truth, truth, folds, clusters)
+    before = cross_fit(logits, truth, truth, folds, clusters)
     turned = truth.copy()
     turned[folds == 1] = 1 - turned[folds == 1]
-    after = cross_fitted(logits, turned, turned, folds, clusters)
+    after = cross_fit(logits, turned, turned, folds, clusters)
     assert before.calibrations[1] == after.calibrations[1]
     assert before.calibrations[0] != after.calibrations[0]
     assert (before.call[folds == 1] == after.call[folds == 1]).all()
@@ -172,21 +174,22 @@ def test_a_case_met_in_a_fold_has_no_say_in_it_through_another_fold() -> None:
     clusters = np.where(
         shared, "shared", np.array([f"{c}-{f}" for c, f in zip(clusters, folds, strict=True)])
     )
-    before = cross_fitted(logits, truth, truth, folds, clusters)
+    before = cross_fit(logits, truth, truth, folds, clusters)
     turned = np.where(shared, 1 - truth, truth)
-    after = cross_fitted(logits, turned, turned, folds, clusters)
+    after = cross_fit(logits, turned, turned, folds, clusters)
     assert before.calibrations == after.calibrations
 
 
 def test_cross_fitting_needs_two_folds() -> None:
     truth = np.array([0.0, 1.0])
     with pytest.raises(AtypiaError, match="at least two folds"):
-        cross_fitted(truth, truth, truth, np.zeros(2, dtype=int), np.arange(2).astype(object))
+        cross_fit(truth, truth, truth, np.zeros(2, dtype=int), np.arange(2).astype(object))
 
 
 def test_dictionary_and_back() -> None:
     calibration = Calibration.from_dict(GOOD)
     assert calibration.to_dict() == GOOD
+    assert list(calibration.to_dict()) == list(GOOD)  # the file's order of keys
     assert list(calibration.call([0.3, 0.31])) == [False, True]
     assert list(calibration.refer([0.2, 0.25, 0.4, 0.5])) == [False, True, True, False]
 
@@ -194,28 +197,36 @@ def test_dictionary_and_back() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"temperature": 0.0}, "temperature must be above 0"),
-        ({"temperature": math.nan}, "temperature must be a finite number"),
-        ({"bias": "0.1"}, "bias must be a finite number"),
-        ({"bias": 10**400}, "bias must be a finite number"),
-        ({"bias": True}, "bias must be a finite number"),
+        ({"temperature": 0.0}, "temperature: .* greater than 0, got 0.0"),
+        ({"temperature": math.nan}, "temperature: .* finite number, got nan"),
+        ({"bias": "0.1"}, "bias: .* number, got '0.1'"),
+        ({"bias": 10**400}, "bias: .* number, got 1000"),
+        ({"bias": True}, "bias: .* number, got True"),
         ({"operating_point": 0.5}, "refer_low <= operating_point <= refer_high"),
-        ({"refer_low": -0.1}, "0 <= refer_low"),
-        ({"fitted_on": 3}, "fitted_on must be text"),
-        ({"refer_rule": None}, "refer_rule must be text"),
-        ({"refer_risk": 1.0}, "refer_risk must lie between 0 and 1"),
-        ({"prevalence": 0}, "prevalence must lie between 0 and 1"),
-        ({"prevalence": "0.2"}, "prevalence must be a finite number"),
-        ({"threshold": 0.5}, "threshold is unknown"),
+        ({"refer_low": -0.1}, "refer_low: .* greater than or equal to 0, got -0.1"),
+        ({"refer_high": 1.1}, "refer_high: .* less than or equal to 1, got 1.1"),
+        ({"fitted_on": 3}, "fitted_on: .* string, got 3"),
+        ({"refer_rule": None}, "refer_rule: .* string, got None"),
+        ({"refer_risk": 1.0}, "refer_risk: .* less than 1, got 1.0"),
+        ({"prevalence": 0}, "prevalence: .* greater than 0, got 0"),
+        ({"prevalence": "0.2"}, "prevalence: .* number, got '0.2'"),
+        ({"threshold": 0.5}, "threshold: Unexpected .*, got 0.5"),
+        ({"bias": "x", "refer_low": -1}, r"bias: .* got 'x' \(and 1 more\)"),
     ],
 )
 def test_a_wrong_calibration_is_refused(change: dict[str, object], words: str) -> None:
-    with pytest.raises(AtypiaError, match=words):
+    with pytest.raises(AtypiaError, match=words) as caught:
         Calibration.from_dict({**GOOD, **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_change_is_checked_as_well() -> None:
+    with pytest.raises(ValidationError, match="refer_low <= operating_point"):
+        dataclasses.replace(Calibration.from_dict(GOOD), operating_point=0.9)
 
 
 def test_a_missing_key_is_named() -> None:
-    with pytest.raises(AtypiaError, match="refer_high is missing"):
+    with pytest.raises(AtypiaError, match="refer_high: Field required"):
         Calibration.from_dict({k: v for k, v in GOOD.items() if k != "refer_high"})
 
 

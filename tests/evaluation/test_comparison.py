@@ -7,19 +7,19 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from ablation_arms import DOMAINS, scores_of
-from atypia.evaluation.calibration import cross_fitted
+from atypia.evaluation.calibration import cross_fit
 from atypia.evaluation.comparison import MEASURES, JudgedFigures, Scores, compare
 from atypia.evaluation.comparison_tables import (
-    comparison_notes,
+    explain_comparison,
 )
-from atypia.evaluation.intervals import auroc_statistic, clustered_bootstrap
+from atypia.evaluation.intervals import auroc_statistic, bootstrap_clusters
 
 
 def test_a_planted_difference_is_seen_with_its_sign_in_every_measure(comparison) -> None:
     results = {arm.name: arm for arm in comparison.arms}
     for measure in MEASURES:
         for name, sign in (("better", 1), ("worse", -1)):
-            found = results[name].reached[measure.key].difference
+            found = results[name].results[measure.key].difference
             assert found.verdict == name
             assert found.interval.low * sign > 0 and found.interval.high * sign > 0
             assert found.interval.low < found.value < found.interval.high
@@ -28,7 +28,7 @@ def test_a_planted_difference_is_seen_with_its_sign_in_every_measure(comparison)
 
 def test_identical_arms_differ_by_exactly_nothing(comparison) -> None:
     same = next(arm for arm in comparison.arms if arm.name == "same")
-    for reached in same.reached.values():
+    for reached in same.results.values():
         difference = reached.difference
         assert (difference.value, difference.interval.low, difference.interval.high) == (0, 0, 0)
         assert difference.verdict == "no difference seen"
@@ -39,16 +39,16 @@ def test_measures_are_what_the_definitions_say(figures, arms, comparison) -> Non
     pooled, domain_by_domain = [], []
     for one in arms["better"].values():
         truth, case = figures.truth, figures.case
-        held = cross_fitted(one.held_out, truth, truth, figures.held_out, case)
+        held = cross_fit(one.held_out, truth, truth, figures.held_out, case)
         pooled.append((balanced_accuracy_score(truth, held.call), roc_auc_score(truth, held.p)))
-        left = cross_fitted(one.left_out, truth, truth, figures.left_out, case)
+        left = cross_fit(one.left_out, truth, truth, figures.left_out, case)
         each = []
         for domain in range(3):
             here = figures.left_out == domain
             accuracy = balanced_accuracy_score(truth[here], left.call[here])
             each.append((accuracy, roc_auc_score(truth[here], left.p[here])))
         domain_by_domain.append(each)
-    reached = next(arm for arm in comparison.arms if arm.name == "better").reached
+    reached = next(arm for arm in comparison.arms if arm.name == "better").results
     by_domain = np.mean(domain_by_domain, axis=0)
     for place, metric in enumerate(("ba", "auroc")):
         values = np.array(pooled)[:, place]
@@ -64,14 +64,14 @@ def test_measures_are_what_the_definitions_say(figures, arms, comparison) -> Non
 
 def test_a_paired_interval_is_narrower_than_two_taken_apart(figures, arms, comparison) -> None:
     better = next(arm for arm in comparison.arms if arm.name == "better")
-    paired = better.reached["held_out_auroc"].difference.interval
+    paired = better.results["held_out_auroc"].difference.interval
 
     def mean_over_seeds(name: str):
         each = [auroc_statistic(figures.truth, one.held_out) for one in arms[name].values()]
         return lambda weights: np.mean([one(weights) for one in each], axis=0)
 
     apart = [
-        clustered_bootstrap(mean_over_seeds(name), figures.case) for name in ("plain", "better")
+        bootstrap_clusters(mean_over_seeds(name), figures.case) for name in ("plain", "better")
     ]
     width = np.hypot(*(one.high - one.low for one in apart))
     assert paired.high - paired.low < 0.8 * width
@@ -82,7 +82,7 @@ def test_seeds_that_disagree_are_part_of_the_doubt(figures, arms) -> None:
         moody = {0: scores_of(figures, 1.8, 50), 1: scores_of(figures, 0.3, 51)}
         scores = {"plain": arms["plain"], "moody": {seed: moody[seed] for seed in seeds}}
         _, found = compare(figures, scores, {"moody": "plain"}).arms
-        return found.reached["left_out_auroc"].difference
+        return found.results["left_out_auroc"].difference
 
     good, bad, both = difference((0,)), difference((1,)), difference((0, 1))
     assert (good.verdict, bad.verdict, both.verdict) == ("better", "worse", "no difference seen")
@@ -97,12 +97,12 @@ def test_only_common_seeds_are_compared(figures, arms) -> None:
     alone = compare(figures, {"plain": scores["plain"], "better": {1: arms["better"][1]}},
                     {"better": "plain"})  # fmt: skip
     assert both.arms[1].seeds == (0, 1)
-    found, expected = (one.arms[1].reached["left_out_ba"].difference for one in (both, alone))
+    found, expected = (one.arms[1].results["left_out_ba"].difference for one in (both, alone))
     assert found == expected and found.seeds == 1
-    assert np.isnan(both.arms[0].reached["held_out_ba"].sd)
+    assert np.isnan(both.arms[0].results["held_out_ba"].sd)
     none = compare(figures, {"plain": {7: arms["plain"][1]}, "better": arms["better"]},
                    {"better": "plain"})  # fmt: skip
-    assert none.arms[1].reached["left_out_ba"].difference is None
+    assert none.arms[1].results["left_out_ba"].difference is None
 
 
 def test_figures_without_truth_and_domains_of_one_class_are_left_out(figures, arms) -> None:
@@ -119,7 +119,7 @@ def test_figures_without_truth_and_domains_of_one_class_are_left_out(figures, ar
     found = compare(changed, {"plain": {0: wild}}, {})
     assert (found.figures, found.domains, found.one_class) == (850, ("south", "west"), ("north",))
     assert found.never_held_out == (np.isfinite(truth) & (held_out < 0)).sum() > 0
-    assert found.arms[0].reached["left_out_ba"].worst_domain in ("south", "west")
-    assert np.isfinite(found.arms[0].reached["held_out_auroc"].mean)
-    notes = " ".join(comparison_notes(found))
+    assert found.arms[0].results["left_out_ba"].worst_domain in ("south", "west")
+    assert np.isfinite(found.arms[0].results["held_out_auroc"].mean)
+    notes = " ".join(explain_comparison(found))
     assert "north" in notes and f"{found.never_held_out} figures" in notes

@@ -6,20 +6,20 @@ import pandas as pd
 
 from ablation_arms import DOMAINS
 from atypia.evaluation.comparison import MEASURES
-from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown, shown_tables
+from atypia.evaluation.comparison_tables import format_markdown, format_tables, tabulate_comparison
 
 
 def test_the_table_holds_every_number_and_names_what_was_not_run(comparison) -> None:
-    frame = comparison_frame(comparison).set_index("arm")
+    frame = tabulate_comparison(comparison).set_index("arm")
     assert list(frame.index) == ["plain", "better", "worse", "same", "nothing"]
     assert frame.loc["nothing", "seeds"] == 0 and pd.isna(frame.loc["nothing", "held_out_ba"])
     better = next(arm for arm in comparison.arms if arm.name == "better")
     for measure in MEASURES:
-        reached = better.reached[measure.key]
+        reached = better.results[measure.key]
         assert frame.loc["better", measure.key] == reached.mean
         assert frame.loc["better", f"{measure.key}_low"] == reached.difference.interval.low
         assert frame.loc["better", f"{measure.key}_verdict"] == "better"
-    text = comparison_markdown(comparison, "Title", {"Seeds": "0, 1"})
+    text = format_markdown(comparison, "Title", {"Seeds": "0, 1"})
     assert text.startswith("# Title\n\n- Seeds: 0, 1\n")
     assert "| better (against plain) | 2 |" in text
     assert "no difference seen" in text and "not run yet: nothing" in text
@@ -27,7 +27,7 @@ def test_the_table_holds_every_number_and_names_what_was_not_run(comparison) -> 
 
 
 def test_differences_are_written_with_sign_and_without_leading_zero(comparison) -> None:
-    rows = {row.name: row for row in shown_tables(comparison)[1].rows}
+    rows = {row.name: row for row in format_tables(comparison)[1].rows}
     same = rows["same"].measures[0]
     assert same.difference == "+.000 [+.000, +.000]"
     assert rows["worse"].measures[0].difference.startswith("-.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from atypia.data.table import figures_from_frame
-from atypia.evaluation.gallery import PER_GALLERY, galleries
+from atypia.evaluation.gallery import PER_GALLERY, make_galleries
 from atypia.evaluation.judge import judge
 
 
 def test_galleries_show_the_figures_they_promise(cohort, predictions) -> None:
     shown = {
-        gallery.key: gallery.exhibits for gallery in galleries(judge(predictions, cohort), cohort)
+        gallery.key: gallery.exhibits
+        for gallery in make_galleries(judge(predictions, cohort), cohort)
     }
     assert [exhibit.figure_id for exhibit in shown["missed"]] == ["fig_00"]
     assert [exhibit.figure_id for exhibit in shown["false-alarms"]] == ["fig_01"]
@@ -27,5 +28,5 @@ def test_only_figures_with_split_votes_are_contested(cohort, predictions) -> Non
     frame = cohort.frame.assign(vote_3=cohort.frame["vote_1"])
     frame.loc[[5, 8], "vote_3"] = 1 - frame.loc[[5, 8], "vote_3"]
     table = figures_from_frame(frame, cohort.root)
-    shown = {gallery.key: gallery for gallery in galleries(judge(predictions, table), table)}
+    shown = {gallery.key: gallery for gallery in make_galleries(judge(predictions, table), table)}
     assert {exhibit.figure_id for exhibit in shown["contested"].exhibits} == {"fig_05", "fig_08"}

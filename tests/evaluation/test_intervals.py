@@ -9,8 +9,8 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from atypia.evaluation.intervals import (
     auroc_statistic,
     balanced_accuracy_statistic,
-    cluster_weights,
-    clustered_bootstrap,
+    bootstrap_clusters,
+    draw_cluster_weights,
     percentile_interval,
 )
 
@@ -24,7 +24,7 @@ def _cohort(figures: int, clusters: int, seed: int = 0):
 
 def test_statistics_equal_scikit_learn_on_every_resample_ties_included() -> None:
     truth, p, clusters = _cohort(120, 12)
-    weights = np.concatenate(list(cluster_weights(clusters, 20, seed=3)))
+    weights = np.concatenate(list(draw_cluster_weights(clusters, 20, seed=3)))
     auroc = auroc_statistic(truth, p)(weights)
     balanced = balanced_accuracy_statistic(truth, p > 0.4)(weights)
     for row in range(20):
@@ -35,7 +35,7 @@ def test_statistics_equal_scikit_learn_on_every_resample_ties_included() -> None
 
 def test_whole_clusters_are_drawn() -> None:
     clusters = np.array(["a", "b", "a", "c"], dtype=object)
-    weights = np.concatenate(list(cluster_weights(clusters, 50, seed=0)))
+    weights = np.concatenate(list(draw_cluster_weights(clusters, 50, seed=0)))
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
 
@@ -47,8 +47,8 @@ def test_clusters_that_resemble_themselves_widen_the_interval() -> None:
     hard = rng.random(20) < 0.5
     call = np.where(hard[cluster], truth == 0, truth == 1)
     statistic = balanced_accuracy_statistic(truth, call)
-    by_slide = clustered_bootstrap(statistic, cluster.astype(object))
-    by_figure = clustered_bootstrap(statistic, np.arange(600).astype(object))
+    by_slide = bootstrap_clusters(statistic, cluster.astype(object))
+    by_figure = bootstrap_clusters(statistic, np.arange(600).astype(object))
     assert by_slide is not None
     assert by_figure is not None
     assert by_slide.high - by_slide.low > 3 * (by_figure.high - by_figure.low)
@@ -57,13 +57,13 @@ def test_clusters_that_resemble_themselves_widen_the_interval() -> None:
 def test_one_cluster_has_no_interval() -> None:
     truth, p, _ = _cohort(50, 5)
     statistic = auroc_statistic(truth, p)
-    assert clustered_bootstrap(statistic, np.full(50, "s", dtype=object)) is None
+    assert bootstrap_clusters(statistic, np.full(50, "s", dtype=object)) is None
 
 
 def test_resamples_of_one_class_are_ignored_and_counted() -> None:
     truth = np.array([1.0, 0.0, 0.0, 0.0])
     clusters = np.array(["a", "b", "c", "d"], dtype=object)
-    interval = clustered_bootstrap(balanced_accuracy_statistic(truth, truth == 1), clusters)
+    interval = bootstrap_clusters(balanced_accuracy_statistic(truth, truth == 1), clusters)
     assert interval is not None
     # "a" is missing from a resample with probability (3/4)^4, 0.316.
     assert 250 < interval.ignored < 390
@@ -73,16 +73,16 @@ def test_resamples_of_one_class_are_ignored_and_counted() -> None:
 
 def test_one_class_has_no_interval() -> None:
     statistic = auroc_statistic(np.ones(6), np.linspace(0, 1, 6))
-    assert clustered_bootstrap(statistic, np.arange(6).astype(object)) is None
+    assert bootstrap_clusters(statistic, np.arange(6).astype(object)) is None
 
 
 def test_same_seed_same_interval_and_fast_enough_for_every_report() -> None:
     truth, p, clusters = _cohort(3000, 150)
     started = time.perf_counter()
-    first = clustered_bootstrap(auroc_statistic(truth, p), clusters)
-    clustered_bootstrap(balanced_accuracy_statistic(truth, p > 0.4), clusters)
+    first = bootstrap_clusters(auroc_statistic(truth, p), clusters)
+    bootstrap_clusters(balanced_accuracy_statistic(truth, p > 0.4), clusters)
     assert time.perf_counter() - started < 6
-    assert first == clustered_bootstrap(auroc_statistic(truth, p), clusters)
+    assert first == bootstrap_clusters(auroc_statistic(truth, p), clusters)
     assert first is not None
     assert first.low < roc_auc_score(truth, p) < first.high
 

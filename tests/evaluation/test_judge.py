@@ -11,7 +11,7 @@ from atypia.data.predictions import CALLS, check_predictions
 from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import TableError
 from atypia.evaluation.judge import (
-    implied_operating_point,
+    infer_operating_point,
     judge,
 )
 
@@ -87,12 +87,12 @@ def test_figures_without_truth_are_left_out_and_counted(cohort, predictions) -> 
     gone = {f"vote_{k}": cohort.frame[f"vote_{k}"].where(votes.notna()) for k in (1, 2, 3)}
     found = judge(predictions, _changed(cohort, **gone))
     assert found.overall.figures == 45
-    assert any("3 figures without label or majority" in note for note in found.notes)
+    assert any("3 figures have no label or majority" in note for note in found.notes)
 
 
 def test_no_truth_at_all_is_an_error(cohort, predictions) -> None:
     bare = cohort.frame.drop(columns=["vote_1", "vote_2", "vote_3"])
-    with pytest.raises(TableError, match="judging needs a table with label or vote_"):
+    with pytest.raises(TableError, match="give a table with label or vote_"):
         judge(predictions, figures_from_frame(bare, cohort.root))
 
 
@@ -108,7 +108,7 @@ def test_one_class_is_judged_without_a_crash_and_said(cohort, predictions) -> No
 def test_one_case_has_no_interval_and_that_is_said(cohort, predictions) -> None:
     found = judge(predictions, _changed(cohort, case="one"))
     assert found.balanced_accuracy_interval is None
-    assert any("of one case" in note for note in found.notes)
+    assert any("from one case" in note for note in found.notes)
 
 
 def test_a_domain_of_one_class_is_left_out_of_the_mean_and_said(cohort, predictions) -> None:
@@ -128,10 +128,10 @@ def test_the_dictionary_is_plain_json_without_nan(cohort, predictions) -> None:
 
 def test_the_operating_point_is_read_off_the_calls() -> None:
     p = np.array([0.1, 0.3, 0.5, 0.9])
-    assert implied_operating_point(p, p > 0.4) == (0.4, 0.4)
+    assert infer_operating_point(p, p > 0.4) == (0.4, 0.4)
     # Folds with different operating points overlap.
-    assert implied_operating_point(p, np.array([False, True, False, True])) == (0.3, 0.5)
-    assert implied_operating_point(p, np.zeros(4, dtype=bool)) is None
+    assert infer_operating_point(p, np.array([False, True, False, True])) == (0.3, 0.5)
+    assert infer_operating_point(p, np.zeros(4, dtype=bool)) is None
 
 
 def test_predictions_of_a_subset_are_judged(cohort, predictions: pd.DataFrame) -> None:

@@ -7,7 +7,7 @@ from atypia.evaluation.metrics import (
     METRIC_NAMES,
     best_balanced_accuracy,
     binary_metrics,
-    by_domain,
+    measure_domains,
 )
 
 
@@ -77,7 +77,7 @@ def test_domains_with_one_class_are_left_out_of_the_summary_and_named() -> None:
     truth = np.array([1, 0, 1, 0, 0, 0], dtype=float)
     p = np.array([0.9, 0.1, 0.2, 0.8, 0.1, 0.9])
     domains = np.array(["a", "a", "b", "b", "c", "c"], dtype=object)
-    found = by_domain(truth, p, p > 0.5, domains)
+    found = measure_domains(truth, p, p > 0.5, domains)
     assert list(found.frame["domain"]) == ["a", "b", "c"]
     assert list(found.frame["balanced_accuracy"])[:2] == [1.0, 0.0]
     assert np.isnan(found.frame["balanced_accuracy"].iloc[2])

@@ -12,11 +12,11 @@ from atypia.evaluation.judge import judge
 from atypia.evaluation.plots import (
     domain_plot,
     gamma_plot,
-    label,
     refer_plot,
     reliability_plot,
     roc_plot,
     score_plot,
+    shorten_label,
     svg_bytes,
     svg_uri,
 )
@@ -91,8 +91,8 @@ def test_names_in_any_letters_are_text_that_a_browser_can_show(cohort, predictio
 
 
 def test_wide_names_are_cut_sooner_and_keep_their_room() -> None:
-    assert label("a" * 40) == "a" * 40
-    wide = label("病" * 40)
+    assert shorten_label("a" * 40) == "a" * 40
+    wide = shorten_label("病" * 40)
     assert wide.rstrip() == "病" * 21 + " ..."
     # A browser draws each in 1 em, which is about three spaces of matplotlib's font; it has
     # measured them as two.

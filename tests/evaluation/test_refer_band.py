@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from atypia.evaluation.refer_band import case_weights, choose_refer_band
+from atypia.evaluation.refer_band import choose_refer_band, weigh_cases
 
 APART = 1.5
 """Normal figures score around 0, atypical ones around this, each with a standard deviation of 1."""
@@ -128,4 +128,4 @@ def test_figures_without_truth_count_as_work_and_not_as_errors() -> None:
 
 def test_weights_give_the_mean_of_the_means_of_cases() -> None:
     cases = np.array(["a", "b", "b", "b"], dtype=object)
-    assert case_weights(cases) @ np.array([1.0, 0.0, 0.0, 0.6]) == pytest.approx((1 + 0.2) / 2)
+    assert weigh_cases(cases) @ np.array([1.0, 0.0, 0.0, 0.6]) == pytest.approx((1 + 0.2) / 2)

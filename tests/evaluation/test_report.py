@@ -10,7 +10,7 @@ import pytest
 
 from atypia.data.table import figures_from_frame
 from atypia.errors import AtypiaError
-from atypia.evaluation.gallery import HARD_NEGATIVES, hard_negatives
+from atypia.evaluation.gallery import HARD_NEGATIVES, pick_hard_negatives
 from atypia.evaluation.judge import judge
 from atypia.evaluation.probe import DomainProbe
 from atypia.evaluation.report import render_report, write_report
@@ -103,11 +103,11 @@ def test_the_numbers_are_there(cohort, predictions) -> None:
     text = _page(predictions, cohort, {"Bundle": "lite 1"}).text
     found = judge(predictions, cohort)
     assert f"{found.overall.balanced_accuracy:.3f}" in text
-    assert f"{found.auroc_interval.low:.3f} to {found.auroc_interval.high:.3f}" in text
+    assert f"{found.auroc_interval.low:.3f}-{found.auroc_interval.high:.3f}" in text
     assert "48 figures from 12 cases were evaluated" in text
     assert "11 of 12 atypical" in text
     assert "Bundle lite 1" in text
-    assert "BA below its own best" in text
+    assert "BA below own optimum" in text
     assert (
         f"{100 * found.referral.missed:.1f} % of a case's atypical figures were called normal"
         in text
@@ -233,7 +233,7 @@ def test_the_hardest_normal_figures_are_shown_and_split_votes_are_marked(
     table = figures_from_frame(frame, cohort.root)
     many = pd.concat([predictions] * 3, ignore_index=True).assign(figure_id=frame["figure_id"])
     story = _story(table)
-    shown = hard_negatives(judge(many, table), table, story.hardness)
+    shown = pick_hard_negatives(judge(many, table), table, story.hardness)
     assert shown.title == "The 48 hardest negatives"
     assert len(shown.exhibits) == HARD_NEGATIVES == 48
     scores = [exhibit.score for exhibit in shown.exhibits]

@@ -75,6 +75,32 @@ def test_a_bundle_that_is_judged_on_what_it_was_trained_on_is_noticed(
         assert sum("was trained on 5 of these 12 figures" in note for note in judgement.notes) == 1
 
 
+def test_a_record_that_names_no_bundle_does_not_end_the_evaluation(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.csv"
+    figures.write_text("figure_id,image,slide,label\na,a.png,s1,1\nb,b.png,s2,0\nc,c.png,s3,1\n")
+    _predict_right(open_figures(figures), tmp_path / "p.csv")
+    record = {"bundle": "gone", "bundle_sha256": "0" * 64, "out": "p.csv"}
+    (tmp_path / "p.run.json").write_text(json.dumps(record))
+    assert evaluate(tmp_path / "p.csv", figures).overall.figures == 3
+
+
+def test_what_was_noted_on_reading_a_table_appears_once(
+    small_bundle: Path, crop_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    figures = crop_folder / "figures.csv"
+    rows = [f"f{n},{n}.png,s{n},{t},{n % 2}\n" for n, t in ((1, "Breast"), (2, "breast"))]
+    figures.write_text("figure_id,image,slide,tumour,label\n" + "".join(rows))
+    caplog.set_level("INFO", "atypia")
+    options = PredictOptions(bundle=small_bundle, threads=1)
+    try:
+        judgement, record = evaluate_bundle(figures, tmp_path / "r.html", options=options, mpp=0.25)
+    finally:
+        figures.unlink()
+    assert sum("column tumour" in note for note in judgement.notes) == 1
+    assert "column tumour" not in caplog.text
+    assert record.sources[0].path == str(figures)
+
+
 def test_two_reports_in_one_folder_have_metrics_of_their_own_and_replace_nothing(
     tmp_path: Path,
 ) -> None:

@@ -260,7 +260,7 @@ def test_domains_left_out_beside_the_folds_judge_and_calibrate_the_bundle(
     assert calibration.refer_low != pytest.approx(of_folds.refer_low, abs=1e-6)
     assert "2 domains left out" in calibration.fitted_on
     card = (result.bundle / "card.md").read_text(encoding="utf-8")
-    _, elsewhere = card.split("## Accuracy in domains that training had not seen")
+    _, elsewhere = card.split("## Accuracy in domains unseen in training")
     assert result.left_out is not None
     values = result.left_out.domains.frame["balanced_accuracy"]
     assert all(f"| {value:.3f} |" in elsewhere for value in values)

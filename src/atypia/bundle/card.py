@@ -1,4 +1,4 @@
-"""The model card: what a bundle was made from, how well it does and where, what it is not for."""
+"""The model card: how a bundle was made, its accuracy by domain, and its limits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from atypia.evaluation.markdown import markdown_table, plain_markdown
 from atypia.models.backbones.registry import backbone_spec
 
 _LIMITS = (
-    "For research. It is no medical device and no basis for a diagnosis.",
-    "It tells atypical from normal mitotic figures. It does not find figures, and it classifies "
-    "whatever image it is given as if it were one.",
-    "Other tissues, stains and scanners than those below can lower its accuracy and shift its "
-    "probabilities; judge it on your own figures first.",
+    "For research use only. It is not a medical device and not for diagnosis.",
+    "It tells atypical from normal mitotic figures. It does not detect figures: any image is "
+    "classified as if it showed one.",
+    "For tissues, stains and scanners other than those below, accuracy can be lower and "
+    "probabilities can be off; evaluate it on your own figures first.",
 )
 
 
@@ -36,13 +36,13 @@ def model_card(
     Args:
         manifest: of the bundle.
         calibration: of the bundle.
-        data: Markdown; the figures it was trained on: which, how many, labelled by whom.
+        data: Markdown; the training figures: source, number, who labelled them.
         licence: of the bundle's own weights, and what the data's licence asks.
-        by_domain: one row a domain, any columns; how well it does on held-out figures. May be
-            empty, which the card then says.
-        left_out: the same, each domain judged by a training that had not seen it; none where that
-            was not done, which the card then says.
-        further_limits: sentences, beside those that hold for every bundle.
+        by_domain: results on held-out figures, one row a domain, any columns. If it is empty, the
+            card says so.
+        left_out: the same, each domain evaluated by a training that left it out. If it is None,
+            the card says so.
+        further_limits: sentences added to those that hold for every bundle.
 
     Returns:
         Markdown.
@@ -53,12 +53,12 @@ def model_card(
     share = calibration.prevalence
     prevalence = "not recorded" if share is None else f"{100 * share:.3g} %"
     limits = "\n".join(f"- {line}" for line in (*_LIMITS, *further_limits))
-    judged = (
+    held_out = (
         _table(by_domain)
         if len(by_domain)
         else "It has not been evaluated on held-out figures: its accuracy is unknown."
     )
-    elsewhere = (
+    unseen = (
         "Not measured: no domain was left out of this training."
         if left_out is None
         else "Each domain was scored by a network trained on the other domains only.\n\n"
@@ -72,11 +72,11 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 
 {limits}
 
-## What it is
+## Model
 
 - Backbone: {spec.key} ({spec.citation}), adapter: {manifest.adapter.kind}; \
 {members} {"member" if members == 1 else "members, an ensemble"}
-- Sees {manifest.crop_um:g} um of tissue around the figure, in {manifest.input_px} px; \
+- Input: {manifest.crop_um:g} um of tissue around the figure, at {manifest.input_px} px; \
 {"in one orientation" if manifest.views == 1 else f"{manifest.views} orientations, averaged"}
 - Trained at {f"{low:g}" if low == high else f"{low:g} to {high:g}"} um/px
 - P(atypical) = sigmoid(mean logit of the members / {calibration.temperature:.4g} \
@@ -84,7 +84,7 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 - Called atypical above {calibration.operating_point:.4g}; referred to a person from \
 {calibration.refer_low:.4g} to {calibration.refer_high:.4g}
 - Refer band: {calibration.refer_rule}
-- Share of atypical figures that P(atypical) holds for: {prevalence}
+- Prevalence of atypical figures for which P(atypical) is calibrated: {prevalence}
 
 ## Data
 
@@ -92,11 +92,11 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 
 ## Accuracy on held-out figures, by domain
 
-{judged}
+{held_out}
 
-## Accuracy in domains that training had not seen
+## Accuracy in domains unseen in training
 
-{elsewhere}
+{unseen}
 
 ## Licence
 
@@ -107,7 +107,7 @@ Backbone: {spec.display("licence")}.
 
 
 def _table(frame: pd.DataFrame) -> str:
-    """Return a table in Markdown; numbers to three decimals, absent ones as a dash."""
+    """Return a table in Markdown; numbers to three decimals, missing ones as a dash."""
 
     def cell(value: object) -> str:
         if value is None or (isinstance(value, float) and math.isnan(value)):

@@ -142,9 +142,9 @@ def _print_tables(comparison: Comparison, console: Console) -> None:
     """Print both tables, two lines per arm: its result, and the difference below."""
     from rich.text import Text
 
-    from atypia.evaluation.comparison_tables import comparison_notes, shown_tables
+    from atypia.evaluation.comparison_tables import explain_comparison, format_tables
 
-    for table in shown_tables(comparison):
+    for table in format_tables(comparison):
         worst = any(row.worst for row in table.rows)
         heads = ["arm", "seeds", "BA", "AUROC", *(["worst BA"] if worst else [])]
         rows = []
@@ -157,5 +157,5 @@ def _print_tables(comparison: Comparison, console: Console) -> None:
                 cells.append(f"{measure.value} {word}\n{measure.difference}".rstrip())
             rows.append([*cells, row.worst] if worst else cells)
         print_table(console, heads, rows, title=table.title)
-    for note in comparison_notes(comparison):
+    for note in explain_comparison(comparison):
         console.print(Text(f"note: {note}"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 from scipy.special import expit, logit
 
 from atypia.errors import AtypiaError, OptionError, abbreviate
@@ -19,32 +22,17 @@ BoolArray = npt.NDArray[np.bool_]
 
 _LOG_TEMPERATURE_BOUND = math.log(50.0)
 _BIAS_BOUND = 20.0
-_TEXTS = ("fitted_on", "refer_rule")
-_SHARES = ("refer_risk", "prevalence")
 
 
-@dataclass(frozen=True)
+# A dataclass of pydantic, not a BaseModel: arguments stay positional, and `replace` validates too.
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class Calibration:
     """How a logit becomes P(atypical), a call and a referral.
 
     P(atypical) = sigmoid(logit / temperature + bias) (Guo et al. 2017; with a bias, Platt 1999).
 
-    Attributes:
-        temperature: > 0.
-        bias: on the logit scale.
-        operating_point: a probability above it is called atypical.
-        refer_low: lower end of the refer band, a probability <= operating_point.
-        refer_high: upper end of the refer band, a probability >= operating_point.
-        fitted_on: in words, the figures it was fitted on.
-        refer_rule: in words, how the refer band was chosen and what that promises.
-        refer_risk: what the band keeps to: the expected share of a case's atypical figures that
-            are called normal, and of its normal ones that are called atypical, without a person
-            looking (see `refer_band`), in (0, 1); None where nothing is promised.
-        prevalence: share of atypical figures that the probabilities hold for, in (0, 1); None
-            where not known.
-
     Raises:
-        AtypiaError: a value is not finite or out of its range.
+        pydantic.ValidationError: a value is not finite, of another type or out of range.
 
     Example:
         >>> calibration = Calibration(2.0, 0.0, 0.5, 0.4, 0.6, fitted_on="an example")
@@ -55,37 +43,49 @@ class Calibration:
         ([False, False, True], [False, True, False])
     """
 
-    temperature: float
-    bias: float
-    operating_point: float
-    refer_low: float
-    refer_high: float
-    fitted_on: str
-    refer_rule: str = "not recorded"
-    refer_risk: float | None = None
-    prevalence: float | None = None
+    temperature: Annotated[float, Field(gt=0, description="divides the logit")]
+    bias: Annotated[float, Field(description="added to the scaled logit")]
+    operating_point: Annotated[
+        float, Field(description="probability above which a figure is called atypical")
+    ]
+    refer_low: Annotated[
+        float, Field(ge=0, description="lower end of the refer band, <= operating_point")
+    ]
+    refer_high: Annotated[
+        float, Field(le=1, description="upper end of the refer band, >= operating_point")
+    ]
+    fitted_on: Annotated[str, Field(description="in words, the figures it was fitted on")]
+    refer_rule: Annotated[
+        str, Field(description="in words, how the refer band was chosen and what it guarantees")
+    ] = "not recorded"
+    refer_risk: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="what the band guarantees (see `refer_band`): the highest expected share "
+            "of a case's atypical figures called normal, and of its normal figures called "
+            "atypical, without review; None if nothing is guaranteed",
+        ),
+    ] = None
+    prevalence: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="share of atypical figures for which the probabilities hold; None if "
+            "unknown",
+        ),
+    ] = None
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name in _TEXTS:
-                if not isinstance(value, str):
-                    raise AtypiaError(f"calibration: {name} must be text, got {abbreviate(value)}")
-            elif value is None and name in _SHARES:
-                continue
-            elif not _is_finite(value):
-                raise AtypiaError(
-                    f"calibration: {name} must be a finite number: {abbreviate(value)}"
-                )
-            elif name in _SHARES and not 0 < value < 1:
-                raise AtypiaError(f"calibration: {name} must lie between 0 and 1: {value!r}")
-        if self.temperature <= 0:
-            raise AtypiaError(f"calibration: temperature must be above 0: {self.temperature!r}")
-        if not 0 <= self.refer_low <= self.operating_point <= self.refer_high <= 1:
-            raise AtypiaError(
-                "calibration: 0 <= refer_low <= operating_point <= refer_high <= 1 must hold: "
+    @model_validator(mode="after")
+    def _band_holds_the_operating_point(self) -> Self:
+        if not self.refer_low <= self.operating_point <= self.refer_high:
+            raise ValueError(
+                "refer_low <= operating_point <= refer_high must hold, got "
                 f"{self.refer_low!r}, {self.operating_point!r}, {self.refer_high!r}"
             )
+        return self
 
     def probability(self, logit: npt.ArrayLike) -> FloatArray:
         """Return P(atypical) in [0, 1], float64, of logits of any shape."""
@@ -105,12 +105,11 @@ class Calibration:
         return inside
 
     def at_prevalence(self, prevalence: float) -> Calibration:
-        """Return the calibration for figures of which another share is atypical.
+        """Return the calibration for another share of atypical figures.
 
-        All logits of P move by the difference of the logits of both shares (Saerens et al. 2002),
-        with them the operating point and the refer band. So P changes and calls and
-        referrals do not: they compare how likely a score is among atypical figures with how
-        likely it is among normal ones, and that does not depend on how many there are of each.
+        The logit of P shifts by the difference of the two shares' logits (Saerens et al. 2002),
+        and so do the operating point and the refer band. P changes, calls and referrals do not:
+        they depend on the likelihood ratio of a score, which is the same at any prevalence.
 
         Args:
             prevalence: share of atypical figures, in (0, 1).
@@ -133,55 +132,50 @@ class Calibration:
             )
         shift = float(logit(prevalence) - logit(self.prevalence))
 
-        def moved(p: float) -> float:
+        def shift_p(p: float) -> float:
             return float(expit(logit(p) + shift))
 
-        return replace(
+        return dataclasses.replace(
             self,
             bias=self.bias + shift,
-            operating_point=moved(self.operating_point),
-            refer_low=moved(self.refer_low),
-            refer_high=moved(self.refer_high),
+            operating_point=shift_p(self.operating_point),
+            refer_low=shift_p(self.refer_low),
+            refer_high=shift_p(self.refer_high),
             prevalence=prevalence,
         )
 
     def to_dict(self) -> dict[str, float | str | None]:
         """Return the fields as plain values, for JSON."""
-        return asdict(self)
+        return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Calibration:
-        """Build from `to_dict`'s values, strictly; what older bundles lack has its default.
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """Build from `to_dict`'s values; keys that older bundles lack take their defaults.
 
         Raises:
-            AtypiaError: a key is missing or unknown, or a value is out of range.
+            AtypiaError: a key is missing or unknown, or a value is of another type or out of range.
         """
-        known = {field.name for field in fields(cls)}
-        required = {field.name for field in fields(cls) if field.default is MISSING}
-        faults = [f"{name} is missing" for name in sorted(required - set(values))]
-        faults += [f"{name[:60]} is unknown" for name in sorted(set(values) - known)[:5]]
-        if faults:
-            raise AtypiaError(f"calibration: {', '.join(faults)}; keys are {sorted(known)}")
-        return cls(**values)  # type: ignore[arg-type]
+        try:
+            return cls(**values)
+        except ValidationError as fault:
+            first = fault.errors()[0]
+            name = f"{first['loc'][0]}: "[:60] if first["loc"] else ""
+            problem = first["msg"].removeprefix("Value error, ")
+            value = (
+                f", got {abbreviate(first['input'])}" if name and first["type"] != "missing" else ""
+            )
+            more = f" (and {fault.error_count() - 1} more)" if fault.error_count() > 1 else ""
+            raise AtypiaError(f"calibration: {name}{problem}{value}{more}") from fault
 
 
-def _is_finite(value: object) -> bool:
-    """Tell whether a value is a finite number; a whole one can be too large for a float."""
-    try:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value)  # type: ignore[arg-type]
-    except OverflowError:
-        return False
-
-
-@dataclass(frozen=True)
-class CrossFitted:
-    """Out-of-fold figures, each judged by a calibration of the other folds.
+@dataclasses.dataclass(frozen=True)
+class CrossFit:
+    """Out-of-fold figures, each calibrated and called by the other folds.
 
     Attributes:
         p: (N,) float64, P(atypical).
         call: (N,) bool, True where called atypical.
-        refer: (N,) bool, True where a person should look.
+        refer: (N,) bool, True where a person should review the figure.
         calibrations: fold number to the calibration used for that fold.
     """
 
@@ -194,9 +188,9 @@ class CrossFitted:
 def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, float]:
     """Return the temperature and bias of greatest likelihood (Guo et al. 2017; Platt 1999).
 
-    Targets are drawn in by Platt's prior, (n+ + 1) / (n+ + 2) for atypical and 1 / (n- + 2) for
-    normal, so that perfectly parted scores give finite values. The temperature stays within
-    [1/50, 50]: scores that tell nothing (or the wrong way round) end flat, not turned over.
+    Targets are smoothed by Platt's prior, (n+ + 1) / (n+ + 2) for atypical and 1 / (n- + 2) for
+    normal, so that perfectly separated scores give finite values. The temperature stays within
+    [1/50, 50]: scores without information, or in reverse order, are flattened, never reversed.
 
     Args:
         logits: (N,) finite.
@@ -205,7 +199,7 @@ def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, flo
     Raises:
         AtypiaError: there is no figure, or the targets are all 0 or all 1.
     """
-    # Imported where it fits: to classify needs none of it, and starts sooner without.
+    # Imported here: classification does not need it and starts sooner without.
     from scipy.optimize import minimize
 
     logits = np.asarray(logits, dtype=np.float64)
@@ -227,7 +221,7 @@ def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, flo
         gradient = np.array([np.mean(gap * logits) * slope, np.mean(gap)])
         return float(value), gradient
 
-    found = minimize(
+    fit = minimize(
         loss,
         x0=np.array([0.0, 0.0]),
         jac=True,
@@ -238,7 +232,7 @@ def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, flo
         ],
         options={"ftol": 1e-12, "gtol": 1e-8},
     )
-    return math.exp(-float(found.x[0])), float(found.x[1])
+    return math.exp(-float(fit.x[0])), float(fit.x[1])
 
 
 def fit_calibration(
@@ -252,7 +246,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fit temperature, bias, operating point and refer band on out-of-fold scores.
 
-    Never judge on the figures given here; `cross_fitted` judges them fairly.
+    Never evaluate the result on these figures; `cross_fit` evaluates them without bias.
 
     Args:
         logits: (N,) finite scores of figures that the scoring model did not train on.
@@ -260,7 +254,7 @@ def fit_calibration(
         truth: (N,) values in {0, 1}; NaN entries are left out of operating point and refer risk.
         clusters: (N,) case of each figure.
         fitted_on: in words, what these figures are; kept with the result.
-        seed: of the resamples behind the operating point.
+        seed: of the resamples for the operating point.
 
     Raises:
         AtypiaError: a logit is not finite, or one of the classes is absent.
@@ -275,9 +269,11 @@ def fit_calibration(
             f"calibration: {len(bad)} of {len(logits)} scores are not finite (first at position "
             f"{bad[0]}); the training has diverged or a figure was not scored"
         )
-    aimed, known = np.isfinite(targets), np.isfinite(truth)
-    temperature, bias = fit_temperature(logits[aimed], targets[aimed])
-    cut = choose_operating_point(logits[known], truth[known], clusters[known], seed=seed)
+    has_target, has_truth = np.isfinite(targets), np.isfinite(truth)
+    temperature, bias = fit_temperature(logits[has_target], targets[has_target])
+    cut = choose_operating_point(
+        logits[has_truth], truth[has_truth], clusters[has_truth], seed=seed
+    )
     band = choose_refer_band(logits, truth, clusters, cut)
     return Calibration(
         temperature=temperature,
@@ -288,11 +284,11 @@ def fit_calibration(
         fitted_on=fitted_on,
         refer_rule=band.rule,
         refer_risk=band.risk if band.met else None,
-        prevalence=float(targets[aimed].mean()),
+        prevalence=float(targets[has_target].mean()),
     )
 
 
-def cross_fitted(
+def cross_fit(
     logits: FloatArray,
     targets: FloatArray,
     truth: FloatArray,
@@ -300,11 +296,11 @@ def cross_fitted(
     clusters: npt.NDArray[np.object_],
     *,
     seed: int = 0,
-) -> CrossFitted:
-    """Judge out-of-fold scores fairly: each fold by a calibration of the other folds.
+) -> CrossFit:
+    """Call out-of-fold scores without bias: each fold by a calibration of the other folds.
 
-    A figure also has no say in its fold's calibration where only its case appears in that fold,
-    so nothing is chosen on what it is judged by.
+    A calibration also leaves out all figures of the cases in its own fold, so nothing is chosen on
+    the figures it is judged by.
 
     Args:
         logits: (N,) finite out-of-fold scores.
@@ -312,7 +308,7 @@ def cross_fitted(
         truth: (N,) values in {0, 1} or NaN.
         folds: (N,) fold of each figure.
         clusters: (N,) case of each figure.
-        seed: of the resamples behind the operating points.
+        seed: of the resamples for the operating points.
 
     Raises:
         AtypiaError: as `fit_calibration`, or there is one fold only.
@@ -346,4 +342,4 @@ def cross_fitted(
         call[here] = calibration.call(p[here])
         refer[here] = calibration.refer(p[here])
         calibrations[number] = calibration
-    return CrossFitted(p=p, call=call, refer=refer, calibrations=calibrations)
+    return CrossFit(p=p, call=call, refer=refer, calibrations=calibrations)

@@ -1,9 +1,9 @@
-"""Arms of an ablation compared: what each reaches over its seeds, and how far from another arm.
+"""Compare the arms of an ablation: results over seeds, and differences between arms.
 
-Every figure has two scores a seed: by a run that left its whole domain out, and by one that held
-its case out but knew other slides of its domain. Figures are called by an operating point that
-their own fold had no say in (`cross_fitted`). Differences are paired: both arms are weighed by the
-same resamples of the cases and of the seeds, so what makes a case hard for both cancels.
+Every figure has two scores per seed: by a run that left its whole domain out, and by one that held
+its case out but knew other slides of its domain. Figures are called by an operating point
+fitted without their own fold (`cross_fit`). Differences are paired: both arms use the same
+resamples of cases and seeds, so what makes a case hard for both cancels.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atypia.evaluation.calibration import cross_fitted
+from atypia.evaluation.calibration import cross_fit
 from atypia.evaluation.intervals import (
     Interval,
     Statistic,
     auroc_statistic,
     balanced_accuracy_statistic,
-    cluster_weights,
+    draw_cluster_weights,
     percentile_interval,
 )
 
@@ -112,7 +112,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Reached:
+class MeasureResult:
     """What an arm reaches in one measure.
 
     Attributes:
@@ -137,7 +137,7 @@ class ArmResult:
     name: str
     against: str | None
     seeds: tuple[int, ...]
-    reached: dict[str, Reached]
+    results: dict[str, MeasureResult]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         numbers = "; ".join(
-            f"{arm.name} {arm.reached[LEFT_OUT_BA.key].mean:.3f}" for arm in self.arms
+            f"{arm.name} {arm.results[LEFT_OUT_BA.key].mean:.3f}" for arm in self.arms
         )
         return (
             f"Comparison of {len(self.arms)} arms on {self.figures:,} figures, balanced accuracy "
@@ -173,9 +173,9 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: all numbers, a row an arm."""
-        from atypia.evaluation.comparison_tables import comparison_frame
+        from atypia.evaluation.comparison_tables import tabulate_comparison
 
-        table: str = comparison_frame(self).to_html(
+        table: str = tabulate_comparison(self).to_html(
             index=False, float_format="{:.3f}".format, na_rep=""
         )
         return table
@@ -199,22 +199,22 @@ class _Scheme:
     def statistics(self, logits: FloatArray) -> dict[str, Statistic]:
         """Return each measure as a statistic of weights (R, M), by part: (P, R)."""
         logits = logits[self.rows]
-        judged = cross_fitted(logits, self.truth, self.truth, self.folds, self.case)
-        found = {}
+        calls = cross_fit(logits, self.truth, self.truth, self.folds, self.case)
+        statistics = {}
         for measure in self.measures:
             accuracy = measure.short == "BA"
-            each = [
-                balanced_accuracy_statistic(self.truth[part], judged.call[part])
+            by_part = [
+                balanced_accuracy_statistic(self.truth[part], calls.call[part])
                 if accuracy
-                else auroc_statistic(self.truth[part], judged.p[part])
+                else auroc_statistic(self.truth[part], calls.p[part])
                 for part in self.parts
             ]
-            found[measure.key] = _stacked(each, self.parts)
-        return found
+            statistics[measure.key] = _stack_parts(by_part, self.parts)
+        return statistics
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Estimate:
     """One measure of one arm and seed: (P,) by part, and (R,) the mean over parts, resampled."""
 
     by_part: FloatArray
@@ -234,45 +234,47 @@ def compare(
         figures: with both classes in at least one domain, and beside each fold.
         scores: of each arm, by seed; seeds with all folds only, none for an arm that was not run.
         against: arm to the arm it is compared with.
-        on_progress: called from time to time with how much is done, of how much.
+        on_progress: called with the steps done and their total.
 
     Raises:
-        AtypiaError: figures cannot be called, as `cross_fitted` tells.
+        AtypiaError: as `cross_fit`.
     """
-    known = np.isfinite(figures.truth)
+    has_truth = np.isfinite(figures.truth)
     both = [
         fold
         for fold in range(len(figures.domains))
-        if len(np.unique(figures.truth[known & (figures.left_out == fold)])) == 2
+        if len(np.unique(figures.truth[has_truth & (figures.left_out == fold)])) == 2
     ]
     domains = tuple(figures.domains[fold] for fold in both)
     run = {name: dict(sorted(seeds.items())) for name, seeds in scores.items() if seeds}
     seeds_run = [(name, seed) for name, seeds in run.items() for seed in seeds]
-    found: dict[tuple[str, int, str], _Found] = {}
+    estimates: dict[tuple[str, int, str], _Estimate] = {}
     for scheme in (
-        _scheme(figures, known & (figures.held_out >= 0), figures.held_out, None),
-        _scheme(figures, known, figures.left_out, both),
+        _select_figures(figures, has_truth & (figures.held_out >= 0), figures.held_out, None),
+        _select_figures(figures, has_truth, figures.left_out, both),
     ):
         statistics = {}
         for done, (name, seed) in enumerate(seeds_run, start=1 + scheme.domains * len(seeds_run)):
-            one = run[name][seed]
-            logits = one.left_out if scheme.domains else one.held_out
+            of_run = run[name][seed]
+            logits = of_run.left_out if scheme.domains else of_run.held_out
             for key, statistic in scheme.statistics(logits).items():
                 statistics[name, seed, key] = statistic
             on_progress(done, 2 * len(seeds_run))
-        found |= _evaluated(statistics, scheme.case)
+        estimates |= _evaluate_statistics(statistics, scheme.case)
     return Comparison(
-        arms=tuple(_result(name, list(run[name]), against, found, domains) for name in run),
+        arms=tuple(
+            _summarise_arm(name, list(run[name]), against, estimates, domains) for name in run
+        ),
         not_run=tuple(name for name in scores if name not in run),
-        figures=int(known.sum()),
-        cases=len(np.unique(figures.case[known])),
+        figures=int(has_truth.sum()),
+        cases=len(np.unique(figures.case[has_truth])),
         domains=domains,
         one_class=tuple(name for name in figures.domains if name not in domains),
-        never_held_out=int((known & (figures.held_out < 0)).sum()),
+        never_held_out=int((has_truth & (figures.held_out < 0)).sum()),
     )
 
 
-def _scheme(
+def _select_figures(
     figures: JudgedFigures, judged: npt.NDArray[np.bool_], folds: Ints, parts: Sequence[int] | None
 ) -> _Scheme:
     """Take the figures that a scheme judges; its parts are domains, or all figures as one."""
@@ -290,59 +292,59 @@ def _scheme(
     )
 
 
-def _stacked(each: Sequence[Statistic], parts: Sequence[Ints]) -> Statistic:
+def _stack_parts(each: Sequence[Statistic], parts: Sequence[Ints]) -> Statistic:
     pairs = list(zip(each, parts, strict=True))
-    return lambda weights: np.stack([one(weights[:, part]) for one, part in pairs])
+    return lambda weights: np.stack([statistic(weights[:, part]) for statistic, part in pairs])
 
 
-def _evaluated(
+def _evaluate_statistics(
     statistics: Mapping[tuple[str, int, str], Statistic], case: npt.NDArray[np.object_]
-) -> dict[tuple[str, int, str], _Found]:
+) -> dict[tuple[str, int, str], _Estimate]:
     """Evaluate all statistics on the figures, and on the same resamples of their cases."""
     once = np.ones((1, len(case)))
     drawn: dict[tuple[str, int, str], list[FloatArray]] = {key: [] for key in statistics}
-    for weights in cluster_weights(case, RESAMPLES, seed=0):
+    for weights in draw_cluster_weights(case, RESAMPLES, seed=0):
         for key, statistic in statistics.items():
             # Not defined where it is not in one of the domains.
             drawn[key].append(statistic(weights).mean(axis=0))
     return {
-        key: _Found(statistic(once)[:, 0], np.concatenate(drawn[key]))
+        key: _Estimate(statistic(once)[:, 0], np.concatenate(drawn[key]))
         for key, statistic in statistics.items()
     }
 
 
-def _result(
+def _summarise_arm(
     name: str,
     seeds: Sequence[int],
     against: Mapping[str, str],
-    found: Mapping[tuple[str, int, str], _Found],
+    estimates: Mapping[tuple[str, int, str], _Estimate],
     domains: Sequence[str],
 ) -> ArmResult:
     """Sum an arm up over its seeds."""
     other = against.get(name)
     reached = {}
     for measure in MEASURES:
-        mine = [found[name, seed, measure.key] for seed in seeds]
-        by_seed = np.array([one.by_part.mean() for one in mine])
-        by_part = np.mean([one.by_part for one in mine], axis=0)
+        mine = [estimates[name, seed, measure.key] for seed in seeds]
+        by_seed = np.array([estimate.by_part.mean() for estimate in mine])
+        by_part = np.mean([estimate.by_part for estimate in mine], axis=0)
         lowest = int(by_part.argmin())
-        reached[measure.key] = Reached(
+        reached[measure.key] = MeasureResult(
             mean=float(by_seed.mean()),
             sd=float(by_seed.std(ddof=1)) if len(seeds) > 1 else float("nan"),
             worst_domain=domains[lowest] if measure.domains else "",
             worst=float(by_part[lowest]) if measure.domains else float("nan"),
-            difference=_difference(
+            difference=_pool_differences(
                 [
-                    (found[name, seed, measure.key], found[other, seed, measure.key])
+                    (estimates[name, seed, measure.key], estimates[other, seed, measure.key])
                     for seed in seeds
-                    if other is not None and (other, seed, measure.key) in found
+                    if other is not None and (other, seed, measure.key) in estimates
                 ]
             ),
         )
     return ArmResult(name, other, tuple(seeds), reached)
 
 
-def _difference(pairs: Sequence[tuple[_Found, _Found]]) -> Difference | None:
+def _pool_differences(pairs: Sequence[tuple[_Estimate, _Estimate]]) -> Difference | None:
     """Return the mean over common seeds of (arm - other); None without any.
 
     A resample draws cases and, with replacement, seeds: what another seed would have given is

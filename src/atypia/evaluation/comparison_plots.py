@@ -1,4 +1,4 @@
-"""The picture of a comparison: how far each arm is above the one it is compared with."""
+"""The plot of a comparison: the difference of each arm to the arm it is compared with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from atypia.evaluation.comparison import (
     Comparison,
     Measure,
 )
-from atypia.evaluation.plots import ATYPICAL, NORMAL, QUIET, STYLE, label
+from atypia.evaluation.plots import ATYPICAL, NORMAL, QUIET, STYLE, shorten_label
 
 _PANELS = (HELD_OUT_BA, LEFT_OUT_BA, HELD_OUT_AUROC, LEFT_OUT_AUROC)
 # Better and worse differ in shape as well as in colour.
@@ -25,7 +25,9 @@ _LOOKS = {"better": (NORMAL, "^"), "worse": (ATYPICAL, "v")}
 
 def difference_plot(comparison: Comparison) -> Figure | None:
     """Return a forest plot, one row an arm and one panel a measure; None without differences."""
-    arms = [arm for arm in comparison.arms if any(one.difference for one in arm.reached.values())]
+    arms = [
+        arm for arm in comparison.arms if any(result.difference for result in arm.results.values())
+    ]
     if not arms:
         return None
     with matplotlib.rc_context(STYLE):
@@ -33,11 +35,11 @@ def difference_plot(comparison: Comparison) -> Figure | None:
         panels = figure.subplots(1, len(_PANELS), sharex=True, sharey=True, squeeze=False)[0]
         for axes, measure in zip(panels, _PANELS, strict=True):
             _draw(axes, arms, measure)
-        names = [label(f"{arm.name} (− {arm.against})") for arm in arms]
+        names = [shorten_label(f"{arm.name} (− {arm.against})") for arm in arms]
         panels[0].set_yticks(np.arange(len(arms)), names, fontsize=9)
         panels[0].set_ylim(len(arms) - 0.4, -0.6)
         figure.supxlabel(
-            "difference, 95 % interval over cases and seeds (triangle: it excludes zero)",
+            "difference with 95 % CI over cases and seeds (triangle: CI excludes zero)",
             fontsize=9.5,
         )
     return figure
@@ -46,7 +48,7 @@ def difference_plot(comparison: Comparison) -> Figure | None:
 def _draw(axes: Axes, arms: list[ArmResult], measure: Measure) -> None:
     axes.axvline(0, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
     for place, arm in enumerate(arms):
-        difference = arm.reached[measure.key].difference
+        difference = arm.results[measure.key].difference
         if difference is None:
             continue
         colour, marker = _LOOKS.get(difference.verdict, (QUIET, "o"))

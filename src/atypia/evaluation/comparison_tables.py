@@ -19,7 +19,7 @@ from atypia.evaluation.comparison import (
     ArmResult,
     Comparison,
     Measure,
-    Reached,
+    MeasureResult,
 )
 from atypia.evaluation.markdown import markdown_table, plain_markdown
 
@@ -31,7 +31,7 @@ WHAT_DIFFERENCES_ARE = (
 
 
 @dataclass(frozen=True)
-class ShownMeasure:
+class MeasureText:
     """What an arm reaches, in words: the mean and its spread, the difference, the verdict."""
 
     value: str
@@ -40,7 +40,7 @@ class ShownMeasure:
 
 
 @dataclass(frozen=True)
-class ShownArm:
+class ArmText:
     """A row: the arm, the one it is compared with ("" for none), balanced accuracy and AUROC.
 
     With held-out folds, `worst` (the lowest balanced accuracy of a domain) and `worst_domain` are
@@ -50,22 +50,22 @@ class ShownArm:
     name: str
     against: str
     seeds: int
-    measures: tuple[ShownMeasure, ...]
+    measures: tuple[MeasureText, ...]
     worst: str = ""
     worst_domain: str = ""
 
 
 @dataclass(frozen=True)
-class ShownTable:
+class TableText:
     """One scheme of a comparison in words."""
 
     title: str
-    rows: tuple[ShownArm, ...]
+    rows: tuple[ArmText, ...]
 
 
-def comparison_frame(comparison: Comparison) -> pd.DataFrame:
+def tabulate_comparison(comparison: Comparison) -> pd.DataFrame:
     """Return all numbers, one row an arm; arms that were not run have 0 seeds and no numbers."""
-    rows = [_numbers(arm) for arm in comparison.arms]
+    rows = [_list_numbers(arm) for arm in comparison.arms]
     rows += [{"arm": name, "seeds": 0} for name in comparison.not_run]
     columns = ["arm", "seeds", "against"]
     for measure in MEASURES:
@@ -75,25 +75,25 @@ def comparison_frame(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def shown_tables(comparison: Comparison) -> tuple[ShownTable, ShownTable]:
+def format_tables(comparison: Comparison) -> tuple[TableText, TableText]:
     """Return the tables of held-out folds and of left-out domains, in words."""
     short = short_domain_names([*comparison.domains, *comparison.one_class])
     held_out, left_out = [], []
     for arm in comparison.arms:
-        held_out.append(_shown(arm, (HELD_OUT_BA, HELD_OUT_AUROC)))
-        lowest = arm.reached[LEFT_OUT_BA.key]
-        row = _shown(arm, (LEFT_OUT_BA, LEFT_OUT_AUROC))
+        held_out.append(_format_arm(arm, (HELD_OUT_BA, HELD_OUT_AUROC)))
+        lowest = arm.results[LEFT_OUT_BA.key]
+        row = _format_arm(arm, (LEFT_OUT_BA, LEFT_OUT_AUROC))
         left_out.append(
             replace(row, worst=f"{lowest.worst:.3f}", worst_domain=short[lowest.worst_domain])
         )
     domains = format_count(len(comparison.domains), "domain")
     return (
-        ShownTable("Held-out folds: new slides of known domains", tuple(held_out)),
-        ShownTable(f"Leave-one-domain-out: mean over {domains}", tuple(left_out)),
+        TableText("Held-out folds: new slides of known domains", tuple(held_out)),
+        TableText(f"Leave-one-domain-out: mean over {domains}", tuple(left_out)),
     )
 
 
-def comparison_notes(comparison: Comparison) -> list[str]:
+def explain_comparison(comparison: Comparison) -> list[str]:
     """Return what a reader of the tables must know beside the numbers, one line each."""
     notes = [WHAT_DIFFERENCES_ARE]
     if comparison.one_class:
@@ -111,7 +111,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def comparison_markdown(comparison: Comparison, title: str, facts: Mapping[str, str]) -> str:
+def format_markdown(comparison: Comparison, title: str, facts: Mapping[str, str]) -> str:
     """Return both tables as Markdown, with a list of facts before and the notes after them.
 
     Args:
@@ -124,7 +124,7 @@ def comparison_markdown(comparison: Comparison, title: str, facts: Mapping[str, 
         "",
         *(f"- {name}: {text}" for name, text in facts.items()),
     ]
-    for table in shown_tables(comparison):
+    for table in format_tables(comparison):
         worst = any(row.worst for row in table.rows)
         heads = ["arm", "seeds", "BA", "difference", "AUROC", "difference"]
         heads += ["worst domain, BA"] if worst else []
@@ -132,20 +132,20 @@ def comparison_markdown(comparison: Comparison, title: str, facts: Mapping[str, 
         for row in table.rows:
             name = row.name + (f" (against {row.against})" if row.against else "")
             cells = [plain_markdown(name), str(row.seeds)]
-            for one in row.measures:
-                cells += [one.value, f"{one.difference} {one.verdict}".strip()]
+            for measure in row.measures:
+                cells += [measure.value, f"{measure.difference} {measure.verdict}".strip()]
             cells += [f"{row.worst} {plain_markdown(row.worst_domain)}"] if worst else []
             rows.append(cells)
         lines += ["", f"## {table.title}", "", markdown_table(heads, rows)]
-    notes = map(plain_markdown, comparison_notes(comparison))
+    notes = map(plain_markdown, explain_comparison(comparison))
     lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
-def _numbers(arm: ArmResult) -> dict[str, object]:
+def _list_numbers(arm: ArmResult) -> dict[str, object]:
     row: dict[str, object] = {"arm": arm.name, "seeds": len(arm.seeds), "against": arm.against}
     for measure in MEASURES:
-        reached = arm.reached[measure.key]
+        reached = arm.results[measure.key]
         values: dict[str, object] = {"": reached.mean, "_sd": reached.sd}
         values |= {"_worst_domain": reached.worst_domain, "_worst": reached.worst}
         difference = reached.difference
@@ -157,21 +157,25 @@ def _numbers(arm: ArmResult) -> dict[str, object]:
     return row
 
 
-def _shown(arm: ArmResult, measures: Sequence[Measure]) -> ShownArm:
-    shown = tuple(_in_words(arm.reached[measure.key]) for measure in measures)
-    return ShownArm(arm.name, arm.against or "", len(arm.seeds), shown)
+def _format_arm(arm: ArmResult, measures: Sequence[Measure]) -> ArmText:
+    measures_text = tuple(_format_result(arm.results[measure.key]) for measure in measures)
+    return ArmText(arm.name, arm.against or "", len(arm.seeds), measures_text)
 
 
-def _in_words(reached: Reached) -> ShownMeasure:
+def _format_result(reached: MeasureResult) -> MeasureText:
     value = f"{reached.mean:.3f}" + ("" if math.isnan(reached.sd) else f" ± {reached.sd:.3f}")
     if reached.difference is None:
-        return ShownMeasure(value, "", "")
+        return MeasureText(value, "", "")
     interval = reached.difference.interval
-    ends = "" if interval is None else f" [{_signed(interval.low)}, {_signed(interval.high)}]"
-    difference = _signed(reached.difference.value) + ends
-    return ShownMeasure(value, difference, reached.difference.verdict)
+    ends = (
+        ""
+        if interval is None
+        else f" [{_format_signed(interval.low)}, {_format_signed(interval.high)}]"
+    )
+    difference = _format_signed(reached.difference.value) + ends
+    return MeasureText(value, difference, reached.difference.verdict)
 
 
-def _signed(value: float) -> str:
+def _format_signed(value: float) -> str:
     """Return three decimals without the leading zero: a difference lies far within 1."""
     return f"{value:+.3f}".replace("0.", ".", 1)

@@ -17,7 +17,7 @@ from atypia.data.images import read_image
 from atypia.data.table import FigureTable
 from atypia.data.votes import vote_counts, vote_fractions
 from atypia.errors import AtypiaError
-from atypia.evaluation.judge import Judgement, implied_operating_point
+from atypia.evaluation.judge import Judgement, infer_operating_point
 
 PER_GALLERY = 12
 HARD_NEGATIVES = 48
@@ -40,7 +40,7 @@ class Exhibit:
         votes: such as "2/3 AMF"; "" without votes.
         phase: as the experts or the layout name it; "" where unknown.
         domain: its domain, without the parts that all domains share.
-        remark: what else is to be said of it; "" for nothing.
+        remark: a further remark; "" for none.
     """
 
     figure_id: str
@@ -75,8 +75,8 @@ class Gallery:
     exhibits: tuple[Exhibit, ...]
 
 
-def galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
-    """Return the galleries of a report, each with up to `PER_GALLERY` figures; none is empty.
+def make_galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
+    """Return the make_galleries of a report, each with up to `PER_GALLERY` figures; none is empty.
 
     Args:
         judgement: which figures, with scores and truth.
@@ -88,40 +88,40 @@ def galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
     atypical = frame["truth"].to_numpy(dtype=np.float64) == 1.0
     fraction = vote_fractions(frame)
     split = np.isfinite(fraction) & (fraction > 0) & (fraction < 1)
-    change = implied_operating_point(p, call)
+    change = infer_operating_point(p, call)
     middle = np.clip(0.5 if change is None else np.mean(change), 1e-6, 1 - 1e-6)
     doubt = np.abs(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(middle))
-    wanted = (
+    selections = (
         (
             "sure-atypical",
             "Most confident, correct: atypical",
             "Atypical figures called atypical, highest probability first.",
-            _first(atypical & call, -p),
+            _pick_first(atypical & call, -p),
         ),
         (
             "sure-normal",
             "Most confident, correct: normal",
             "Normal figures called normal, lowest probability first.",
-            _first(~atypical & ~call, p),
+            _pick_first(~atypical & ~call, p),
         ),
         (
             "missed",
             "Worst errors: atypical, called normal",
             "Atypical figures that were missed, lowest probability first.",
-            _first(atypical & ~call, p),
+            _pick_first(atypical & ~call, p),
         ),
         (
             "false-alarms",
             "Worst errors: normal, called atypical",
             "False alarms, highest probability first.",
-            _first(~atypical & call, -p),
+            _pick_first(~atypical & call, -p),
         ),
         (
             "contested",
             "Most disputed by the experts",
             "Figures on which the experts' votes are split most evenly; ties are ordered by how "
             "uncertain the classifier is.",
-            _first(split, np.abs(fraction - 0.5), doubt),
+            _pick_first(split, np.abs(fraction - 0.5), doubt),
         ),
     )
     counts = vote_counts(frame)
@@ -132,15 +132,16 @@ def galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
             title,
             explanation,
             tuple(
-                _exhibit(frame.iloc[row], counts[row], fraction[row], short, table) for row in rows
+                _make_exhibit(frame.iloc[row], counts[row], fraction[row], short, table)
+                for row in rows
             ),
         )
-        for key, title, explanation, rows in wanted
+        for key, title, explanation, rows in selections
         if rows
     ]
 
 
-def hard_negatives(
+def pick_hard_negatives(
     judgement: Judgement, table: FigureTable, hardness: Mapping[str, float]
 ) -> Gallery | None:
     """Return the normal figures that looked most atypical while they were trained on.
@@ -156,7 +157,7 @@ def hard_negatives(
     frame = judgement.figures
     score = frame["figure_id"].map(dict(hardness)).to_numpy(dtype=np.float64)
     normal = frame["truth"].to_numpy(dtype=np.float64) == 0.0
-    rows = _first(normal & np.isfinite(score), -score, count=HARD_NEGATIVES)
+    rows = _pick_first(normal & np.isfinite(score), -score, count=HARD_NEGATIVES)
     if not rows:
         return None
     fraction = vote_fractions(frame)
@@ -164,9 +165,9 @@ def hard_negatives(
     short = short_domain_names(list(judgement.domains.frame["domain"]))
     exhibits = []
     for row in rows:
-        shown = _exhibit(frame.iloc[row], counts[row], fraction[row], short, table)
+        exhibit = _make_exhibit(frame.iloc[row], counts[row], fraction[row], short, table)
         remark = "not mined: experts are split" if 0 < fraction[row] < 1 else ""
-        exhibits.append(replace(shown, score=float(score[row]), remark=remark))
+        exhibits.append(replace(exhibit, score=float(score[row]), remark=remark))
     return Gallery(
         "hard-negatives",
         f"The {len(rows)} hardest negatives",
@@ -180,17 +181,17 @@ def hard_negatives(
     )
 
 
-def _first(chosen: np.ndarray, *keys: np.ndarray, count: int = PER_GALLERY) -> list[int]:
+def _pick_first(chosen: np.ndarray, *keys: np.ndarray, count: int = PER_GALLERY) -> list[int]:
     """Return the rows of the chosen that come first by the keys, the first key counting most."""
     rows = np.flatnonzero(chosen)
     order = np.lexsort([key[rows] for key in reversed(keys)])
     return [int(row) for row in rows[order][:count]]
 
 
-def _exhibit(
+def _make_exhibit(
     row: pd.Series, votes: int, fraction: float, short: dict[str, str], table: FigureTable
 ) -> Exhibit:
-    thumbnail, fault = _thumbnail(str(row["image"]), table)
+    thumbnail, fault = _make_thumbnail(str(row["image"]), table)
     return Exhibit(
         figure_id=str(row["figure_id"]),
         thumbnail=thumbnail,
@@ -205,7 +206,7 @@ def _exhibit(
     )
 
 
-def _thumbnail(image: str, table: FigureTable) -> tuple[str, str]:
+def _make_thumbnail(image: str, table: FigureTable) -> tuple[str, str]:
     """Return (data URI, "") or ("", why there is none)."""
     if not image:
         return "", "the table has no image for this figure"

@@ -2,7 +2,7 @@
 
 Figures of one slide resemble each other, so resampling figures one by one makes intervals too
 narrow. Here whole clusters (cases) are drawn with replacement (Davison and Hinkley 1997, section
-3.8). A resample is a weight a figure: how often its cluster was drawn.
+3.8). A resample is one weight per figure: how often its cluster was drawn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Statistic = Callable[[FloatArray], FloatArray]
-"""Takes weights (R, N), returns the statistic of each resample (R,), NaN where not defined."""
+"""Takes weights (R, N), returns the statistic of each resample (R,), NaN where undefined."""
 
 _CHUNK_CELLS = 2_000_000
 
@@ -28,10 +28,9 @@ class Interval:
     Attributes:
         low: lower end.
         high: upper end.
-        level: share of the resamples between the ends, such as 0.95.
-        resamples: number of resamples the ends come from.
-        ignored: number of resamples drawn on top of these, in which the statistic is not defined
-            (one class only).
+        level: confidence level, such as 0.95: the share of resamples between the ends.
+        resamples: number of resamples behind the ends.
+        ignored: number of further resamples, in which the statistic is undefined (one class only).
     """
 
     low: float
@@ -45,10 +44,10 @@ class Interval:
         return asdict(self)
 
 
-def cluster_weights(
+def draw_cluster_weights(
     clusters: npt.NDArray[np.object_], resamples: int, seed: int
 ) -> Iterator[FloatArray]:
-    """Yield resamples of clusters as weights of figures, some resamples at a time.
+    """Yield resamples of clusters as weights of figures, in chunks.
 
     Args:
         clusters: (N,) cluster of each figure, any hashable names.
@@ -65,11 +64,11 @@ def cluster_weights(
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK_CELLS // max(len(member), 1))
     for start in range(0, resamples, step):
-        drawn = rng.multinomial(count, share, size=min(step, resamples - start))
-        yield drawn[:, member].astype(np.float64)
+        draws = rng.multinomial(count, share, size=min(step, resamples - start))
+        yield draws[:, member].astype(np.float64)
 
 
-def clustered_bootstrap(
+def bootstrap_clusters(
     statistic: Statistic,
     clusters: npt.NDArray[np.object_],
     *,
@@ -79,23 +78,23 @@ def clustered_bootstrap(
 ) -> Interval | None:
     """Return the percentile interval of a statistic over resampled clusters.
 
-    Resamples in which the statistic is not defined are ignored and counted.
+    Resamples in which the statistic is undefined are ignored and counted.
 
     Args:
         statistic: takes weights (R, N), returns (R,); see `balanced_accuracy_statistic`. For a
             paired difference, return the difference of two statistics of the same weights.
         clusters: (N,) cluster (case) of each figure.
         resamples: number of resamples to draw.
-        level: share of the resamples that the interval holds.
+        level: confidence level, in (0, 1).
         seed: the same seed gives the same interval.
 
     Returns:
-        None with fewer than two clusters, or where the statistic is defined in fewer than half
-        of the resamples: an interval from the lucky rest would mislead.
+        None with fewer than two clusters, or if the statistic is defined in fewer than half of the
+        resamples: an interval from the others would mislead.
     """
     if len(set(clusters)) < 2:
         return None
-    values = np.concatenate([statistic(w) for w in cluster_weights(clusters, resamples, seed)])
+    values = np.concatenate([statistic(w) for w in draw_cluster_weights(clusters, resamples, seed)])
     return percentile_interval(values, level=level)
 
 
@@ -104,11 +103,11 @@ def percentile_interval(values: FloatArray, *, level: float = 0.95) -> Interval 
 
     Args:
         values: (R,) the statistic in each resample, NaN where it is not defined.
-        level: share of the resamples that the interval holds.
+        level: confidence level, in (0, 1).
 
     Returns:
-        None where the statistic is defined in fewer than half of the resamples: an interval from
-        the lucky rest would mislead.
+        None if the statistic is defined in fewer than half of the resamples: an interval from the
+        others would mislead.
     """
     usable = values[np.isfinite(values)]
     if len(usable) * 2 < len(values):

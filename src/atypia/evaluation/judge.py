@@ -1,4 +1,4 @@
-"""Judge predictions against what the experts say: one call, everything a report needs."""
+"""Judge predictions against the experts' labels; the result holds all that a report needs."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from atypia.evaluation.intervals import (
     Interval,
     auroc_statistic,
     balanced_accuracy_statistic,
-    clustered_bootstrap,
+    bootstrap_clusters,
 )
 from atypia.evaluation.metrics import (
     DomainMetrics,
     Metrics,
     best_balanced_accuracy,
     binary_metrics,
-    by_domain,
-    rounded,
+    format_metric,
+    measure_domains,
 )
-from atypia.evaluation.refer_band import case_weights
+from atypia.evaluation.refer_band import weigh_cases
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -43,7 +43,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Referral:
-    """What referring doubtful figures to a person buys.
+    """Effect of referring uncertain figures to a person.
 
     Attributes:
         referred: number of figures referred.
@@ -53,7 +53,7 @@ class Referral:
         kept: metrics of the figures not referred.
         missed: share of a case's atypical figures called normal and not referred, mean over cases;
             None where no figure is atypical.
-        false_alarms: the same of the normal figures called atypical.
+        false_alarms: the same for normal figures called atypical.
     """
 
     referred: int
@@ -67,23 +67,23 @@ class Referral:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How a set of predictions does against the truth.
+    """Predictions compared with the truth.
 
     Attributes:
         figures: the judged figures: the figure table's columns, `p_atypical`, `call`, `refer`,
             `spread`, `predicted_phase` (see `join_predictions`), `truth` (float64, 0 or 1) and
             `domain` (str).
         overall: metrics over all judged figures together.
-        balanced_accuracy_interval: over resampled cases; None where not defined.
+        balanced_accuracy_interval: 95 % CI, bootstrap over cases; None where undefined.
         auroc_interval: the same for the AUROC.
         domains: metrics by domain; its frame also has `ba_low` and `ba_high`, the interval of
             balanced accuracy, and `ba_lost`, how far it lies below `best_balanced_accuracy`; NaN
             where not defined. Its summary has a row `ba_lost`, too.
         experts: agreement between the experts by `domain`, the last row "all"; None
             where the table has no votes.
-        referral: what the refer band buys.
+        referral: effect of the refer band.
         cases: number of cases, the clusters of the intervals.
-        notes: in words, what was left out, and what to keep in mind.
+        notes: in words, what was excluded and what to keep in mind.
 
     Example:
         >>> import pandas as pd
@@ -108,7 +108,7 @@ class Judgement:
 
     def __repr__(self) -> str:
         numbers = ", ".join(
-            f"{word} {rounded(value)}"
+            f"{word} {format_metric(value)}"
             + ("" if interval is None else f" (95 % CI {interval.low:.3f}-{interval.high:.3f})")
             for word, value, interval in (
                 (
@@ -145,16 +145,16 @@ class Judgement:
                 for name, interval in intervals.items()
             },
             "cases": self.cases,
-            "domains": _records(self.domains.frame),
+            "domains": _to_records(self.domains.frame),
             "over_domains": {
                 "domains": self.domains.counted,
                 "left_out": list(self.domains.left_out),
                 **{
-                    str(name): {key: _plain(value) for key, value in row.items()}
+                    str(name): {key: _to_plain(value) for key, value in row.items()}
                     for name, row in self.domains.summary.to_dict(orient="index").items()
                 },
             },
-            "experts": None if self.experts is None else _records(self.experts),
+            "experts": None if self.experts is None else _to_records(self.experts),
             "referral": {
                 "referred": self.referral.referred,
                 "share": self.referral.share,
@@ -186,18 +186,20 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     frame, notes = joined.frame, [*table.notes, *joined.notes]
     truth = np.asarray(hard_labels(frame), dtype=np.float64)
     frame = frame.assign(truth=truth, domain=np.asarray(domain_names(frame), dtype=object))
-    known = np.isfinite(truth)
-    if not known.any():
+    has_truth = np.isfinite(truth)
+    if not has_truth.any():
         raise TableError(
             f"none of the {len(frame)} predicted figures has a label or a majority of votes; "
-            "judging needs a table with label or vote_* columns"
+            "give a table with label or vote_* columns"
         )
-    if not known.all():
-        notes.append(f"{(~known).sum()} figures without label or majority of votes, left out")
-    frame = frame[known].reset_index(drop=True)
-    against = explain_contradictions(frame)
-    if against:
-        notes.append(against)
+    if not has_truth.all():
+        notes.append(
+            f"{(~has_truth).sum()} figures have no label or majority of votes and are excluded"
+        )
+    frame = frame[has_truth].reset_index(drop=True)
+    contradictions = explain_contradictions(frame)
+    if contradictions:
+        notes.append(contradictions)
     if explain_missing_slides(frame):
         notes.append(explain_missing_slides(frame))
 
@@ -211,32 +213,34 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
         only = "atypical" if overall.atypical else "normal"
         notes.append(f"all judged figures are {only}: balanced accuracy and AUROC are not defined")
     elif cases < 2:
-        notes.append("all judged figures are of one case: no interval can be given")
-    domains = _with_intervals(by_domain(truth, p, call, frame["domain"].to_numpy()), frame)
+        notes.append(
+            "all judged figures come from one case: no confidence interval can be computed"
+        )
+    domains = _add_intervals(measure_domains(truth, p, call, frame["domain"].to_numpy()), frame)
     if domains.left_out and len(domains.frame) > 1:
         notes.append(
-            f"{len(domains.left_out)} of {len(domains.frame)} domains hold one class only and are "
-            f"left out of mean, standard deviation and worst: {', '.join(domains.left_out)}"
+            f"{len(domains.left_out)} of {len(domains.frame)} domains contain one class only and "
+            f"are excluded from mean, standard deviation and worst: {', '.join(domains.left_out)}"
         )
     refer = frame["refer"].to_numpy(dtype=bool)
     return Judgement(
         figures=frame,
         overall=overall,
-        balanced_accuracy_interval=clustered_bootstrap(
+        balanced_accuracy_interval=bootstrap_clusters(
             balanced_accuracy_statistic(truth, call), clusters
         ),
-        auroc_interval=clustered_bootstrap(auroc_statistic(truth, p), clusters),
+        auroc_interval=bootstrap_clusters(auroc_statistic(truth, p), clusters),
         domains=domains,
         experts=(
             agreement(frame).rename_axis("domain").reset_index() if vote_columns(frame) else None
         ),
-        referral=_referral(truth, p, call, refer, clusters),
+        referral=_measure_referral(truth, p, call, refer, clusters),
         cases=cases,
         notes=tuple(notes),
     )
 
 
-def _referral(
+def _measure_referral(
     truth: FloatArray,
     p: FloatArray,
     call: BoolArray,
@@ -246,9 +250,9 @@ def _referral(
     wrong = call != (truth == 1.0)
     kept = ~refer
 
-    def unseen(of: float) -> float | None:
-        mine = truth == of
-        weights = case_weights(clusters[mine])
+    def average_unreviewed(label: float) -> float | None:
+        mine = truth == label
+        weights = weigh_cases(clusters[mine])
         return float(weights @ (wrong & kept)[mine]) if mine.any() else None
 
     return Referral(
@@ -257,18 +261,18 @@ def _referral(
         error=float(wrong.mean()),
         error_kept=float(wrong[kept].mean()) if kept.any() else None,
         kept=binary_metrics(truth[kept], p[kept], call[kept]),
-        missed=unseen(1.0),
-        false_alarms=unseen(0.0),
+        missed=average_unreviewed(1.0),
+        false_alarms=average_unreviewed(0.0),
     )
 
 
-def _with_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetrics:
+def _add_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetrics:
     """Return the domains with `ba_low`, `ba_high` and `ba_lost`, see `Judgement`."""
     lows, highs, best = [], [], []
     for name in domains.frame["domain"]:
         here = figures[figures["domain"] == name]
         truth = here["truth"].to_numpy(dtype=np.float64)
-        interval = clustered_bootstrap(
+        interval = bootstrap_clusters(
             balanced_accuracy_statistic(truth, here["call"].to_numpy(dtype=bool)),
             here["case"].to_numpy(dtype=object),
         )
@@ -284,11 +288,11 @@ def _with_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetr
     return DomainMetrics(frame, summary, domains.counted, domains.left_out)
 
 
-def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, float] | None:
-    """Return where the calls change over, as an interval of probabilities.
+def infer_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, float] | None:
+    """Return the probability at which calls change from normal to atypical, as an interval.
 
-    Predictions carry calls, not the operating point. With one operating point both ends are the
-    same: half-way between the highest normal and the lowest atypical. Calls of several operating
+    Predictions carry calls, not the operating point. With one operating point both ends are
+    equal: half-way between the highest normal and the lowest atypical. Calls of several operating
     points (cross-fitted folds) overlap, and the ends are where the overlap begins and ends.
 
     Args:
@@ -296,7 +300,7 @@ def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, floa
         call: (N,) bool.
 
     Returns:
-        (low, high), or None where all calls are the same.
+        (low, high), or None if all calls are the same.
     """
     if call.all() or not call.any():
         return None
@@ -307,14 +311,14 @@ def implied_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, floa
     return lowest_atypical, highest_normal
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
+def _to_records(frame: pd.DataFrame) -> list[dict[str, object]]:
     return [
-        {str(key): _plain(value) for key, value in row.items()}
+        {str(key): _to_plain(value) for key, value in row.items()}
         for row in frame.to_dict(orient="records")
     ]
 
 
-def _plain(value: object) -> object:
+def _to_plain(value: object) -> object:
     """Return a value that JSON can hold: numbers as Python's own, NaN as None."""
     if isinstance(value, np.generic):
         value = value.item()

@@ -1,7 +1,6 @@
-"""How good calls and probabilities are: balanced accuracy, AUROC, calibration, per domain.
+"""Metrics of calls and probabilities: balanced accuracy, AUROC, calibration, by domain.
 
-A metric that is not defined on the figures at hand (one class only, no figure) is None, never a
-stand-in such as 0.5.
+A metric that is undefined (one class only, no figures) is None, never a placeholder such as 0.5.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ ECE_BINS = 15
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a set of figures says about a classifier; every metric in [0, 1] or None.
+    """Metrics of a classifier on a set of figures, each in [0, 1] or None.
 
     Attributes:
         figures: number of figures.
@@ -30,7 +29,7 @@ class Metrics:
         sensitivity: share of atypical figures called atypical.
         specificity: share of normal figures called normal.
         auroc: area under the receiver operating characteristic.
-        average_precision: area under the precision-recall steps, atypical being positive.
+        average_precision: area under the precision-recall curve (step-wise), atypical is positive.
         ece: expected calibration error (see `expected_calibration_error`).
         brier: mean squared distance of P(atypical) from the hard truth (Brier, 1950).
     """
@@ -48,7 +47,9 @@ class Metrics:
     def __repr__(self) -> str:
         names = {name: name.replace("_", " ") for name in METRIC_NAMES}
         names |= {"auroc": "AUROC", "ece": "ECE", "brier": "Brier score"}
-        numbers = ", ".join(f"{word} {rounded(getattr(self, key))}" for key, word in names.items())
+        numbers = ", ".join(
+            f"{word} {format_metric(getattr(self, key))}" for key, word in names.items()
+        )
         return f"Metrics of {self.figures:,} figures, {self.atypical:,} atypical: {numbers}"
 
     def to_dict(self) -> dict[str, int | float | None]:
@@ -56,8 +57,8 @@ class Metrics:
         return asdict(self)
 
 
-def rounded(value: float | None) -> str:
-    """Return a metric for people: three decimals, or "not defined"."""
+def format_metric(value: float | None) -> str:
+    """Return a metric to three decimals, or "not defined"."""
     return "not defined" if value is None else f"{value:.3f}"
 
 
@@ -69,15 +70,15 @@ LOWER_IS_BETTER: frozenset[str] = frozenset({"ece", "brier"})
 
 @dataclass(frozen=True)
 class DomainMetrics:
-    """Metrics domain by domain, and how they vary over the domains.
+    """Metrics by domain, and their variation over domains.
 
     Attributes:
         frame: one row a domain, sorted by name: `domain`, then the fields of `Metrics`, NaN where
-            a metric is not defined.
+            a metric is undefined.
         summary: one row a metric (index), columns `mean`, `sd` (sample standard deviation, NaN
-            with fewer than two domains) and `worst`, over the domains that hold both classes.
+            with fewer than two domains) and `worst`, over the domains that contain both classes.
         counted: number of domains in the summary.
-        left_out: names of the domains with one class only, which the summary leaves out.
+        left_out: names of the domains with one class only, excluded from the summary.
     """
 
     frame: pd.DataFrame
@@ -89,8 +90,8 @@ class DomainMetrics:
 def expected_calibration_error(truth: FloatArray, p: FloatArray, bins: int = ECE_BINS) -> float:
     """Return the expected calibration error of P(atypical) (Guo et al. 2017, eq. 3).
 
-    The probabilities are put into equal-width bins; in each, the mean probability is compared with
-    the share of atypical figures; the distances are averaged with the bins' sizes as weights.
+    Probabilities are grouped into equal-width bins. In each, the mean probability is compared with
+    the share of atypical figures; the absolute differences are averaged, weighted by bin size.
 
     Args:
         truth: (N,) values in {0, 1}, N >= 1.
@@ -147,15 +148,15 @@ def binary_metrics(truth: FloatArray, p: FloatArray, call: BoolArray) -> Metrics
 
 
 def best_balanced_accuracy(truth: FloatArray, p: FloatArray) -> float | None:
-    """Return the balanced accuracy at the operating point that is best for these very figures.
+    """Return the highest balanced accuracy that any operating point reaches on these figures.
 
     Args:
         truth: (N,) values in {0, 1}.
         p: (N,) scores; only their order matters.
 
     Returns:
-        A value in [0.5, 1], or None with one class only. It is chosen on what it is measured on, so
-        no operating point known beforehand reaches it but by luck.
+        A value in [0.5, 1], or None with one class only. It is an optimistic bound, because the
+        operating point is chosen on the figures it is evaluated on.
     """
     truth = np.asarray(truth, dtype=np.float64)
     if len(np.unique(truth)) < 2:
@@ -164,7 +165,7 @@ def best_balanced_accuracy(truth: FloatArray, p: FloatArray) -> float | None:
     return float((1 + np.max(hits - false_alarms)) / 2)
 
 
-def by_domain(
+def measure_domains(
     truth: FloatArray, p: FloatArray, call: BoolArray, domains: npt.NDArray[np.object_]
 ) -> DomainMetrics:
     """Return the metrics of every domain, with their mean, standard deviation and worst.

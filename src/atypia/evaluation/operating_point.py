@@ -1,10 +1,10 @@
 """The operating point, chosen on out-of-fold scores.
 
-A single maximiser of balanced accuracy jumps about, because the curve is flat and ragged at its
-top. The rule here has no setting: draw `RESAMPLES` resamples of the clusters (cases), take in each
-the middle of the thresholds that maximise balanced accuracy, and take the median of those middles.
-Rules that weigh domains equally, or balance sensitivity and specificity, were measured on domains
-left out and do no better (docs/operating-point.md).
+The threshold that maximises balanced accuracy is unstable, because the curve is flat and ragged at
+its top. The rule here has no parameters: draw `RESAMPLES` resamples of the clusters (cases), take
+in each the middle of the thresholds that maximise balanced accuracy, and take the median of the
+middles. Rules that weigh domains equally, or balance sensitivity and specificity, were measured on
+domains left out and do no better (docs/operating-point.md).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atypia.errors import AtypiaError
-from atypia.evaluation.intervals import cluster_weights
+from atypia.evaluation.intervals import draw_cluster_weights
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,7 +28,7 @@ def choose_operating_point(
     Args:
         logits: (N,) finite scores that the model did not train on.
         truth: (N,) values in {0, 1}, both present.
-        clusters: (N,) case of each figure. With one cluster only, the plain maximiser is taken.
+        clusters: (N,) case of each figure. With one cluster, the maximum itself is taken.
         seed: of the resamples.
 
     Returns:
@@ -53,15 +53,15 @@ def choose_operating_point(
         return float(levels[0])
     cuts = (levels[1:] + levels[:-1]) / 2
     if len(set(clusters)) < 2:
-        return float(_best_cuts(np.ones((1, len(scores))), positive, starts, cuts)[0])
+        return float(_find_best_cuts(np.ones((1, len(scores))), positive, starts, cuts)[0])
     middles = [
-        _best_cuts(weights[:, order], positive, starts, cuts)
-        for weights in cluster_weights(clusters, RESAMPLES, seed)
+        _find_best_cuts(weights[:, order], positive, starts, cuts)
+        for weights in draw_cluster_weights(clusters, RESAMPLES, seed)
     ]
     return float(np.nanmedian(np.concatenate(middles)))
 
 
-def _best_cuts(
+def _find_best_cuts(
     weights: FloatArray,
     positive: npt.NDArray[np.bool_],
     starts: npt.NDArray[np.int64],

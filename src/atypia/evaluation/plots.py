@@ -1,4 +1,4 @@
-"""The pictures of a report, as matplotlib figures; safe for readers who do not tell red from green.
+"""The pictures of a report, as matplotlib figures; safe for readers with red-green blindness.
 
 Colours are of Okabe and Ito's set; domains also differ in line style. pyplot is not used: no window
 is opened and no figure is left in memory.
@@ -26,7 +26,7 @@ from scipy.stats import beta
 from sklearn.metrics import roc_curve
 
 from atypia.data.domains import short_domain_names
-from atypia.evaluation.judge import Judgement, implied_operating_point
+from atypia.evaluation.judge import Judgement, infer_operating_point
 from atypia.evaluation.metrics import ECE_BINS
 from atypia.evaluation.refer_curve import refer_curve
 
@@ -36,7 +36,7 @@ _GAMMAS_IN_A_ROW = 5
 NORMAL, ATYPICAL, INK, QUIET = "#0072B2", "#D55E00", "#1f2933", "#8a94a0"
 _DOMAIN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7a6a00")
 _DOMAIN_STYLES = ("-", "--", ":", "-.")
-# To be set while a picture is drawn, and while it is saved.
+# Set while a plot is drawn and while it is saved.
 STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a domain's name may hold a dollar sign
     "font.size": 10.5,
@@ -72,7 +72,7 @@ def svg_uri(figure: Figure) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg_bytes(figure)).decode("ascii")
 
 
-def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+def make_canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Return an empty picture with one pair of axes, sides in inches."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -80,25 +80,25 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def label(name: str, width: int = 46) -> str:
+def shorten_label(name: str, width: int = 46) -> str:
     """Return a name as it can stand in a drawing: in one line, cut to a width in letters.
 
     Letters of Chinese, Japanese and Korean count twice. matplotlib's font lacks them and takes each
     for 0.6 em; the spaces after the name, which SVG drops, make up for what it leaves out.
     """
-    shown = "".join(letter if letter.isprintable() else " " for letter in name)
-    shown = textwrap.shorten(shown, width, placeholder=" ...")
-    while sum(map(_columns, shown)) > width:
-        shown = shown.removesuffix(" ...")[:-1] + " ..."
-    wide = sum(_columns(letter) == 2 for letter in shown)
-    return shown + " " * math.ceil(wide * (1.0 - 0.6) / 0.318)
+    text = "".join(letter if letter.isprintable() else " " for letter in name)
+    text = textwrap.shorten(text, width, placeholder=" ...")
+    while sum(map(_count_columns, text)) > width:
+        text = text.removesuffix(" ...")[:-1] + " ..."
+    wide = sum(_count_columns(letter) == 2 for letter in text)
+    return text + " " * math.ceil(wide * (1.0 - 0.6) / 0.318)
 
 
-def _columns(letter: str) -> int:
+def _count_columns(letter: str) -> int:
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
-def _scores(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+def _select_scores(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     return (
         frame["truth"].to_numpy(dtype=np.float64),
         frame["p_atypical"].to_numpy(dtype=np.float64),
@@ -115,12 +115,12 @@ def roc_plot(judgement: Judgement) -> Figure | None:
     short = short_domain_names(list(judgement.domains.frame["domain"]))
     with matplotlib.rc_context(STYLE):
         height = 4.6 + (0.19 * (len(rows) + 1) if several else 0.2)
-        figure, axes = canvas(5.2, height)
+        figure, axes = make_canvas(5.2, height)
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
         if several:
             for index, (name, auroc) in enumerate(zip(rows["domain"], rows["auroc"], strict=True)):
                 here = judgement.figures[judgement.figures["domain"] == name]
-                truth, p, _ = _scores(here)
+                truth, p, _ = _select_scores(here)
                 false_alarms, hits, _ = roc_curve(truth, p)
                 axes.plot(
                     false_alarms,
@@ -128,9 +128,9 @@ def roc_plot(judgement: Judgement) -> Figure | None:
                     color=_DOMAIN_COLOURS[index % len(_DOMAIN_COLOURS)],
                     linestyle=_DOMAIN_STYLES[index // len(_DOMAIN_COLOURS) % len(_DOMAIN_STYLES)],
                     linewidth=1.2,
-                    label=f"{label(short[name])}  {auroc:.3f}",
+                    label=f"{shorten_label(short[name])}  {auroc:.3f}",
                 )
-        truth, p, _ = _scores(judgement.figures)
+        truth, p, _ = _select_scores(judgement.figures)
         false_alarms, hits, _ = roc_curve(truth, p)
         axes.plot(
             false_alarms,
@@ -149,14 +149,14 @@ def roc_plot(judgement: Judgement) -> Figure | None:
                 color=INK,
                 markerfacecolor="white",
                 linestyle="none",
-                label="the calls as made",
+                label="calls in the table",
             )
         axes.set(
             xlim=(-0.01, 1.01),
             ylim=(-0.01, 1.01),
             aspect="equal",
-            xlabel="normal figures called atypical",
-            ylabel="atypical figures called atypical",
+            xlabel="1 - specificity (normal figures called atypical)",
+            ylabel="sensitivity (atypical figures called atypical)",
         )
         figure.legend(loc="outside lower center", fontsize=9, ncols=1, alignment="left")
     return figure
@@ -167,7 +167,7 @@ def reliability_plot(judgement: Judgement) -> Figure:
 
     The bins are those of the ECE; the bars are 95 % intervals (Clopper and Pearson 1934).
     """
-    truth, p, _ = _scores(judgement.figures)
+    truth, p, _ = _select_scores(judgement.figures)
     which = np.minimum((p * ECE_BINS).astype(np.int64), ECE_BINS - 1)
     count = np.bincount(which, minlength=ECE_BINS)
     hits = np.bincount(which, weights=truth, minlength=ECE_BINS)
@@ -191,10 +191,10 @@ def reliability_plot(judgement: Judgement) -> Figure:
             markersize=5,
             linewidth=1.4,
         )
-        above.set(ylim=(-0.02, 1.02), ylabel="share that is atypical")
+        above.set(ylim=(-0.02, 1.02), ylabel="observed share of atypical figures")
         edges = np.linspace(0, 1, ECE_BINS + 1)
         below.bar(edges[:-1], count, width=1 / ECE_BINS, align="edge", color="#c3cad2")
-        below.set(xlim=(-0.01, 1.01), xlabel="P(atypical) as predicted", ylabel="figures")
+        below.set(xlim=(-0.01, 1.01), xlabel="predicted P(atypical)", ylabel="figures")
     return figure
 
 
@@ -208,7 +208,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
     places = np.arange(len(rows))
     short = short_domain_names(list(judgement.domains.frame["domain"]))
     with matplotlib.rc_context(STYLE):
-        figure, axes = canvas(7.6, 1.2 + 0.52 * len(rows))
+        figure, axes = make_canvas(7.6, 1.2 + 0.52 * len(rows))
         axes.barh(places, value, height=0.62, color="#b9d3e6")
         low = rows["ba_low"].to_numpy(dtype=np.float64)
         high = rows["ba_high"].to_numpy(dtype=np.float64)
@@ -219,7 +219,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
         if overall is not None:
             axes.axvline(overall, color=INK, linewidth=1)
             axes.annotate(
-                f"all {overall:.3f}",
+                f"overall {overall:.3f}",
                 (overall, 1.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(0, 3),
@@ -230,22 +230,22 @@ def domain_plot(judgement: Judgement) -> Figure | None:
         axes.set_yticks(
             places,
             [
-                f"{label(short[name])}\n{figures} figures, {atypical} atypical"
+                f"{shorten_label(short[name])}\n{figures} figures, {atypical} atypical"
                 for name, figures, atypical in zip(
                     rows["domain"], rows["figures"], rows["atypical"], strict=True
                 )
             ],
             fontsize=9,
         )
-        axes.set(xlim=(0, 1), xlabel="balanced accuracy (dotted: guessing)")
+        axes.set(xlim=(0, 1), xlabel="balanced accuracy (dotted: chance)")
         axes.tick_params(axis="y", length=0)
     return figure
 
 
 def score_plot(judgement: Judgement) -> Figure:
     """Return the scores of atypical and of normal figures, with operating point and referred."""
-    truth, p, call = _scores(judgement.figures)
-    change = implied_operating_point(p, call)
+    truth, p, call = _select_scores(judgement.figures)
+    change = infer_operating_point(p, call)
     referred = p[judgement.figures["refer"].to_numpy(dtype=bool)]
     edges = np.linspace(0, 1, 41)
     with matplotlib.rc_context(STYLE):
@@ -267,7 +267,7 @@ def score_plot(judgement: Judgement) -> Figure:
                 axes.axvline(middle, color=INK, linewidth=1.3, zorder=3, label="operating point")
             axes.set(ylabel=f"{name} figures", xlim=(-0.01, 1.01))
             axes.yaxis.get_major_locator().set_params(integer=True)
-        panels[1].set_xlabel("P(atypical) as predicted")
+        panels[1].set_xlabel("predicted P(atypical)")
         if panels[0].get_legend_handles_labels()[0]:
             figure.legend(
                 *panels[0].get_legend_handles_labels(),
@@ -279,9 +279,9 @@ def score_plot(judgement: Judgement) -> Figure:
 
 
 def refer_plot(judgement: Judgement) -> Figure | None:
-    """Return what is wrong unseen as more figures are referred; None with one class.
+    """Return error rates as more figures are referred; None with one class.
 
-    Rings are the referrals as they were made.
+    Rings mark the referrals in the predictions.
     """
     curve = refer_curve(judgement)
     if curve is None:
@@ -289,16 +289,22 @@ def refer_plot(judgement: Judgement) -> Figure | None:
     referral = judgement.referral
     enough = curve.share <= 0.8
     with matplotlib.rc_context(STYLE):
-        figure, axes = canvas(5.2, 4.9)
+        figure, axes = make_canvas(5.2, 4.9)
         for values, at, colour, line, label in (
-            (curve.error, referral.error_kept, INK, "-", "wrong among the rest"),
-            (curve.missed, referral.missed, ATYPICAL, "--", "atypical called normal, unseen"),
+            (curve.error, referral.error_kept, INK, "-", "wrong calls among figures not referred"),
+            (
+                curve.missed,
+                referral.missed,
+                ATYPICAL,
+                "--",
+                "atypical called normal without review",
+            ),
             (
                 curve.false_alarms,
                 referral.false_alarms,
                 NORMAL,
                 ":",
-                "normal called atypical, unseen",
+                "normal called atypical without review",
             ),
         ):
             axes.plot(
@@ -323,7 +329,7 @@ def refer_plot(judgement: Judgement) -> Figure | None:
             float(np.max(v)) for v in (curve.error[enough], curve.missed, curve.false_alarms)
         )
         axes.set(xlim=(0, 80), ylim=(0, max(1.0, 110 * highest)))
-        axes.set(xlabel="referred to a person (%)", ylabel="wrong (%)")
+        axes.set(xlabel="referred to a person (%)", ylabel="error rate (%)")
         figure.legend(loc="outside upper center", fontsize=9, ncols=1, alignment="left")
     return figure
 
@@ -341,22 +347,22 @@ def gamma_plot(gammas: Sequence[npt.NDArray[np.float64]]) -> Figure:
     shared = min(len(fold) for fold in gammas)
     mean = np.mean([fold[:shared] for fold in gammas], axis=0)
     with matplotlib.rc_context(STYLE):
-        # Cividis is told apart without colour vision; its palest end would be lost on white.
+        # Cividis is readable without colour vision; its palest end would vanish on white.
         colours = matplotlib.colormaps["cividis"](np.linspace(0.0, 0.88, bins))
         rows = math.ceil(bins / _GAMMAS_IN_A_ROW)
-        figure, axes = canvas(7.6, 4.2 + 0.22 * rows)
+        figure, axes = make_canvas(7.6, 4.2 + 0.22 * rows)
         axes.axhline(0, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
-        for each, colour in enumerate(colours):
+        for index, colour in enumerate(colours):
             for fold in gammas if len(gammas) > 1 else ():
                 epochs = np.arange(1, len(fold) + 1)
-                axes.plot(epochs, fold[:, each], color=colour, linewidth=0.7, alpha=0.45)
+                axes.plot(epochs, fold[:, index], color=colour, linewidth=0.7, alpha=0.45)
             axes.plot(
                 np.arange(1, shared + 1),
-                mean[:, each],
+                mean[:, index],
                 color=colour,
                 linewidth=2.2,
                 marker="o" if shared == 1 else None,
-                label=_bin_name(each, bins),
+                label=_name_bin(index, bins),
             )
         axes.set(xlabel="epoch", ylabel="gamma after the epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -364,7 +370,7 @@ def gamma_plot(gammas: Sequence[npt.NDArray[np.float64]]) -> Figure:
     return figure
 
 
-def _bin_name(number: int, bins: int) -> str:
+def _name_bin(number: int, bins: int) -> str:
     if number == 0:
         return "1 (least confident)"
     return f"{bins} (most confident)" if number == bins - 1 else f"{number + 1}"

@@ -1,4 +1,4 @@
-"""How much an embedding says of where a figure came from: a linear probe for the domain."""
+"""How much an embedding reveals about a figure's origin: a linear probe for the domain."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FOLDS = 3
 
 @dataclass(frozen=True)
 class DomainProbe:
-    """How well a linear probe tells the domains of training figures from a member's embedding.
+    """How well a linear probe predicts the domain of training figures from their embedding.
 
     Attributes:
-        before: balanced accuracy, in [0, 1], with the network as published.
-        after: with the trained one.
-        chance: of guessing.
+        before: balanced accuracy, in [0, 1], with the published network.
+        after: the same with the trained network.
+        chance: balanced accuracy of guessing.
     """
 
     before: float
@@ -32,16 +32,15 @@ class DomainProbe:
     chance: float
 
 
-def domain_probe(
+def probe_domains(
     embedding: npt.NDArray[np.float32],
     domain: npt.NDArray[np.int64],
     case: npt.NDArray[np.object_],
 ) -> tuple[float, float] | None:
-    """Return how well a linear probe tells domains on cases it has not seen, and pure chance.
+    """Return how well a linear probe predicts domains on unseen cases, and the chance level.
 
     A logistic regression on standardised embeddings (Alain and Bengio 2016), cross-validated over
-    cases. Domains of fewer cases than folds are left out: their cases would be judged by a probe
-    that hardly knows the domain.
+    cases. Domains with fewer cases than folds are left out: the probe would hardly know them.
 
     Args:
         embedding: float32 (B, D).
@@ -61,9 +60,11 @@ def domain_probe(
     )
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     with warnings.catch_warnings():
-        # A probe that has not quite converged is as good a probe.
+        # A probe that has not quite converged serves as well.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", UserWarning)
-        said = cross_val_predict(probe, embedding[rows], domain[rows], groups=case[rows], cv=folds)
-        accuracy = float(balanced_accuracy_score(domain[rows], said))
+        predicted = cross_val_predict(
+            probe, embedding[rows], domain[rows], groups=case[rows], cv=folds
+        )
+        accuracy = float(balanced_accuracy_score(domain[rows], predicted))
     return accuracy, 1 / len(kept)

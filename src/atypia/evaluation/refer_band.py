@@ -1,9 +1,9 @@
-"""The refer band: which figures a person must see, so that few are called wrongly unseen.
+"""The refer band: figures a person must review, so that few wrong calls go unreviewed.
 
 A figure in the band is shown to a person; below it a figure is called normal and above it atypical
-without anybody looking. Each end is chosen by conformal risk control (Angelopoulos et al. 2022,
-theorem 1) on the figures of one class, so that the promise is made for each class and holds
-whatever the share of atypical figures is:
+without review. Each end is chosen by conformal risk control (Angelopoulos et al. 2022,
+theorem 1) on the figures of one class, so that the guarantee is made for each class and
+holds at any share of atypical figures:
 
 - A case's loss is the share of its atypical figures that lie below the band (for the upper end: of
   its normal figures that lie above it). It is in [0, 1] and never grows as the band widens.
@@ -12,9 +12,9 @@ whatever the share of atypical figures is:
 
 Then the expected loss of one more case is at most `risk`, if it is exchangeable with these n and
 all are scored by one classifier that has not seen them. Figures of one case may depend on each
-other as they like: cases are counted, not figures. The operating point may come from the same
-scores, for it can only draw an end outwards. The mean is over cases and over draws of the n cases;
-nothing is promised for a single case, nor for a laboratory whose figures are not like these.
+other in any way: cases are counted, not figures. The operating point may come from the same scores,
+because it can only move an end outwards. The mean is over cases and over draws of the n cases;
+nothing is guaranteed for a single case, nor for a laboratory whose figures differ from these.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class ReferBand:
-    """A refer band on the logit scale, and what it was chosen for.
+    """A refer band on the logit scale, and the risk it was chosen for.
 
     Attributes:
-        low: a logit, may be -inf: a figure from it on is referred.
-        high: a logit, may be inf: a figure up to it is referred; low <= operating point <= high.
-        aim: the risk asked for, in (0, 1).
+        low: lower end, a logit, may be -inf.
+        high: upper end, a logit, may be inf; low <= operating point <= high.
+        aim: the requested risk, in (0, 1).
         risk: the risk that the band was chosen for, above `aim` where that would refer too many.
         share: of the figures it was chosen on that lie in the band, in [0, 1].
-        share_for_aim: the same of the band that `aim` would take.
+        share_for_aim: the same for the band that `aim` would need.
         most: the share that may be referred, in [0, 1].
         cases: number of cases that hold atypical, and normal, figures.
     """
@@ -58,25 +58,25 @@ class ReferBand:
 
     @property
     def met(self) -> bool:
-        """Whether the risk asked for is kept."""
+        """Whether the requested risk is kept."""
         return self.risk == self.aim
 
     @property
     def rule(self) -> str:
-        """How it was chosen and what that promises, in words."""
+        """How it was chosen and what that guarantees, in words; `calibration.json` holds it."""
+        risk, share = _format_percent(self.risk), _format_percent(self.share)
         if not self.met:
+            aim, needed = _format_percent(self.aim), _format_percent(self.share_for_aim)
             return (
-                f"no promise: a risk of {_percent(self.aim)} takes {_percent(self.share_for_aim)} "
-                f"of the figures it was fitted on, of which at most {_percent(self.most)} shall be "
-                f"referred; this band is that of a risk of {_percent(self.risk)} and refers "
-                f"{_percent(self.share)}"
+                f"no promise: a risk of {aim} takes {needed} of the figures it was fitted on, of "
+                f"which at most {_format_percent(self.most)} shall be referred; this band is that "
+                f"of a risk of {risk} and refers {share}"
             )
         return (
-            f"of a case's atypical figures at most {_percent(self.risk)} are called normal, and of "
-            f"its normal ones at most {_percent(self.risk)} atypical, without a person looking: on "
-            "average over cases like those it was fitted on (conformal risk control, "
-            f"{self.cases[0]} and {self.cases[1]} cases); {_percent(self.share)} of their figures "
-            "are referred"
+            f"of a case's atypical figures at most {risk} are called normal, and of its normal "
+            f"ones at most {risk} atypical, without a person looking: on average over cases like "
+            f"those it was fitted on (conformal risk control, {self.cases[0]} and {self.cases[1]} "
+            f"cases); {share} of their figures are referred"
         )
 
 
@@ -92,7 +92,7 @@ def choose_refer_band(
     """Return the band that keeps each class's risk, or refers as many as may be referred.
 
     Where the band of `risk` refers more than `most`, the band is that of the lowest risk, in steps
-    of 0.1 %, that does not. That risk was chosen on these figures and is no promise.
+    of 0.1 %, that does not. That risk was chosen on these figures and is not guaranteed.
 
     Args:
         logits: (N,) finite scores that the model did not train on.
@@ -108,22 +108,22 @@ def choose_refer_band(
     below = _Tail.of(logits[atypical], clusters[atypical])
     above = _Tail.of(-logits[normal], clusters[normal])
 
-    def band(at: float) -> tuple[float, float, float]:
+    def widen(at: float) -> tuple[float, float, float]:
         low = min(operating_point, below.end(at))
         high = max(operating_point, -above.end(at))
         return low, high, float(((logits >= low) & (logits <= high)).mean())
 
-    low, high, share_for_aim = band(risk)
+    low, high, share_for_aim = widen(risk)
     raised, share = risk, share_for_aim
     while share > most and raised < 1.0:
         raised = min(raised + _RISK_STEP, 1.0)
-        low, high, share = band(raised)
+        low, high, share = widen(raised)
     return ReferBand(
         low, high, risk, raised, share, share_for_aim, most, (below.cases, above.cases)
     )
 
 
-def case_weights(clusters: npt.NDArray[np.object_]) -> FloatArray:
+def weigh_cases(clusters: npt.NDArray[np.object_]) -> FloatArray:
     """Return a weight a figure, (N,): a sum with them is the mean over cases of each case's mean.
 
     Args:
@@ -154,7 +154,7 @@ class _Tail:
     def of(cls, scores: FloatArray, clusters: npt.NDArray[np.object_]) -> _Tail:
         order = np.argsort(scores, kind="stable")
         cases = len(np.unique(np.asarray(clusters).astype(str)))
-        return cls(scores[order], np.cumsum(case_weights(clusters)[order]) * cases, cases)
+        return cls(scores[order], np.cumsum(weigh_cases(clusters)[order]) * cases, cases)
 
     def end(self, risk: float) -> float:
         """Return the highest end at which (losses below it + 1) / (cases + 1) <= risk."""
@@ -165,5 +165,5 @@ class _Tail:
         return float(self.scores[first_over]) if first_over < len(self.scores) else np.inf
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return f"{100 * share:.3g} %"

@@ -1,4 +1,4 @@
-"""What referring ever more figures to a person would leave wrong; for the report's plot."""
+"""Errors that remain as more figures are referred to a person; for the report's plot."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from atypia.evaluation.judge import Judgement
-from atypia.evaluation.refer_band import case_weights
+from atypia.evaluation.refer_band import weigh_cases
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ReferCurve:
-    """What is wrong as more and more figures are referred to a person, each (N,), in [0, 1].
+    """Remaining errors as more figures are referred to a person, each (N,), in [0, 1].
 
     Attributes:
         share: of the figures referred, from 0 up to, not including, 1.
-        error: share of wrong calls among the rest.
+        error: share of wrong calls among figures not referred.
         missed: share of a case's atypical figures called normal and not referred, mean over cases.
-        false_alarms: the same of the normal figures called atypical.
+        false_alarms: the same for normal figures called atypical.
     """
 
     share: FloatArray
@@ -31,11 +31,11 @@ class ReferCurve:
 
 
 def refer_curve(judgement: Judgement) -> ReferCurve | None:
-    """Return what referring the most doubtful figures first would leave; None with one class.
+    """Return the errors left if the most uncertain are referred first; None with one class.
 
-    Doubt is what `refer_band` widens the band by: of a figure called normal, the share of the
-    atypical figures that score no higher; of one called atypical, the share of the normal figures
-    that score no lower; both are means over cases.
+    Uncertainty is measured as `refer_band` widens the band: for a figure called normal, the share
+    of atypical figures that score no higher; for a figure called atypical, the share of normal
+    figures that score no lower; both are means over cases.
     """
     if judgement.overall.auroc is None:
         return None
@@ -46,22 +46,22 @@ def refer_curve(judgement: Judgement) -> ReferCurve | None:
     case = figures["case"].to_numpy(dtype=object)
     order = np.argsort(p, kind="stable")
     weights = np.zeros((2, len(p)))
-    for of in (0, 1):
-        weights[of, truth == of] = case_weights(case[truth == of])
+    for label in (0, 1):
+        weights[label, truth == label] = weigh_cases(case[truth == label])
     up_to = np.cumsum(np.r_[0.0, weights[1, order]])[np.searchsorted(p[order], p, side="right")]
     below = np.cumsum(np.r_[0.0, weights[0, order]])[np.searchsorted(p[order], p, side="left")]
     first = np.argsort(-np.where(call, 1.0 - below, up_to), kind="stable")
     wrong = call != (truth == 1.0)
 
-    def left(value: npt.NDArray[np.generic]) -> FloatArray:
-        """Return the sum of what is left after the first 0, 1, ... N - 1 have gone."""
+    def sum_rest(value: npt.NDArray[np.generic]) -> FloatArray:
+        """Return the sum over the figures left after referring the first 0, 1, ... N - 1."""
         rest: FloatArray = np.cumsum(value[first][::-1])[::-1].astype(np.float64)
         return rest
 
     kept = np.arange(len(p), 0, -1)
     return ReferCurve(
         share=1.0 - kept / len(p),
-        error=left(wrong) / kept,
-        missed=left(wrong * weights[1]),
-        false_alarms=left(wrong * weights[0]),
+        error=sum_rest(wrong) / kept,
+        missed=sum_rest(wrong * weights[1]),
+        false_alarms=sum_rest(wrong * weights[0]),
     )

@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens without a network and says in plain words what it shows."""
+"""The report: one HTML file that needs no network and explains in plain words what it shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from atypia.data.domains import shared_domain_parts, short_domain_names
 from atypia.data.table import FigureTable, explain_missing_slides, format_cases
-from atypia.evaluation.gallery import Gallery, galleries, hard_negatives
+from atypia.evaluation.gallery import Gallery, make_galleries, pick_hard_negatives
 from atypia.evaluation.intervals import Interval
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.plots import (
@@ -34,7 +34,7 @@ _DOMAIN_METRICS = (
     ("sensitivity", "Sensitivity"),
     ("specificity", "Specificity"),
     ("ece", "ECE"),
-    ("ba_lost", "BA below its own best"),
+    ("ba_lost", "BA below own optimum"),
 )
 _MEANINGS = (
     (
@@ -72,7 +72,7 @@ _MEANINGS = (
 
 @dataclass(frozen=True)
 class _Plot:
-    """A picture with its caption and what it shows in words."""
+    """A plot with its caption and its alternative text."""
 
     uri: str
     caption: str
@@ -81,7 +81,7 @@ class _Plot:
 
 @dataclass(frozen=True)
 class _Training:
-    """The section on the training; what it has nothing to show of is empty."""
+    """Content of the section on the training; empty where there is nothing to show."""
 
     probes: Mapping[str, DomainProbe]
     mean_probe: DomainProbe | None
@@ -105,12 +105,12 @@ def write_report(
 
     Args:
         path: the file to write, whole or not at all.
-        judgement: what `judge.judge` found.
+        judgement: result of `judge.judge`.
         table: where the images of the galleries lie; an unreadable one becomes a placeholder that
             names the fault.
         title: heading, and title of the window.
-        facts: name -> value, shown at the top: what was judged, with what, when.
-        training: what the training did, where these are a training's own predictions.
+        facts: name -> value, shown at the top: the predictions, their source, the date.
+        training: the story of the training, if these are its own predictions.
 
     Raises:
         AtypiaError: the file cannot be written.
@@ -135,9 +135,9 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
-    environment.filters["percent"] = _percent
-    environment.filters["interval"] = _interval
+    environment.filters["number"] = _format_number
+    environment.filters["percent"] = _format_percent
+    environment.filters["interval"] = _format_interval
     overall = judgement.overall
     figures = judgement.figures
     domains = list(judgement.domains.frame["domain"])
@@ -156,7 +156,7 @@ def render_report(
             "spared": overall.figures - overall.atypical - (called - hits),
         },
         meanings=[
-            (name, getattr(overall, key), _interval_of(judgement, key), meaning)
+            (name, getattr(overall, key), _find_interval(judgement, key), meaning)
             for key, name, meaning in _MEANINGS
         ],
         domain_metrics=_DOMAIN_METRICS,
@@ -165,30 +165,30 @@ def render_report(
         domain_rows=judgement.domains.frame.to_dict(orient="records"),
         summary=judgement.domains.summary.to_dict(orient="index"),
         experts=[] if judgement.experts is None else judgement.experts.to_dict(orient="records"),
-        domain_bars=_picture(
+        domain_bars=_make_plot(
             domain_plot(judgement),
-            "Balanced accuracy of each domain (bar and dot) with its 95 % interval (line), over "
-            "resampled cases. The vertical line is the overall value.",
+            "Balanced accuracy of each domain (bar and dot) with its 95 % CI (line; bootstrap "
+            "over cases). The vertical line is the overall value.",
             "Bars of balanced accuracy by domain; the values are in the table above.",
         ),
         curves=[
             picture
             for picture in (
-                _picture(
+                _make_plot(
                     roc_plot(judgement),
                     "Sensitivity and false alarms at every operating point: the nearer to the "
                     "upper left corner, the better. The number beside a name is its AUROC; the "
-                    "ring marks the calls as made.",
+                    "ring marks the calls in the predictions table.",
                     "Receiver operating characteristic, overall and by domain.",
                 ),
-                _picture(
+                _make_plot(
                     reliability_plot(judgement),
                     "Observed share of atypical figures at each predicted probability. On the "
                     "dotted line the probabilities are calibrated; below it they are too high. "
-                    "Lines are 95 % intervals; the lower panel shows the number of figures.",
+                    "Vertical lines are 95 % CIs; the lower panel shows the number of figures.",
                     "Observed share of atypical figures against predicted probability.",
                 ),
-                _picture(
+                _make_plot(
                     score_plot(judgement),
                     "The probabilities of atypical (above) and normal figures (below). Right of "
                     "the vertical line a figure is called atypical; a grey zone there means that "
@@ -196,28 +196,30 @@ def render_report(
                     "referred.",
                     "Histograms of P(atypical) for atypical and for normal figures.",
                 ),
-                _picture(
+                _make_plot(
                     refer_plot(judgement),
                     "Error rate among the figures that no person reviews, if the most uncertain "
                     "ones are referred. Black: all remaining calls. Colours: a case's atypical "
                     "and normal figures, averaged over cases, which the refer band keeps low. "
-                    "Rings: these predictions as they were referred.",
+                    "Rings: the referrals in these predictions.",
                     "Error rates against the share of figures referred to a person.",
                 ),
             )
             if picture is not None
         ],
-        galleries=galleries(judgement, table),
-        training=None if training is None else _training(judgement, table, training),
+        galleries=make_galleries(judgement, table),
+        training=None if training is None else _describe_training(judgement, table, training),
     )
 
 
-def _training(judgement: Judgement, table: FigureTable, story: TrainingStory) -> _Training | None:
-    """Return what is to be shown of a training, or None where it is nothing."""
-    hardest = hard_negatives(judgement, table, story.hardness)
+def _describe_training(
+    judgement: Judgement, table: FigureTable, story: TrainingStory
+) -> _Training | None:
+    """Return the section on a training, or None if there is nothing to show."""
+    hardest = pick_hard_negatives(judgement, table, story.hardness)
     if not (story.probes or story.gammas or story.unknown_gammas or hardest):
         return None
-    gamma = _picture(
+    gamma = _make_plot(
         gamma_plot(story.gammas) if story.gammas else None,
         "Gamma of the focal loss in each confidence bin, following the calibration on cases held "
         "back from training. Above 0 the loss gives less weight to figures that the network gets "
@@ -228,30 +230,34 @@ def _training(judgement: Judgement, table: FigureTable, story: TrainingStory) ->
     return _Training(story.probes, story.mean_probe, gamma, story.unknown_gammas, hardest)
 
 
-def _picture(figure: Figure | None, caption: str, alt: str) -> _Plot | None:
+def _make_plot(figure: Figure | None, caption: str, alt: str) -> _Plot | None:
     return None if figure is None else _Plot(svg_uri(figure), caption, alt)
 
 
-def _interval_of(judgement: Judgement, key: str) -> Interval | None:
+def _find_interval(judgement: Judgement, key: str) -> Interval | None:
     if key == "balanced_accuracy":
         return judgement.balanced_accuracy_interval
     return judgement.auroc_interval if key == "auroc" else None
 
 
-def _absent(value: object) -> bool:
+def _is_absent(value: object) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
-def _number(value: float | None) -> str:
-    """Return three decimals, or a dash for what is not defined."""
-    return "–" if value is None or _absent(value) else f"{value:.3f}"
+def _format_number(value: float | None) -> str:
+    """Return three decimals, or a dash if undefined."""
+    return "–" if value is None or _is_absent(value) else f"{value:.3f}"
 
 
-def _percent(value: float | None) -> str:
-    """Return a share in percent, or a dash for what is not defined."""
-    return "–" if value is None or _absent(value) else f"{100 * value:.1f} %"
+def _format_percent(value: float | None) -> str:
+    """Return a share in percent, or a dash if undefined."""
+    return "–" if value is None or _is_absent(value) else f"{100 * value:.1f} %"
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    """Return both ends, or nothing where there is no interval."""
-    return "" if _absent(low) or _absent(high) else f"{_number(low)} to {_number(high)}"
+def _format_interval(low: float | None, high: float | None) -> str:
+    """Return both ends, or nothing if there is no interval."""
+    return (
+        ""
+        if _is_absent(low) or _is_absent(high)
+        else f"{_format_number(low)}-{_format_number(high)}"
+    )

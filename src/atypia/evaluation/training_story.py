@@ -13,10 +13,10 @@ from atypia.evaluation.probe import DomainProbe
 
 @dataclass(frozen=True)
 class TrainingStory:
-    """What a training did beside making the scores; what it did not do is empty.
+    """What a training recorded besides the scores; empty where it recorded nothing.
 
     Attributes:
-        probes: name of a fold -> how well a linear probe told domains; of the folds that have one.
+        probes: name of a fold -> how well a linear probe predicts domains; folds with one.
         gammas: of every fold, where gamma is adaptive: float64 (epochs, bins), the gamma of each
             confidence bin after each epoch, least confident first.
         hardness: figure_id -> P(atypical) while it was trained on, averaged over epochs and

@@ -21,7 +21,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from atypia.errors import AtypiaError
-from atypia.evaluation.probe import DomainProbe, domain_probe
+from atypia.evaluation.probe import DomainProbe, probe_domains
 from atypia.models.classifier import Output
 from atypia.training.batches import BatchSource
 from atypia.training.checkpoint import load_checkpoint, save_checkpoint
@@ -324,7 +324,7 @@ class MemberTraining:
         if len(np.unique(figures.domain[rows])) < 2:
             return None
         embedding = self._infer_averaged(rows, exact=False).embedding.numpy()
-        return domain_probe(embedding, figures.domain[rows], figures.case[rows])
+        return probe_domains(embedding, figures.domain[rows], figures.case[rows])
 
 
 def _resume(

@@ -17,7 +17,7 @@ from atypia.data.table import FigureTable, explain_missing_slides
 from atypia.data.table_checks import format_count
 from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
 from atypia.evaluation.comparison_plots import difference_plot
-from atypia.evaluation.comparison_tables import comparison_frame, comparison_markdown
+from atypia.evaluation.comparison_tables import format_markdown, tabulate_comparison
 from atypia.evaluation.plots import svg_bytes
 from atypia.files import (
     create_output,
@@ -292,8 +292,8 @@ def _write(
     table, text, plot = _files(out)
     files = [table, text]
     with create_output(table) as partial:
-        comparison_frame(comparison).to_csv(partial, index=False, float_format="%.6f")
-    write_output(text, comparison_markdown(comparison, f"Ablation: {plan.name}", facts))
+        tabulate_comparison(comparison).to_csv(partial, index=False, float_format="%.6f")
+    write_output(text, format_markdown(comparison, f"Ablation: {plan.name}", facts))
     drawing = difference_plot(comparison)
     if drawing is None:
         remove_ours(plot)  # of an earlier plan

@@ -1,4 +1,4 @@
-"""The whole road on a phantom cohort: make, classify, train, judge a left-out domain, predict."""
+"""The full pipeline on synthetic data: make, classify, train, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FIGURES = 360
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made.
+    """The results of the demo.
 
     Attributes:
         shipped: judgement of the bundle that comes with atypia, on the synthetic figures.
-        shipped_report: of it, HTML.
-        run: a training on them.
-        predictions: of all of them by that training's bundle.
+        shipped_report: its report, HTML.
+        run: a training on the synthetic figures.
+        predictions: table of all figures, classified by that training's bundle.
     """
 
     shipped: Judgement
@@ -36,7 +36,7 @@ class Demo:
 
 
 def demo_recipe() -> Recipe:
-    """Return `lite`, made short: each of the phantom's domains is left out once."""
+    """Return a short version of `lite` that leaves out each synthetic domain once."""
     return read_recipe(
         "lite",
         [
@@ -52,11 +52,11 @@ def demo_recipe() -> Recipe:
 
 @opens_bars
 def demo(out: Path, *, overwrite: bool = False, on_progress: OnProgress = show_bars) -> Demo:
-    """Walk the road in `out`: `cohort/`, `atypia-lite.html`, `run/` and `predictions.csv`.
+    """Run the full pipeline; writes `cohort/`, `atypia-lite.html`, `run/`, `predictions.csv`.
 
     Args:
-        out: folder; started again, it goes on there.
-        overwrite: replace files that lie there and that atypia did not write.
+        out: folder of the results; an interrupted demo resumes there.
+        overwrite: replace files that atypia did not write.
         on_progress: called often; without it, bars in a terminal or notebook.
     """
     cohort = make_phantom(out / "cohort", figures=FIGURES, domains=3, seed=0, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""Judge a predictions table against figures: report and metrics, written side by side."""
+"""Evaluate predictions against figures: report and metrics, written side by side."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from atypia.evaluation.report import write_report
 from atypia.files import parse_json, remove_partials, require_outputs, sha256, write_output
 from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord, record_path
+from atypia.inference.sources import open_sources
 from atypia.progress import OnProgress, opens_bars, show_bars
-from atypia.workflows.predict import predict
+from atypia.workflows.predict import predict_sources
+
+TITLE = "Classification of atypical mitotic figures"
 
 
 def evaluate(
@@ -33,9 +36,9 @@ def evaluate(
     layout: str | None = None,
     mapping: Mapping[str, str] | None = None,
     overwrite: bool = False,
-    title: str = "How well atypical mitotic figures are told apart",
+    title: str = TITLE,
 ) -> Judgement:
-    """Judge predictions and write a report, with its metrics beside it (see `metrics_path`).
+    """Evaluate predictions and write a report, with its metrics beside it (see `metrics_path`).
 
     Args:
         predictions: a predictions table (CSV, Parquet or JSON), one in memory, or what `predict`
@@ -49,8 +52,8 @@ def evaluate(
         title: the report's heading.
 
     Returns:
-        The judgement, which both files hold; its notes name what to keep in mind, such as labels
-        against their votes, and figures that the bundle which made the predictions was trained on.
+        The judgement, which both files hold. Its notes name what to keep in mind, such as labels
+        that contradict their votes, and figures on which the bundle was trained.
 
     Raises:
         TableError: a table is faulty, or they have no figure in common.
@@ -68,25 +71,13 @@ def evaluate(
     report = None if out is None else Path(out)
     if isinstance(predictions, RunRecord):
         predictions = predictions.out
-    file = None if isinstance(predictions, pd.DataFrame) else Path(predictions)
+    if not isinstance(predictions, pd.DataFrame):
+        predictions = Path(predictions)
     if report is not None:
-        inputs = [path for path in (file, *several) if isinstance(path, Path)]
+        inputs = [path for path in (predictions, *several) if isinstance(path, Path)]
         require_report(report, inputs, overwrite=overwrite)
-    if isinstance(predictions, pd.DataFrame):
-        predicted = check_predictions(predictions)
-    else:
-        predicted = read_predictions(Path(predictions))
     table = open_figures(several, layout=layout, mapping=mapping)
-    judgement = judge(predicted, table)
-    seen = "" if file is None else _seen_in_training(file, predicted, table)
-    if seen:
-        judgement = replace(judgement, notes=(*judgement.notes, seen))
-    if report is not None:
-        facts = {"Predictions": "a data frame"}
-        if file is not None:
-            facts = {"Predictions": file.name, "SHA-256 of the predictions": sha256(file)[:16]}
-        write_judgement(judgement, table, several, report, title=title, facts=facts)
-    return judgement
+    return _evaluate_table(predictions, table, several, report, title=title)
 
 
 @opens_bars
@@ -101,17 +92,17 @@ def evaluate_bundle(
     overwrite: bool = False,
     on_progress: OnProgress = show_bars,
 ) -> tuple[Judgement, RunRecord]:
-    """Classify figures and judge that; predictions and their record lie beside the report.
+    """Classify figures and evaluate the result; predictions and record go beside the report.
 
     Args:
         sources: the figures with labels or votes, of one source or several (see `open_figures`).
         out: the report to write, ending in .html.
-        options: which bundle classifies, and how it runs; none takes the one that comes with
+        options: which bundle classifies, and how it runs; None takes the bundle that comes with
             atypia.
         layout: the layout of folders; detected if None.
         mapping: our column name -> theirs, for a table with other names.
         mpp: um/px of the images, as `predict`.
-        overwrite: replace files that lie there and that atypia did not write.
+        overwrite: replace files that atypia did not write.
         on_progress: as `predict`.
 
     Returns:
@@ -126,27 +117,58 @@ def evaluate_bundle(
     several = list_sources(sources)
     inputs = [source for source in several if isinstance(source, Path)]
     require_outputs([out, metrics_path(out)], inputs=inputs, overwrite=overwrite)
-    # A single file is predicted on as `predict` does it; what is put together here is open.
+    table = open_figures(several, layout=layout, mapping=mapping, mpp=mpp)
+    # The record names a single file as it was given; several sources are classified as one table.
     alone = len(several) == 1 and bool(inputs)
-    table = None if alone else open_figures(several, layout=layout, mapping=mapping, mpp=mpp)
-    record = predict(
-        inputs if table is None else [table],
-        predictions,
-        options,
+    opened = open_sources(
+        inputs if alone else [table],
         mpp=mpp,
-        layout=layout if table is None else None,
-        mapping=mapping if table is None else None,
+        layout=layout if alone else None,
+        mapping=mapping if alone else None,
+    )
+    record = predict_sources(
+        # The judgement has the table's notes; logged by the prediction, they would appear twice.
+        [replace(source, notes=()) for source in opened],
+        predictions,
+        options or PredictOptions(),
+        mpp=mpp,
         overwrite=overwrite,
         on_progress=on_progress,
     )
-    judgement = evaluate(record, several, out, layout=layout, mapping=mapping)
-    return judgement, record
+    return _evaluate_table(predictions, table, several, out, title=TITLE), record
 
 
-def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureTable) -> str:
-    """Return a line on judged figures that the bundle was trained on; "" where none is known.
+def _evaluate_table(
+    predictions: Path | pd.DataFrame,
+    table: FigureTable,
+    sources: Sequence[Path | pd.DataFrame | FigureTable],
+    report: Path | None,
+    *,
+    title: str,
+) -> Judgement:
+    """Judge predictions against an open table, and write the report unless it is None."""
+    if isinstance(predictions, pd.DataFrame):
+        judgement = judge(check_predictions(predictions), table)
+        facts = {"Predictions": "a data frame"}
+    else:
+        predicted = read_predictions(predictions)
+        judgement = judge(predicted, table)
+        note = _note_training_figures(predictions, predicted, table)
+        if note:
+            judgement = replace(judgement, notes=(*judgement.notes, note))
+        facts = {
+            "Predictions": predictions.name,
+            "SHA-256 of the predictions": sha256(predictions)[:16],
+        }
+    if report is not None:
+        write_judgement(judgement, table, sources, report, title=title, facts=facts)
+    return judgement
 
-    Which bundle made the predictions stands in the record beside them.
+
+def _note_training_figures(predictions: Path, predicted: pd.DataFrame, table: FigureTable) -> str:
+    """Return a note on evaluated figures that the bundle was trained on; "" if none is known.
+
+    The record beside the predictions names the bundle.
     """
     try:
         record = parse_json(record_path(predictions).read_text(encoding="utf-8"))
@@ -157,26 +179,26 @@ def _seen_in_training(predictions: Path, predicted: pd.DataFrame, table: FigureT
     except (OSError, ValueError, LookupError, TypeError):
         return ""
     frame = table.frame[table.frame["figure_id"].isin(set(predicted["figure_id"]))]
-    judged = replace(table, frame=frame[frame["image"] != ""])
-    seen = count_seen(folder, judged.image_paths())
-    if not seen:
+    with_image = replace(table, frame=frame[frame["image"] != ""])
+    count = count_seen(folder, with_image.image_paths())
+    if not count:
         return ""
     return (
-        f"the bundle {name} was trained on {seen:,} of these {len(frame):,} figures, so these "
-        "results are better than those on others; judge it on figures it has not seen (of its own "
-        "training: out_of_fold.csv)"
+        f"the bundle {name} was trained on {count:,} of these {len(frame):,} figures, so these "
+        "results are optimistic; evaluate it on figures it has not seen (for its own training "
+        "figures, use out_of_fold.csv of the training)"
     )
 
 
 def metrics_path(report: Path) -> Path:
-    """Return where the metrics of a report lie: `report.metrics.json`, named as the report is."""
+    """Return the path of a report's metrics: `report.metrics.json` for `report.html`."""
     return report.with_suffix(".metrics.json")
 
 
 def predictions_path(report: Path) -> Path:
-    """Return where the predictions of a bundle that is judged lie: `report.predictions.csv`.
+    """Return the path of an evaluated bundle's predictions: `report.predictions.csv`.
 
-    Its name is the report's: what `atypia predict` wrote beside it stays.
+    It is named after the report, so that files of `atypia predict` beside it stay.
     """
     return report.with_suffix(".predictions.csv")
 
@@ -220,20 +242,19 @@ def write_judgement(
     """Write a report, and its metrics beside it (`metrics_path`).
 
     Args:
-        judgement: to be written.
+        judgement: the results.
         table: the figures.
         sources: where they come from, as given.
-        out: of the report.
+        out: path of the report.
         title: its heading.
-        facts: what stands at its top, name -> value; where the figures are from, and the time, are
-            added.
+        facts: shown at its top, name -> value; the source of the figures and the time are added.
 
     Raises:
         AtypiaError: a file cannot be written.
     """
     facts = facts | {
         "Figures": " and ".join(map(source_label, sources)),
-        "Judged on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Evaluated on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     write_report(out, judgement, table, title=title, facts=facts)
     write_output(

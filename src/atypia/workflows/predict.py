@@ -12,6 +12,7 @@ from atypia.inference.options import PredictKeywords, PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.inference.sinks import open_sink, require_suffix
+from atypia.inference.sources import Source as FigureSource
 from atypia.inference.sources import open_sources
 from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.workflows.classify import classify_sources
@@ -64,6 +65,25 @@ def predict(
     out = Path(out)
     require_suffix(out)
     sources = open_sources(paths, mpp=mpp, layout=layout, mapping=mapping)
+    return predict_sources(
+        sources, out, options, mpp=mpp, overwrite=overwrite, on_progress=on_progress
+    )
+
+
+def predict_sources(
+    sources: Sequence[FigureSource],
+    out: Path,
+    options: PredictOptions,
+    *,
+    mpp: float | None,
+    overwrite: bool,
+    on_progress: OnProgress,
+) -> RunRecord:
+    """Classify all figures of open sources; otherwise as `predict`.
+
+    Raises:
+        AtypiaError: as `predict`.
+    """
     outputs = (out, record_path(out))
     require_outputs(outputs, inputs=[source.path for source in sources], overwrite=overwrite)
     remove_partials(*outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,11 +13,14 @@ import torch
 
 from atypia.bundle.calibration import read_calibration
 from atypia.bundle.manifest import CARD_NAME
+from atypia.data.predictions import check_predictions
 from atypia.data.table import FigureTable, figures_from_frame
+from atypia.evaluation.judge import judge
+from atypia.evaluation.training_story import TrainingStory
 from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training
-from atypia.workflows.training.publish import save_run_bundle
+from atypia.workflows.training.publish import TrainingRun, save_run_bundle
 from atypia.workflows.training.record import run_facts
 
 RECIPE = read_recipe("lite", ["folds.count=2", "phase.weight=0"])
@@ -88,3 +92,25 @@ def test_the_card_shows_names_as_they_are(tmp_path: Path) -> None:
     card = _texts(_table(root, slides, "a|b <i>"), tmp_path / "bundle")["card"]
     assert "| a\\|b \\<i> | 40 |" in card
     assert "from my \\`crops\\`," in card
+
+
+def test_a_run_is_printed_with_its_results_and_where_they_lie(tmp_path: Path) -> None:
+    plan = plan_training(_table(tmp_path, [f"s{row}" for row in range(40)]), RECIPE)
+    truth = plan.figures.truth
+    scores = pd.DataFrame(
+        {
+            "figure_id": plan.table.frame["figure_id"],
+            "p_atypical": truth,
+            "call": np.where(truth == 1, "atypical", "normal"),
+        }
+    )
+    judgement = judge(check_predictions(scores), plan.table)
+    folder = tmp_path / "<run>"
+    files = folder / "bundle", folder / "out_of_fold.csv", folder / "report.html"
+    run = TrainingRun(*files, judgement, TrainingStory())
+    assert repr(run).startswith("TrainingRun: Judgement of 40 figures, 20 atypical, of 40 cases")
+    places = [f"bundle: {files[0]}", f"out-of-fold predictions: {files[1]}", f"report: {files[2]}"]
+    assert [line.strip() for line in repr(run).splitlines()[1:]] == places
+    html = run._repr_html_()
+    assert all(f"<li>{escape(place)}</li>" in html for place in places)
+    assert "<run>" not in html

@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from atypia.data.predictions import check_predictions
 from atypia.data.table import explain_missing_slides
-from atypia.evaluation.calibration import Calibration, cross_fitted, fit_calibration
+from atypia.evaluation.calibration import Calibration, cross_fit, fit_calibration
 from atypia.evaluation.judge import Judgement, judge
 from atypia.training.figures import TrainingFigures
 from atypia.training.member import Member
@@ -83,7 +83,7 @@ def judge_scheme(plan: TrainingPlan, scheme: Scheme, members: Sequence[Member]) 
         sums[member.held_out] += member.logit
         counts[member.held_out] += 1
     logits = sums / counts
-    calls = cross_fitted(logits, truth, truth, scheme.part_of, figures.case)
+    calls = cross_fit(logits, truth, truth, scheme.part_of, figures.case)
     predictions = pd.DataFrame(
         {
             "figure_id": table.frame["figure_id"],
