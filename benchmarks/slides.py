@@ -32,7 +32,7 @@ from atypia.inference.sources import Figure
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
-from atypia.workflows.slide import SlideJob, predict_slide
+from atypia.workflows.slide import predict_slide
 
 SIDE, MPP = 128, 0.25
 
@@ -122,8 +122,7 @@ def of_slide(name: str, place: Path, count: int) -> None:
     """Classify the points; the time is that from the first window read to the last row."""
     options = PredictOptions(bundle=place / "bundle")
     Predictor.load(options=options).predict([np.zeros((SIDE, SIDE, 3), np.uint8)] * 64, mpp=MPP)
-    job = SlideJob(place / name, place / "points.csv")
-    done = predict_slide(job, [place / "out.geojson"], options=options)
+    done = predict_slide(place / name, place / "points.csv", place / "out.geojson", options=options)
     record = done.record
     assert done.counts.figures == count
     tell(

@@ -23,6 +23,7 @@ from atypia.files import (
     write_output,
 )
 from atypia.offline import use_temporary_caches
+from command import call
 
 
 @pytest.fixture
@@ -172,21 +173,10 @@ def test_a_file_in_the_way_of_a_verb_is_refused_before_any_work(
     (tmp_path / theirs).write_text("mine")
     before = _hashes(tmp_path)
     words = command(tmp_path, crop_folder, small_bundle)
-    assert _call(monkeypatch, words) == 2
+    assert call(monkeypatch, *words) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert (Path(theirs).parts[0] in line and "--" in line) or "new folder" in line
     assert _hashes(tmp_path) == before
-
-
-def _call(monkeypatch: pytest.MonkeyPatch, words: list[object]) -> int:
-    from atypia.cli.main import run
-
-    monkeypatch.setattr(sys, "argv", ["atypia", *map(str, words)])
-    try:
-        run()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_caches_of_a_killed_command_are_removed_by_the_next_and_those_of_a_living_one_stay(

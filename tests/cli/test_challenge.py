@@ -6,22 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from typer.testing import CliRunner
 
 from atypia.challenges.midog25.answers import ANSWERS_NAME
-from atypia.challenges.midog25.stack import STACK_SLUG
 from atypia.cli.main import app
-
-
-def _write_stack(folder: Path, *pages: np.ndarray) -> Path:
-    images = folder / "images" / STACK_SLUG
-    images.mkdir(parents=True)
-    (folder / "inputs.json").write_text(json.dumps([{"interface": {"slug": STACK_SLUG}}]))
-    with tifffile.TiffWriter(images / "stack.tif") as file:
-        for page in pages:
-            file.write(page, photometric="rgb" if page.ndim == 3 else "minisblack")
-    return folder
+from stacks import write_stack
 
 
 def test_a_page_that_cannot_be_used_is_counted_and_ends_with_1(
@@ -33,7 +22,7 @@ def test_a_page_that_cannot_be_used_is_counted_and_ends_with_1(
         ("good", (good, good), 0, "2 pages: "),
         ("grey", (good, good[..., 0]), 1, "2 pages (1 unusable, named above): "),
     ):
-        places = ("--input", _write_stack(tmp_path / name, *pages), "--output", out / name)
+        places = ("--input", write_stack(tmp_path / name, [*pages]), "--output", out / name)
         command = ["challenge", "midog25-t2", *places, "--bundle", small_bundle]
         result = CliRunner().invoke(app, [str(word) for word in command])
         assert result.exit_code == code, result.output

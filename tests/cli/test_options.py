@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
-from atypia.cli.main import app, run
+from atypia.cli.main import app
 from atypia.cli.options import changed_flags
 from atypia.inference.options import PredictOptions
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run `atypia` as the shell does; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["atypia", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        run()
-    return int(ended.value.code or 0)
+from command import call
 
 
 def test_a_value_out_of_range_is_named_as_it_was_typed(

@@ -12,20 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from atypia.cli.main import app
-from atypia.cli.main import run as run_main
 from atypia.data.predictions import read_predictions
+from command import call
 
 RUNNER = CliRunner()
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run `atypia` as the shell does; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["atypia", *map(str, arguments)])
-    try:
-        run_main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_predict_says_where_the_table_lies(

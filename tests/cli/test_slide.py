@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
-from atypia.cli.main import run
+from command import call
 
 WARNING = (
     "warning: use `atypia slide SLIDE --points FILE` for points on a slide; `atypia predict` is "
@@ -26,14 +25,6 @@ def slide(tmp_path: Path) -> Path:
     tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb", **resolution)
     (tmp_path / "points.csv").write_text("x,y\n100,100\n150,120\n")
     return path
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run `atypia` as the shell does; return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["atypia", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        run()
-    return int(ended.value.code or 0)
 
 
 def test_predict_with_points_is_slide_and_says_so(

@@ -22,7 +22,7 @@ from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord
 from atypia.workflows.predict import predict
-from atypia.workflows.slide import PointsChoice, SlideJob, predict_slide
+from atypia.workflows.slide import PointsChoice, predict_slide
 
 SIDE, ACROSS = 40, 4
 
@@ -92,9 +92,10 @@ def of_crops(
 def _predict(
     slide: Path, points: Path, out: Path, bundle: Path, **given: Any
 ) -> tuple[RunRecord, Counts]:
-    job = SlideJob(slide, points, area_mm2=given.pop("area_mm2", None))
+    area_mm2 = given.pop("area_mm2", None)
     options = PredictOptions(bundle=bundle, precision="fp32", threads=1)
-    done = predict_slide(job, [out], options=options, choice=PointsChoice(**given))
+    choice = PointsChoice(**given)
+    done = predict_slide(slide, points, out, area_mm2=area_mm2, options=options, choice=choice)
     return done.record, done.counts
 
 
@@ -163,8 +164,9 @@ def test_progress_ends_with_all_points_also_those_that_failed(
     seen: list[tuple[int, int]] = []
     options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1, batch_size=1)
     predict_slide(
-        SlideJob(slide, table),
-        [tmp_path / "p.csv"],
+        slide,
+        table,
+        tmp_path / "p.csv",
         options=options,
         on_progress=lambda task, done, of, note: seen.append((done, of)),
     )
@@ -188,9 +190,10 @@ def test_a_slide_without_a_figure_is_a_result(
     points = tmp_path / name
     points.write_text(content)
     out = tmp_path / f"out.{ending}"
-    job = SlideJob(slide, points, area_mm2=2.0)
     options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1)
-    done = predict_slide(job, [out], options=options, pictures=tmp_path / "out")
+    done = predict_slide(
+        slide, points, out, area_mm2=2.0, options=options, pictures=tmp_path / "out"
+    )
     assert done.counts == Counts(0, 0, 0, 0, 2.0, 0, 0)
     assert done.counts.density == 0
     assert all(file.is_file() for file in done.files)
@@ -242,7 +245,7 @@ def test_a_point_that_failed_has_nothing_of_an_earlier_run(
     points, out = tmp_path / "p.geojson", tmp_path / "o.geojson"
     points.write_text(json.dumps({"features": features, "name": "mine"}))
     options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1, members=1)
-    predict_slide(SlideJob(slide, points), [out], options=options)
+    predict_slide(slide, points, out, options=options)
     document = json.loads(out.read_text())
     assert document["name"] == "mine"
     good, failed = (one["properties"] for one in document["features"])

@@ -19,7 +19,7 @@ from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
 from atypia.workflows.predict import predict
-from atypia.workflows.slide import SlideJob, predict_slide
+from atypia.workflows.slide import predict_slide
 
 COUNT, ACROSS, SIDE = 60, 10, 128
 
@@ -95,7 +95,7 @@ def test_a_slide_of_crops_gets_their_probabilities(
     points = tmp_path / "points.csv"
     points.write_text("\n".join(["x,y", *(f"{x},{y}" for x, y in centres)]) + "\n")
     options = PredictOptions(bundle=bundle, precision="fp32", threads=1)
-    predict_slide(SlideJob(slide, points), [tmp_path / "slide.csv"], options=options)
+    predict_slide(slide, points, [tmp_path / "slide.csv"], options=options)
     predict(crops, tmp_path / "crops.csv", bundle=bundle, mpp=0.25, precision="fp32", threads=1)
     found, wanted = (
         pd.read_csv(tmp_path / name)["p_atypical"] for name in ("slide.csv", "crops.csv")

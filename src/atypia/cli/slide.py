@@ -79,12 +79,15 @@ def slide(
     from atypia.cli.counts import describe_counts
     from atypia.cli.progress import progress_bars
     from atypia.cli.summary import describe_run
-    from atypia.workflows.slide import PointsChoice, SlideJob, predict_slide
+    from atypia.workflows.slide import PointsChoice, predict_slide
 
     with progress_bars() as on_progress:
         result = predict_slide(
-            SlideJob(slide, points, mpp, area_mm2),
-            [out],
+            slide,
+            points,
+            out,
+            mpp=mpp,
+            area_mm2=area_mm2,
             options=options,
             choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
             pictures=_without_ending(out) if pictures else None,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from atypia.data.case_summary import Counts
 from atypia.errors import AtypiaError
 from atypia.files import remove_ours, remove_partials, require_outputs
 from atypia.inference.crops import CropSpec, Failure
-from atypia.inference.options import PredictOptions
+from atypia.inference.options import PredictKeywords, PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.progress import OnProgress, opens_bars, show_bars
@@ -102,23 +102,27 @@ class ClassifiedSlide:
 
 @opens_bars
 def predict_slide(
-    slide: SlideJob | Path | str,
+    slide: Path | str,
+    points: Path | str,
     outs: Path | str | Sequence[Path | str],
     *,
-    points: Path | str | None = None,
+    mpp: float | None = None,
+    area_mm2: float | None = None,
     options: PredictOptions | None = None,
     choice: PointsChoice = EVERY_POINT,
     pictures: Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = show_bars,
-    **keywords: Any,
+    **keywords: Unpack[PredictKeywords],
 ) -> ClassifiedSlide:
     r"""Classify points on a slide; the record lies beside the first file that is written.
 
     Args:
-        slide: its file, or a `SlideJob` with what else is known of it.
+        slide: its file.
+        points: on it: QuPath GeoJSON, MIDOG JSON, or a table.
         outs: files to write, one or more; each one's ending decides its format.
-        points: QuPath GeoJSON, MIDOG JSON, or a table; of a `SlideJob`, its own.
+        mpp: um/px of level 0, in 0.05..5, in place of what the slide's file states.
+        area_mm2: of the searched tissue, if it is known.
         options: which bundle, and how it runs; none takes the one that comes with atypia.
         choice: which points, and how they are given back.
         pictures: draw `PICTURES.sheet.jpg` and `PICTURES.overview.jpg`; none draws nothing.
@@ -136,17 +140,13 @@ def predict_slide(
         >>> from PIL import Image
         >>> Image.fromarray(np.full((256, 256, 3), 200, np.uint8)).save("slide.tif")
         >>> _ = Path("points.csv").write_text("x,y\n100,100\n150,120\n")
-        >>> job = SlideJob(Path("slide.tif"), Path("points.csv"), mpp=0.25)
-        >>> atypia.predict_slide(job, "classified.geojson", members=1).counts.figures
+        >>> out = "classified.geojson"
+        >>> done = atypia.predict_slide("slide.tif", "points.csv", out, mpp=0.25, members=1)
+        >>> done.counts.figures
         2
     """
     options = (options or PredictOptions()).updated(keywords)
-    if isinstance(slide, SlideJob):
-        job = slide
-    elif points is not None:
-        job = SlideJob(Path(slide), Path(points))
-    else:
-        raise AtypiaError(f"{slide}: no points are given; give points=FILE")
+    job = SlideJob(Path(slide), Path(points), mpp, area_mm2)
     files = [Path(out) for out in ([outs] if isinstance(outs, str | Path) else outs)]
     for out in files:
         require_slide_ending(out)

@@ -33,6 +33,7 @@ from atypia.errors import AtypiaError
 from atypia.files import NOTES_FOLDER, sha256
 from atypia.inference.exported import exported_path
 from atypia.inference.predictor import Predictor
+from stacks import write_stack
 
 NOBODY = ["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
 REFUSE = """
@@ -63,16 +64,6 @@ def _pages(count: int) -> np.ndarray:
 
 
 PAGES = _pages(16)
-
-
-def _write_input(folder: Path, pages: list[np.ndarray]) -> Path:
-    images = folder / "images" / STACK_SLUG
-    images.mkdir(parents=True)
-    (folder / "inputs.json").write_text(json.dumps([{"interface": {"slug": STACK_SLUG}}]))
-    with tifffile.TiffWriter(images / "stack.tif") as file:
-        for page in pages:
-            file.write(page, photometric="rgb" if page.ndim == 3 else "minisblack")
-    return folder
 
 
 def _calibrated(bundle: Path, folder: Path, **facts: float) -> Path:
@@ -135,7 +126,7 @@ def container(small_bundle: Path) -> Iterator[Container]:
         (root / "site").mkdir()
         if not NO_NETWORK:
             (root / "site" / "sitecustomize.py").write_text(REFUSE)
-        _write_input(root / "input", list(PAGES))
+        write_stack(root / "input", list(PAGES))
         for path in (root, *root.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
         root.chmod(0o755)
@@ -171,7 +162,7 @@ def test_the_entry_point_answers_without_rights_or_network(container: Container)
 
 
 def test_confidence_is_p_atypical_whatever_the_class(small_bundle: Path, tmp_path: Path) -> None:
-    folder = _write_input(tmp_path / "input", list(PAGES))
+    folder = write_stack(tmp_path / "input", list(PAGES))
     bundle = _calibrated(small_bundle, tmp_path / "bundle", temperature=0.1, bias=0.0)
     done = answer_stack(folder, tmp_path, bundle=bundle)
     expected = Predictor.load(bundle).predict(list(PAGES), mpp=0.25)
@@ -189,7 +180,7 @@ def test_confidence_is_p_atypical_whatever_the_class(small_bundle: Path, tmp_pat
 
 
 def test_mpp_is_the_challenges_unless_said(small_bundle: Path, tmp_path: Path) -> None:
-    folder = _write_input(tmp_path / "input", list(PAGES[:4]))
+    folder = write_stack(tmp_path / "input", list(PAGES[:4]))
     texts = []
     for name, more in (("a", {}), ("b", {"mpp": 0.25}), ("c", {"mpp": 0.4})):
         done = answer_stack(folder, tmp_path / name, bundle=small_bundle, **more)
@@ -252,7 +243,7 @@ def test_an_unread_page_has_the_prevalence_of_training(
     small_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = _calibrated(small_bundle, tmp_path / "bundle", prevalence=0.15)
-    folder = _write_input(tmp_path / "input", [PAGES[0], PAGES[1][:64]])
+    folder = write_stack(tmp_path / "input", [PAGES[0], PAGES[1][:64]])
     done = answer_stack(folder, tmp_path, bundle=bundle)
     assert done.unread == len(caplog.messages) == 1
     assert json.loads(done.path.read_text())[1] == {"class": "normal", "confidence": 0.15}
@@ -267,7 +258,7 @@ def test_an_uploaded_bundle_goes_before_the_containers(
     ]
     uploaded, built_in = tmp_path / "model", tmp_path / "built-in"
     monkeypatch.setattr(program, "BUNDLE_FOLDERS", (uploaded, built_in))
-    folder = _write_input(tmp_path / "input", [PAGES[0]])
+    folder = write_stack(tmp_path / "input", [PAGES[0]])
     said: list[str] = []
     # Neither is there: the bundle that comes with atypia answers.
     with monkeypatch.context() as patched:

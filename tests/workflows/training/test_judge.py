@@ -6,31 +6,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from atypia.data.table import figures_from_frame
-from atypia.training.recipe_file import read_recipe
 from atypia.workflows.training.judge import judge_members
-from atypia.workflows.training.plan import Scheme, TrainingPlan, plan_training
+from atypia.workflows.training.plan import Scheme, TrainingPlan
+from planned_training import small_plan
 
 CHANGES = ["folds.count=2", "folds.members=2", "folds.left_out_domains=true", "phase.weight=0"]
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> TrainingPlan:
-    rows = np.arange(60)
-    frame = pd.DataFrame(
-        {
-            "figure_id": [f"f{row}" for row in rows],
-            "image": [f"f{row}.png" for row in rows],
-            "slide": [f"s{row // 4}" for row in rows],
-            "laboratory": np.where(rows < 32, "a", "b"),
-            "mpp": 0.25,
-            "label": rows % 2,
-        }
-    )
-    return plan_training(figures_from_frame(frame, tmp_path), read_recipe("lite", CHANGES))
+    return small_plan(tmp_path, CHANGES, figures=60, first=32)
 
 
 def _members(scheme: Scheme, logit: np.ndarray) -> list[SimpleNamespace]:

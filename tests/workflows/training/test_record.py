@@ -9,33 +9,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from atypia.data.table import figures_from_frame
 from atypia.training.devices import open_fabric
-from atypia.training.recipe_file import read_recipe
-from atypia.workflows.training.plan import TrainingPlan, plan_training
+from atypia.workflows.training.plan import TrainingPlan
 from atypia.workflows.training.record import run_facts, run_record
+from planned_training import small_plan
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> TrainingPlan:
-    rows = np.arange(40)
-    frame = pd.DataFrame(
-        {
-            "figure_id": [f"f{row}" for row in rows],
-            "image": [f"f{row}.png" for row in rows],
-            "slide": [f"s{row // 4}" for row in rows],
-            "laboratory": np.where(rows < 20, "a", "b"),
-            "mpp": 0.25,
-            "label": rows % 2,
-        }
-    )
-    recipe = read_recipe("lite", ["folds.count=2", "seed=7", "schedule.precision=32-true"])
-    return plan_training(figures_from_frame(frame, tmp_path), recipe)
+    changes = ["folds.count=2", "seed=7", "schedule.precision=32-true"]
+    return small_plan(tmp_path, changes, figures=40, first=20)
 
 
 def test_the_record_names_the_hardware_and_every_members_time(plan: TrainingPlan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -99,7 +100,7 @@ class Labels(NamedTuple):
     domain: torch.Tensor
 
 
-class LossComponent(Component):
+class LossComponent(Component, ABC):
     """An auxiliary loss, with or without a head of its own.
 
     Attributes:
@@ -141,6 +142,6 @@ class LossComponent(Component):
         output: torch.Tensor = head(embedding)
         return output
 
+    @abstractmethod
     def compute_loss(self, outputs: Outputs, labels: Labels) -> torch.Tensor:
         """Return the mean loss over a batch, a float32 scalar, before weighting."""
-        raise NotImplementedError
