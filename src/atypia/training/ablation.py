@@ -35,6 +35,9 @@ class Plan(Section):
     changes: tuple[str, ...] = Field(
         (), alias="set", description="changes to every arm, before its own"
     )
+    domain_groups: int | None = Field(
+        None, ge=3, description="leave domains out in this many groups, not one by one"
+    )
     arms: tuple[Arm, ...] = Field(min_length=1, alias="arm")
     # In a plan of atypia, the user asked for no component: one that cannot work is switched off.
     _is_atypias: bool = PrivateAttr(False)
