@@ -121,7 +121,11 @@ def _faults(plan: Plan) -> Iterator[str]:
                 f"{suggest_name(arm.against, names)}"
             )
         try:
-            plan.recipe(arm, plan.seeds[0])
+            if plan.recipe(arm, plan.seeds[0]).distillation.teachers:
+                yield (
+                    f"arm {name}: distillation.teachers: a plan has folds of its own, which no "
+                    "teacher knows; leave them out, and compare trainings by `atypia train`"
+                )
         except RecipeError as faults:
             for line in str(faults).splitlines():
                 if line not in reported:

@@ -26,6 +26,7 @@ from atypia.models.classifier import Output
 from atypia.training.batches import BatchSource
 from atypia.training.checkpoint import load_checkpoint, save_checkpoint
 from atypia.training.components.base import Material
+from atypia.training.components.distillation import Teachers
 from atypia.training.components.hard_negatives import HardNegatives
 from atypia.training.components.sampling import draw_epoch, figure_weights, mixture_weights
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fit_targets
@@ -92,6 +93,7 @@ def train_member(
     identity: str,
     on_progress: Callable[[Progress], None],
     curve: bool = True,
+    load_teachers: Callable[[], Teachers | None] = lambda: None,
 ) -> Member:
     """Train one member on all figures but the held-out ones, then score these.
 
@@ -107,6 +109,7 @@ def train_member(
         on_progress: called after every step.
         curve: record the AUROC of the held-out figures during training: it takes time and changes
             nothing.
+        load_teachers: gives those of this member, if there are any; a finished member needs none.
 
     Raises:
         RecipeError: a component has nothing to work on in these figures.
@@ -120,7 +123,7 @@ def train_member(
     require_components_work(recipe, figures, rows, adapt_to)
     figures = fit_targets(figures, rows, recipe.soft_labels)
     rows, aside = recipe.focal.calibration_rows(Material(figures, rows, adapt_to, recipe.seed))
-    training = MemberTraining(inputs, figures, rows, aside, held_out, member)
+    training = MemberTraining(inputs, figures, rows, aside, held_out, member, load_teachers())
     batch_size = recipe.schedule.batch_size
     steps_per_epoch = math.ceil(len(rows) / batch_size)
     epochs = epochs_for(recipe.schedule, len(rows))
@@ -197,6 +200,7 @@ class MemberTraining:
         aside: Rows,
         held_out: Rows,
         member: int,
+        teachers: Teachers | None = None,
     ) -> None:
         recipe, source, fabric = inputs.recipe, inputs.source, inputs.fabric
         unlabelled, weights = inputs.unlabelled, inputs.weights
@@ -210,7 +214,7 @@ class MemberTraining:
             domain_balance=recipe.sampling.domain_balance,
         )
         self.stepper = MemberStepper(
-            recipe, member, fabric, source, figures, self._weights, unlabelled, weights
+            recipe, member, fabric, source, figures, self._weights, unlabelled, weights, teachers
         )
         counted = self._weights * self.stepper.loss_weight
         self._aside_weight = mixture_weights(counted, figures.atypical, aside)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,10 @@ from atypia.errors import AtypiaError
 from atypia.models.adapters import hold_in_bfloat16, recompute_activations
 from atypia.models.classifier import Classifier
 from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
-from atypia.training.batches import BatchSource, training_batch
+from atypia.training.batches import Batch, BatchSource, training_batch, training_views
 from atypia.training.components.adaptive_gamma import AdaptiveGamma
 from atypia.training.components.base import Labels, Outputs, Rows
+from atypia.training.components.distillation import Teachers
 from atypia.training.components.ema import Averaging
 from atypia.training.components.focal import class_weights, focal_loss
 from atypia.training.components.mixup import mixup
@@ -38,52 +38,6 @@ _OLD_TENSORS = {
 }
 
 
-class Batch(NamedTuple):
-    """The crops of a step, and their labels.
-
-    Attributes:
-        crops: float32 (B, 3, P, P), mixed where `mixup` is on.
-        target: float32 (B,), in [0, 1], mixed likewise.
-        weight: float32 (B,), of each figure in the class loss, mixed likewise.
-        phase: float32 (B, phases), mixed likewise.
-        rows: int64 (B,), its figures.
-        unmixed: float32 (A, 3, P, P), crops for the losses that take unmixed crops only.
-        unmixed_rows: int64 (L,), the figures of the first L of these.
-        unlabelled: int64 (A - L,), the domains of the others.
-        is_unmixed: whether these losses take `crops`, too.
-    """
-
-    crops: torch.Tensor
-    target: torch.Tensor
-    weight: torch.Tensor
-    phase: torch.Tensor
-    rows: Rows
-    unmixed: torch.Tensor
-    unmixed_rows: Rows
-    unlabelled: Rows
-    is_unmixed: bool
-
-    def pieces(self, count: int) -> Iterator[Batch]:
-        """Yield it in pieces, each with its share of every kind."""
-        if count == 1:
-            yield self
-            return
-        labelled = len(self.unmixed_rows)
-        for first in range(min(count, len(self.rows))):
-            own = slice(first, None, count)
-            yield Batch(
-                crops=self.crops[own],
-                target=self.target[own],
-                weight=self.weight[own],
-                phase=self.phase[own],
-                rows=self.rows[own],
-                unmixed=torch.cat([self.unmixed[:labelled][own], self.unmixed[labelled:][own]]),
-                unmixed_rows=self.unmixed_rows[own],
-                unlabelled=self.unlabelled[own],
-                is_unmixed=self.is_unmixed,
-            )
-
-
 class MemberStepper:
     """A member in training."""
 
@@ -97,6 +51,7 @@ class MemberStepper:
         shares: npt.NDArray[np.float64],
         unlabelled: UnlabelledFigures | None,
         weights: Path | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
         """Build the network, untrained.
 
@@ -109,7 +64,9 @@ class MemberStepper:
             shares: float64 (N,), of each figure in an epoch; 0 where it is not trained on.
             unlabelled: figures of a laboratory to adapt to.
             weights: file of the backbone's published weights, where they are a file.
+            teachers: that score the crops of each step.
         """
+        self._teachers = teachers
         self._recipe, self._member, self._fabric = recipe, member, fabric
         self._source, self._figures, self._unlabelled = source, figures, unlabelled
         torch.manual_seed(derive_seed(recipe, member, 0))
@@ -233,14 +190,18 @@ class MemberStepper:
         laboratory to adapt to come last.
         """
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
-        crops = training_batch(self._source, rows, recipe, device, rng)
+        others = [] if self._teachers is None else self._teachers.views
+        crops, *seen = training_views(self._source, rows, recipe, device, rng, others)
         labels = (figures.target[rows], self.loss_weight[rows], figures.phase[rows])
-        mixed, target, weight, phase = mixup(
+        mixed, target, weight, phase, *seen = mixup(
             recipe.mixup.alpha,
             rng,
             crops,
             *(torch.from_numpy(label).to(device) for label in labels),
+            *seen,
         )
+        if self._teachers is not None:
+            target = torch.lerp(target, self._teachers.score(seen), recipe.distillation.weight)
         losses = [loss for _, loss in recipe.losses() if loss.sees == "unmixed"]
         again = bool(losses) and bool(recipe.mixup.alpha)
         half = rows[: max(1, len(rows) // 2)]
@@ -254,11 +215,11 @@ class MemberStepper:
             unmixed_rows.append(half)
         share = max((loss.unlabelled_share for loss in losses), default=0.0)
         if share and self._unlabelled is not None:
-            others = self._unlabelled
+            figures_there = self._unlabelled
             count = max(1, round(share * len(rows)))
-            draws = rng.integers(0, len(others.domain), count)
-            unmixed.append(training_batch(others.windows, draws, recipe, device, rng))
-            unlabelled = others.domain[draws]
+            draws = rng.integers(0, len(figures_there.domain), count)
+            unmixed.append(training_batch(figures_there.windows, draws, recipe, device, rng))
+            unlabelled = figures_there.domain[draws]
         return Batch(
             crops=mixed,
             target=target,

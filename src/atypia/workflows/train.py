@@ -20,6 +20,7 @@ from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training, training_tables
 from atypia.workflows.training.publish import TrainingRun, publish
+from atypia.workflows.training.teachers import check_teachers, open_teachers
 
 _log = logging.getLogger(__name__)
 
@@ -90,13 +91,22 @@ def train(
     for remark in remarks:
         _log.log(level, remark)
     plan = plan_training(table, recipe, unlabelled)
-    for note in plan.notes:
+    teachers = open_teachers(plan.recipe.distillation.teachers)
+    for note in [*plan.notes, *check_teachers(teachers, plan)]:
         _log.log(level, note)
     if fabric.is_global_zero:
         take_over(plan, folder, published)
         folder.require_place(overwrite=overwrite)
     store = None if embeddings is None else Path(embeddings)
-    members = fit(plan, folder, published, fabric, embeddings=store, on_progress=on_progress)
+    members = fit(
+        plan,
+        folder,
+        published,
+        fabric,
+        teachers=teachers,
+        embeddings=store,
+        on_progress=on_progress,
+    )
     on_progress("judging", 0, 1, "")
     judged = judge_members(plan, members)
     run = publish(plan, members, judged, folder, published.sha256, fabric, started)

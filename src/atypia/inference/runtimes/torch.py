@@ -5,7 +5,7 @@ A bundle becomes networks here, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,8 +154,24 @@ def load_members(
         AtypiaError: the backbone or its weights are not known here, or the bundle has fewer
             members.
     """
+    names = bundle.manifest.first_members(count)
+    return load_networks(bundle, [bundle.folder / name for name in names], weights)
+
+
+def load_networks(
+    bundle: Bundle, files: Sequence[Path], weights: Path | None = None
+) -> tuple[Classifier, ...]:
+    """Load networks of the kind that a bundle describes.
+
+    Args:
+        bundle: describes them.
+        files: their tensors, safetensors; nothing in them is executed.
+        weights: as for `load_members`.
+
+    Raises:
+        AtypiaError: as `load_members`.
+    """
     folder, manifest = bundle.folder, bundle.manifest
-    names = manifest.first_members(count)
     spec = backbone_spec(manifest.backbone)
     if manifest.pooling != spec.pooling:
         raise BundleError(
@@ -164,10 +180,10 @@ def load_members(
         )
     file = _find_backbone_weights(folder, manifest, spec, weights)
     members: list[Classifier] = []
-    for name in names:
+    for path in files:
         # Heads on a frozen backbone share it: a large one would not fit into memory five times.
         shared = members[0].backbone if members and not manifest.adapter.trains_backbone else None
-        members.append(_load_member(folder / name, manifest, file, shared))
+        members.append(_load_member(path, manifest, file, shared))
     return tuple(members)
 
 

@@ -1,0 +1,83 @@
+"""Distillation: teachers score the crops that the student sees, and their scores are its targets.
+
+After Beyer et al. 2022 (Knowledge distillation: a good teacher is patient and consistent): teacher
+and student see the same view of a figure, also where it is mixed with another one, and training is
+long. With P of the teachers and the share v of votes, the target is w P + (1 - w) v; binary
+cross-entropy to it is, but for a constant, the same mixture of the divergence from the teachers and
+the loss on votes (Hinton et al. 2015, sec. 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import Field, field_validator
+
+from atypia.models.classifier import Classifier
+from atypia.models.ensemble import Ensemble
+from atypia.training.crop_windows import View
+from atypia.training.section import Section, Share
+
+
+class DistillationSection(Section):
+    """Distillation: teachers score the crops that the student sees (Beyer et al. 2022)."""
+
+    teachers: tuple[str, ...] = Field(
+        (), description="bundles, or folders of trainings on the same folds; none is off"
+    )
+    weight: Share = Field(
+        0.5, description="share of the teachers in the target; the rest are the votes"
+    )
+
+    @field_validator("teachers", mode="before")
+    @classmethod
+    def _one_is_several(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Networks that look at a figure alike: an ensemble, or one.
+
+    Attributes:
+        view: how they see it.
+        networks: on the CPU, uncalibrated.
+    """
+
+    view: View
+    networks: Sequence[Classifier]
+
+
+class Teachers:
+    """Teachers at work; what they say of a crop is the mean of their logits."""
+
+    def __init__(self, teachers: Sequence[Teacher], fabric: Fabric) -> None:
+        """Take networks to the device.
+
+        Args:
+            teachers: one or more.
+            fabric: device and precision, launched.
+        """
+        self.views = [teacher.view for teacher in teachers]
+        self._fabric = fabric
+        self._ensembles = [
+            Ensemble(teacher.networks).eval().requires_grad_(False).to(fabric.device)
+            for teacher in teachers
+        ]
+
+    @torch.no_grad()
+    def score(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return P(atypical), float32 (B,).
+
+        Args:
+            crops: for each teacher, float32 (B, 3, P, P), RGB in [0, 1].
+        """
+        with self._fabric.autocast():
+            logits = [
+                ensemble(seen).float().mean(dim=0)
+                for ensemble, seen in zip(self._ensembles, crops, strict=True)
+            ]
+        return torch.stack(logits).mean(dim=0).sigmoid()
