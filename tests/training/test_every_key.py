@@ -61,6 +61,7 @@ CHANGED = {
     "focal.beta": "0",
     "sampling.class_balance": "1",
     "sampling.domain_balance": "1",
+    "sampling.prior": "1",
     "augment.rotate": "false",
     "augment.scale": "0",
     "augment.shift_um": "0",

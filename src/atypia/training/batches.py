@@ -190,6 +190,7 @@ class Batch(NamedTuple):
         target: float32 (B,), in [0, 1], mixed likewise.
         weight: float32 (B,), of each figure in the class loss, mixed likewise.
         phase: float32 (B, phases), mixed likewise.
+        offset: float32 (B,), added to the logit in the class loss (`prior_offsets`), mixed likewise.
         rows: int64 (B,), its figures.
         unmixed: float32 (A, 3, P, P), crops for the losses that take unmixed crops only.
         unmixed_rows: int64 (L,), the figures of the first L of these.
@@ -201,6 +202,7 @@ class Batch(NamedTuple):
     target: torch.Tensor
     weight: torch.Tensor
     phase: torch.Tensor
+    offset: torch.Tensor
     rows: Rows
     unmixed: torch.Tensor
     unmixed_rows: Rows
@@ -220,6 +222,7 @@ class Batch(NamedTuple):
                 target=self.target[own],
                 weight=self.weight[own],
                 phase=self.phase[own],
+                offset=self.offset[own],
                 rows=self.rows[own],
                 unmixed=torch.cat([self.unmixed[:labelled][own], self.unmixed[labelled:][own]]),
                 unmixed_rows=self.unmixed_rows[own],

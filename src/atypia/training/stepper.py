@@ -23,6 +23,7 @@ from atypia.training.components.distillation import Teachers
 from atypia.training.components.ema import Averaging
 from atypia.training.components.focal import class_weights, focal_loss
 from atypia.training.components.mixup import mixup
+from atypia.training.components.sampling import prior_offsets
 from atypia.training.devices import read_precision
 from atypia.training.figures import TrainingFigures, UnlabelledFigures
 from atypia.training.network import TrainingNetwork
@@ -87,6 +88,8 @@ class MemberStepper:
         self.loss_weight = np.ones(len(figures.target), dtype=np.float32)
         rows = np.flatnonzero(shares)
         self.loss_weight[rows] = class_weights(figures.cell[rows], shares[rows], recipe.focal.beta)
+        counted, prior = shares * self.loss_weight, recipe.sampling.prior
+        self._offset = prior_offsets(figures.domain, figures.target, counted, prior)
 
     @property
     def current(self) -> Classifier:
@@ -192,8 +195,11 @@ class MemberStepper:
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
         others = [] if self._teachers is None else self._teachers.views
         crops, *seen = training_views(self._source, rows, recipe, device, rng, others)
-        labels = (figures.target[rows], self.loss_weight[rows], figures.phase[rows])
-        mixed, target, weight, phase, *seen = mixup(
+        labels = (
+            *(figures.target[rows], self.loss_weight[rows]),
+            *(figures.phase[rows], self._offset[rows]),
+        )
+        mixed, target, weight, phase, offset, *seen = mixup(
             recipe.mixup.alpha,
             rng,
             crops,
@@ -201,7 +207,8 @@ class MemberStepper:
             *seen,
         )
         if self._teachers is not None:
-            target = torch.lerp(target, self._teachers.score(seen), recipe.distillation.weight)
+            said = torch.sigmoid(self._teachers.score(seen) + offset)
+            target = torch.lerp(target, said, recipe.distillation.weight)
         losses = [loss for _, loss in recipe.losses() if loss.sees == "unmixed"]
         again = bool(losses) and bool(recipe.mixup.alpha)
         half = rows[: max(1, len(rows) // 2)]
@@ -225,6 +232,7 @@ class MemberStepper:
             target=target,
             weight=weight,
             phase=phase,
+            offset=offset,
             rows=rows,
             unmixed=torch.cat(unmixed) if unmixed else crops[:0],
             unmixed_rows=np.concatenate([rows[:0], *unmixed_rows]),
@@ -266,10 +274,11 @@ class MemberStepper:
         crops = torch.cat([batch.crops, batch.unmixed]) if len(batch.unmixed) else batch.crops
         output = self._network(_channels_last(crops), len(domain), done)
         logit = output.logit[: len(batch.target)]
+        shifted = logit + batch.offset
         phase = None if output.phase is None else output.phase[: len(batch.target)]
-        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.for_logits(logit)
+        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.for_logits(shifted)
         labels = Labels(batch.phase, atypical, unanimous, slide, domain)
-        return {CLASS: (batch.weight * focal_loss(logit, batch.target, gamma)).mean()} | {
+        return {CLASS: (batch.weight * focal_loss(shifted, batch.target, gamma)).mean()} | {
             name: loss.compute_loss(Outputs(logit, phase, output.heads.get(name)), labels)
             for name, loss in recipe.losses()
         }

@@ -70,7 +70,7 @@ class Teachers:
 
     @torch.no_grad()
     def score(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return P(atypical), float32 (B,).
+        """Return the logit of P(atypical), float32 (B,).
 
         Args:
             crops: for each teacher, float32 (B, 3, P, P), RGB in [0, 1].
@@ -80,4 +80,4 @@ class Teachers:
                 ensemble(seen).float().mean(dim=0)
                 for ensemble, seen in zip(self._ensembles, crops, strict=True)
             ]
-        return torch.stack(logits).mean(dim=0).sigmoid()
+        return torch.stack(logits).mean(dim=0)
