@@ -190,7 +190,7 @@ class Batch(NamedTuple):
         target: float32 (B,), in [0, 1], mixed likewise.
         weight: float32 (B,), of each figure in the class loss, mixed likewise.
         phase: float32 (B, phases), mixed likewise.
-        offset: float32 (B,), added to the logit in the class loss (`prior_offsets`), mixed likewise.
+        offset: float32 (B,), added to the logit in the class loss (`prior_offsets`); mixed.
         rows: int64 (B,), its figures.
         unmixed: float32 (A, 3, P, P), crops for the losses that take unmixed crops only.
         unmixed_rows: int64 (L,), the figures of the first L of these.
