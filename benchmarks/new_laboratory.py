@@ -1,7 +1,7 @@
 """What helps with the scores of a laboratory that training has not seen, without its labels.
 
-python benchmarks/new_laboratory.py FIGURES RUNS.jsonl [ARM...]
-python benchmarks/new_laboratory.py FIGURES TRAINING...
+python benchmarks/new_laboratory.py FIGURES... RUNS.jsonl [ARM...]
+python benchmarks/new_laboratory.py FIGURES... TRAINING...
 
 The runs are those of `atypia ablate`; a training is the folder of one with
 `folds.left_out_domains=true`. Temperature, bias and operating point for a domain come from
