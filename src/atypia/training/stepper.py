@@ -207,7 +207,10 @@ class MemberStepper:
             *seen,
         )
         if self._teachers is not None:
-            said = torch.sigmoid(self._teachers.score(seen) + offset)
+            symmetry = 0
+            if recipe.distillation.turned:
+                symmetry = derive_seed(recipe, self._member, 5, step) % 8
+            said = torch.sigmoid(self._teachers.score(seen, symmetry) + offset)
             target = torch.lerp(target, said, recipe.distillation.weight)
         losses = [loss for _, loss in recipe.losses() if loss.sees == "unmixed"]
         again = bool(losses) and bool(recipe.mixup.alpha)

@@ -11,7 +11,7 @@ from atypia.data.table import FigureTable
 from atypia.errors import RecipeError
 from atypia.models.classifier import Classifier, Output
 from atypia.training.batches import read_windows, training_batch, training_views
-from atypia.training.components.distillation import Teacher, Teachers
+from atypia.training.components.distillation import Teacher, Teachers, turn
 from atypia.training.crop_windows import View
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
@@ -65,6 +65,19 @@ def test_teachers_see_the_students_crops_also_where_they_are_mixed(table: Figure
     assert torch.equal(teacher.seen[0], batch.crops)
     alone, _ = _batch(table, [], "mixup.alpha=1")
     assert torch.equal(alone.crops, batch.crops)  # a teacher changes no draw
+
+
+def test_teachers_may_see_the_crops_in_another_symmetry(table: FigureTable) -> None:
+    views = [turn(torch.arange(8.0).view(1, 1, 2, 4)[..., :2], symmetry) for symmetry in range(8)]
+    assert len({tuple(view.flatten().tolist()) for view in views}) == 8
+    teacher, again = _Says(0.0), _Says(0.0)
+    changes = ("distillation.turned=true", "mixup.alpha=0")
+    batch, _ = _batch(table, [Teacher(View(16.0, 32), [teacher])], *changes)
+    plain, _ = _batch(table, [], "mixup.alpha=0")
+    assert torch.equal(batch.crops, plain.crops)  # the student sees what it would see
+    (symmetry,) = [k for k in range(8) if torch.equal(teacher.seen[0], turn(batch.crops, k))]
+    _batch(table, [Teacher(View(16.0, 32), [again])], *changes)
+    assert torch.equal(again.seen[0], turn(batch.crops, symmetry))
 
 
 def test_a_view_of_another_size_shows_the_same_tissue(table: FigureTable) -> None:

@@ -31,6 +31,11 @@ class DistillationSection(Section):
     weight: Share = Field(
         0.5, description="share of the teachers in the target; the rest are the votes"
     )
+    turned: bool = Field(
+        False,
+        description="teachers see the crop turned or mirrored, so that the student learns to "
+        "answer the same however a figure lies",
+    )
 
     @field_validator("teachers", mode="before")
     @classmethod
@@ -69,15 +74,23 @@ class Teachers:
         ]
 
     @torch.no_grad()
-    def score(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
+    def score(self, crops: Sequence[torch.Tensor], symmetry: int = 0) -> torch.Tensor:
         """Return the logit of P(atypical), float32 (B,).
 
         Args:
             crops: for each teacher, float32 (B, 3, P, P), RGB in [0, 1].
+            symmetry: 0 to 7, the one of the square's in which they look at them; 0 is as they are.
         """
+        crops = [turn(seen, symmetry) for seen in crops]
         with self._fabric.autocast():
             logits = [
                 ensemble(seen).float().mean(dim=0)
                 for ensemble, seen in zip(self._ensembles, crops, strict=True)
             ]
         return torch.stack(logits).mean(dim=0)
+
+
+def turn(crops: torch.Tensor, symmetry: int) -> torch.Tensor:
+    """Return crops (B, 3, P, P) in one of the 8 symmetries of the square; 0 is as they are."""
+    turned = torch.rot90(crops, symmetry % 4, (2, 3))
+    return turned.flip(3) if symmetry >= 4 else turned
