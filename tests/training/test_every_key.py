@@ -94,6 +94,8 @@ ELSEWHERE = {
     "focal.bins": "components/test_adaptive_gamma.py",
     "focal.rate": "components/test_adaptive_gamma.py",
     "focal.calibration_share": "components/test_focal.py",
+    "focal.update": "components/test_adaptive_gamma.py",
+    "focal.in_turns": "components/test_focal.py",
     "schedule.epochs": "tests/training/test_loop.py",
     "schedule.min_steps": "tests/training/test_loop.py",
     "schedule.precision": "tests/training/test_devices.py",
@@ -179,7 +181,7 @@ def test_class_and_domain_balance_act_on_what_they_name(table: FigureTable) -> N
     fabric = open_fabric("cpu", recipe.schedule)
     inputs = MemberInputs(recipe, read_windows(table, recipe), figures, fabric)
     rows, none = np.arange(len(table)), np.arange(0)
-    shares = MemberTraining(inputs, figures, rows, none, none, 0).weights()
+    shares = MemberTraining(inputs, figures, rows, none, 0).weights(0)
     for code in (0, 1):
         own = figures.domain == code
         assert shares[own].sum() == pytest.approx(own.mean())
