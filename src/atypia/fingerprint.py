@@ -105,7 +105,7 @@ _OTHERS = {
     "images": "other images",
     "folds": "other folds",
     "weights": "other weights of the backbone",
-    "adapt_to": "other figures to adapt to",
+    "adapt_to": "other unlabelled figures",
     "teachers": "other teachers",
 }
 

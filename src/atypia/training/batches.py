@@ -186,12 +186,13 @@ class Batch(NamedTuple):
     """The crops of a step, and their labels.
 
     Attributes:
-        crops: float32 (B, 3, P, P), mixed where `mixup` is on.
+        crops: float32 (B, 3, P, P), mixed where `mixup` is on; first those that only teachers
+            label, if there are any, then those of the R figures.
         target: float32 (B,), in [0, 1], mixed likewise.
         weight: float32 (B,), of each figure in the class loss, mixed likewise.
         phase: float32 (B, phases), mixed likewise.
         offset: float32 (B,), added to the logit in the class loss (`prior_offsets`); mixed.
-        rows: int64 (B,), its figures.
+        rows: int64 (R,), the figures.
         unmixed: float32 (A, 3, P, P), crops for the losses that take unmixed crops only.
         unmixed_rows: int64 (L,), the figures of the first L of these.
         unlabelled: int64 (A - L,), the domains of the others.
@@ -214,15 +215,19 @@ class Batch(NamedTuple):
         if count == 1:
             yield self
             return
-        labelled = len(self.unmixed_rows)
+        labelled, taught = len(self.unmixed_rows), len(self.crops) - len(self.rows)
         for first in range(min(count, len(self.rows))):
             own = slice(first, None, count)
+            crops, target, weight, phase, offset = (
+                torch.cat([values[:taught][own], values[taught:][own]])
+                for values in (self.crops, self.target, self.weight, self.phase, self.offset)
+            )
             yield Batch(
-                crops=self.crops[own],
-                target=self.target[own],
-                weight=self.weight[own],
-                phase=self.phase[own],
-                offset=self.offset[own],
+                crops=crops,
+                target=target,
+                weight=weight,
+                phase=phase,
+                offset=offset,
                 rows=self.rows[own],
                 unmixed=torch.cat([self.unmixed[:labelled][own], self.unmixed[labelled:][own]]),
                 unmixed_rows=self.unmixed_rows[own],

@@ -19,7 +19,7 @@ from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
 from atypia.training.batches import Batch, BatchSource, training_batch, training_views
 from atypia.training.components.adaptive_gamma import AdaptiveGamma
 from atypia.training.components.base import Labels, Outputs, Rows
-from atypia.training.components.distillation import Teachers
+from atypia.training.components.distillation import Teachers, mix_in_teachers
 from atypia.training.components.ema import Averaging
 from atypia.training.components.focal import class_weights, focal_loss
 from atypia.training.components.mixup import mixup
@@ -195,23 +195,29 @@ class MemberStepper:
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
         others = [] if self._teachers is None else self._teachers.views
         crops, *seen = training_views(self._source, rows, recipe, device, rng, others)
-        labels = (
-            *(figures.target[rows], self.loss_weight[rows]),
-            *(figures.phase[rows], self._offset[rows]),
-        )
-        mixed, target, weight, phase, offset, *seen = mixup(
-            recipe.mixup.alpha,
-            rng,
-            crops,
-            *(torch.from_numpy(label).to(device) for label in labels),
-            *seen,
-        )
-        if self._teachers is not None:
-            symmetry = 0
-            if recipe.distillation.turned:
-                symmetry = derive_seed(recipe, self._member, 5, step) % 8
+        labels = [
+            torch.from_numpy(label).to(device)
+            for label in (
+                *(figures.target[rows], self.loss_weight[rows]),
+                *(figures.phase[rows], self._offset[rows]),
+            )
+        ]
+        if self._teachers is None:
+            shown, target, weight, phase, offset = mixup(recipe.mixup.alpha, rng, crops, *labels)
+        else:
+            own = np.random.default_rng(derive_seed(recipe, self._member, 5, step))
+            symmetry = int(own.integers(8)) if recipe.distillation.turned else 0
+            seen, labels = mix_in_teachers(
+                recipe.distillation.weight,
+                [crops, *seen],
+                labels,
+                self._unlabelled_views(len(rows), own),
+            )
+            shown, *seen, taught, target, weight, phase, offset = mixup(
+                recipe.mixup.alpha, rng, *seen, *labels
+            )
             said = torch.sigmoid(self._teachers.score(seen, symmetry) + offset)
-            target = torch.lerp(target, said, recipe.distillation.weight)
+            target = target + taught * said
         losses = [loss for _, loss in recipe.losses() if loss.sees == "unmixed"]
         again = bool(losses) and bool(recipe.mixup.alpha)
         half = rows[: max(1, len(rows) // 2)]
@@ -231,7 +237,7 @@ class MemberStepper:
             unmixed.append(training_batch(figures_there.windows, draws, recipe, device, rng))
             unlabelled = figures_there.domain[draws]
         return Batch(
-            crops=mixed,
+            crops=shown,
             target=target,
             weight=weight,
             phase=phase,
@@ -242,6 +248,16 @@ class MemberStepper:
             unlabelled=unlabelled,
             is_unmixed=not again,
         )
+
+    def _unlabelled_views(self, figures: int, rng: np.random.Generator) -> list[torch.Tensor]:
+        """Return crops of figures that only teachers label, as the student and each teacher see."""
+        recipe = self._recipe
+        count = round(recipe.distillation.unlabelled_share * figures)
+        if self._unlabelled is None or self._teachers is None or not count:
+            return []
+        draws = rng.integers(0, len(self._unlabelled.domain), count)
+        windows, views = self._unlabelled.windows, self._teachers.views
+        return training_views(windows, draws, recipe, self._fabric.device, rng, views)
 
     def _gradients(self, batch: Batch, done: float) -> dict[str, float]:
         """Add up the gradients of a batch; return the loss and its parts, before weighting."""

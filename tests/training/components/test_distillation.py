@@ -14,7 +14,7 @@ from atypia.training.batches import read_windows, training_batch, training_views
 from atypia.training.components.distillation import Teacher, Teachers, turn
 from atypia.training.crop_windows import View
 from atypia.training.devices import open_fabric
-from atypia.training.figures import training_figures
+from atypia.training.figures import UnlabelledFigures, training_figures
 from atypia.training.recipe_file import read_recipe, to_toml
 from atypia.training.stepper import MemberStepper
 from small_training import small_recipe
@@ -105,3 +105,35 @@ def test_one_teacher_is_written_as_it_is_and_a_frozen_backbone_has_none(tmp_path
         assert read_recipe(path) == recipe
     with pytest.raises(RecipeError, match="embedded once, and teachers score"):
         read_recipe("lite", ["distillation.teachers=a", "adapter.kind=linear"])
+
+
+def test_unlabelled_figures_are_labelled_by_teachers_alone_and_come_first(
+    table: FigureTable,
+) -> None:
+    recipe = small_recipe("lite", "mixup.alpha=0", "distillation.unlabelled_share=0.25")
+    fabric = open_fabric("cpu", recipe.schedule)
+    figures = training_figures(table, recipe.soft_labels)
+    windows, teacher = read_windows(table, recipe), _Says(2.0)
+    stepper = MemberStepper(
+        *(recipe, 0, fabric, windows, figures, np.ones(len(table))),
+        UnlabelledFigures(windows, np.zeros(len(table), dtype=np.int64)),
+        teachers=Teachers([Teacher(View(16.0, 32), [teacher])], fabric),
+    )
+    rows = np.arange(16)
+    batch = stepper._batch(rows, 0, np.random.default_rng(3))
+    said = torch.sigmoid(torch.tensor(2.0))
+    assert batch.crops.shape[0] == len(teacher.seen[0]) == 20
+    torch.testing.assert_close(batch.target[:4], said.expand(4))
+    votes = torch.from_numpy(figures.target[rows])
+    torch.testing.assert_close(batch.target[4:], 0.5 * said + 0.5 * votes)
+    torch.testing.assert_close(batch.weight[:4], torch.ones(4))
+    assert not batch.phase[:4].any()
+    labelled, _ = _batch(table, [], "mixup.alpha=0")
+    assert torch.equal(batch.crops[4:], labelled.crops)
+    pieces = list(batch.pieces(2))
+    assert [len(piece.crops) for piece in pieces] == [10, 10]
+    for first, piece in enumerate(pieces):
+        assert list(piece.rows) == list(rows[first::2])
+        assert torch.equal(piece.crops[2:], batch.crops[4:][first::2])
+        assert torch.equal(piece.target[:2], batch.target[:4][first::2])
+    assert np.isfinite(stepper.step(rows, 0, 10)["loss"])

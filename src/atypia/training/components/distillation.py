@@ -31,6 +31,9 @@ class DistillationSection(Section):
     weight: Share = Field(
         0.5, description="share of the teachers in the target; the rest are the votes"
     )
+    unlabelled_share: Share = Field(
+        0.5, description="unlabelled figures in a step, as a share of the labelled ones"
+    )
     turned: bool = Field(
         False,
         description="teachers see the crop turned or mirrored, so that the student learns to "
@@ -94,3 +97,39 @@ def turn(crops: torch.Tensor, symmetry: int) -> torch.Tensor:
     """Return crops (B, 3, P, P) in one of the 8 symmetries of the square; 0 is as they are."""
     turned = torch.rot90(crops, symmetry % 4, (2, 3))
     return turned.flip(3) if symmetry >= 4 else turned
+
+
+def mix_in_teachers(
+    weight: float,
+    seen: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+    unlabelled: Sequence[torch.Tensor],
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Put unlabelled figures before those of a batch, and make targets that can be mixed.
+
+    The target of a figure is s P + v, with P of the teachers for its crop: s is `weight` and v the
+    rest of its votes; of an unlabelled figure s is 1 and v 0.
+
+    Args:
+        weight: share of the teachers, in [0, 1].
+        seen: crops of R figures as the student and each teacher see them, (R, 3, P, P) each.
+        labels: of the figures: target, weight in the loss and offset, (R,) each, phase (R, phases),
+            in the order target, weight, phase, offset.
+        unlabelled: crops of U others, likewise; empty for none.
+
+    Returns:
+        The crops, (U + R, 3, P, P) each; and the labels s, v, weight, phase, offset of all. An
+        unlabelled figure weighs 1, and has no phase and no offset.
+    """
+    target, loss_weight, phase, offset = labels
+    share = torch.full_like(target, weight)
+    all_labels = [share, (1 - share) * target, loss_weight, phase, offset]
+    if not unlabelled:
+        return list(seen), all_labels
+    count = len(unlabelled[0])
+    ones, zeros = target.new_ones(count), target.new_zeros(count)
+    first = [ones, zeros, ones, phase.new_zeros(count, phase.shape[1]), zeros]
+    return (
+        [torch.cat(both) for both in zip(unlabelled, seen, strict=True)],
+        [torch.cat(both) for both in zip(first, all_labels, strict=True)],
+    )

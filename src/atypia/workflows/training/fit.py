@@ -140,7 +140,7 @@ def _read_unlabelled(
         plan.recipe,
         folder.windows,
         hashes.hash_files(plan.adapt_to.image_paths()),
-        lambda done, of: on_progress("reading crops to adapt to", done, of, ""),
+        lambda done, of: on_progress("reading unlabelled crops", done, of, ""),
     )
     return UnlabelledFigures(windows, plan.adapt_to_domain)
 

@@ -128,7 +128,7 @@ def training_tables(
     if adapt_to is not None:
         adapt_to, left_out = select_training(adapt_to)
         adapt_to = replace(adapt_to, frame=spell_alike(adapt_to.frame, table.frame))
-        lines += [f"figures to adapt to: {note}" for note in left_out]
+        lines += [f"unlabelled figures: {note}" for note in left_out]
     return table, adapt_to, [line for line in lines if line]
 
 
