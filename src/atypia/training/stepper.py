@@ -15,7 +15,8 @@ from lightning_fabric import Fabric
 from atypia.errors import AtypiaError
 from atypia.models.adapters import hold_in_bfloat16, recompute_activations
 from atypia.models.classifier import Classifier
-from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
+from atypia.models.cpu import depthwise_in_float32
+from atypia.platform import keep_freed_memory
 from atypia.training.batches import Batch, BatchSource, training_batch, training_views
 from atypia.training.components.adaptive_gamma import AdaptiveGamma
 from atypia.training.components.base import Labels, Outputs, Rows

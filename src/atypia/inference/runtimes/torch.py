@@ -23,10 +23,11 @@ from atypia.inference.options import Precision, PredictOptions
 from atypia.inference.runtimes.base import FloatArray, Outputs, Runtime, join_outputs
 from atypia.models.backbones.registry import BackboneSpec, backbone_spec
 from atypia.models.classifier import Classifier, build_classifier, build_heads
-from atypia.models.cpu import cpu_has_bf16, keep_freed_memory
+from atypia.models.cpu import cpu_has_bf16
 from atypia.models.devices import choose_device
 from atypia.models.folding import FoldedMembers
 from atypia.models.weights import find_weights
+from atypia.platform import keep_freed_memory
 
 
 class TorchRuntime(Runtime):
