@@ -99,7 +99,7 @@ class _Whole(nn.Module):
         self.bias = bias
         # torch spends 40 % of an export on taking operations in place apart; the graph is the same.
         for module in self.modules():
-            if getattr(module, "inplace", False):
+            if isinstance(module, nn.ReLU | nn.ReLU6 | nn.SiLU | nn.Hardtanh):
                 module.inplace = False
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
