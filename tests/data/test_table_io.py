@@ -157,3 +157,14 @@ def test_text_in_parquet_that_is_no_utf8_is_refused_with_its_column(
     pq.write_table(pa.table({"figure_id": ["a", "b"], name: damaged}), path)
     with pytest.raises(TableError, match=rf"t\.parquet: column '{name}': contains damaged values"):
         read_raw(path)
+
+
+def test_categories_in_parquet_are_read_as_the_values_that_they_stand_for(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame({"figure_id": ["a", "b"], "empty": [None, None], "lab": ["x", None]})
+    frame.astype({"empty": "category", "lab": "category"}).to_parquet(path)
+    found = read_raw(path)
+    assert not any(isinstance(dtype, pd.CategoricalDtype) for dtype in found.dtypes)
+    assert found["lab"][2] == "x" and list(found.isna().sum()) == [0, 2, 1]
+    found.to_parquet(path)
+    pd.testing.assert_frame_equal(read_raw(path), found)

@@ -197,6 +197,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         # An index of pandas is a column like others: it may be the one of the ids.
         table = pq.read_table(path)
         _require_whole(table, path)
+        # Of categories, what is written anew differs from what was read where all are empty.
+        plain = [
+            column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            for column in table.columns
+        ]
+        table = pa.table(plain, names=table.column_names)
         frame = table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError) as fault:
         reason = (str(fault) or type(fault).__name__).splitlines()[0]
