@@ -76,7 +76,7 @@ def test_truth_with_gaps_is_refused() -> None:
 
 def test_domains_with_one_class_are_left_out_of_the_summary_and_named() -> None:
     truth = np.array([1, 0, 1, 0, 0, 0], dtype=float)
-    p = np.array([0.9, 0.1, 0.2, 0.8, 0.1, 0.9])
+    p = np.array([0.9, 0.1, 0.2, 0.8, 0.9, 0.9])
     domains = np.array(["a", "a", "b", "b", "c", "c"], dtype=object)
     found = measure_domains(truth, p, p > 0.5, domains)
     assert list(found.frame["domain"]) == ["a", "b", "c"]

@@ -107,6 +107,7 @@ ELSEWHERE = {
     "folds.bundle": "tests/workflows/training/test_teachers.py",
     "folds.domain_groups": "tests/workflows/training/test_plan.py",
     "distillation.teachers": "tests/workflows/training/test_teachers.py",
+    "distillation.unlabelled_share": "needs teachers: components/test_distillation.py",
     "distillation.turned": "needs teachers: components/test_distillation.py",
     "distillation.weight": "needs teachers: components/test_distillation.py",
 }
