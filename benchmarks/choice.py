@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atypia.data.domains import domain_names
 from atypia.data.readers.open_figures import open_figures
 from atypia.evaluation.comparison import JudgedFigures, Scores, compare
 from atypia.training.ablation import read_plan
@@ -34,22 +35,26 @@ def main() -> None:
     for arm in arms:
         for seed in plan.seeds:
             own = [line for (name, of, _), line in lines.items() if (name, of) == (arm, seed)]
-            if len(own) == len(bench.domains):
+            if len(own) == len(bench.runs_without):
                 scores.setdefault(arm, {})[seed] = bench.scores(own)
     figures = bench.training_figures(jobs[0].recipe)
+    domains = domain_names(bench.table.frame)
     everything = np.ones(len(figures.truth), dtype=bool)
     print("judged by: components on")
     for title, rows in [
         ("all domains", everything),
-        *((f"without {name}", bench.left_out != fold) for fold, name in enumerate(bench.domains)),
+        *(
+            (f"without {name}", bench.left_out != fold)
+            for fold, name in enumerate(bench.runs_without)
+        ),
     ]:
         comparison = compare(
             JudgedFigures(
                 figures.truth[rows],
                 figures.case[rows],
+                domains[rows],
                 bench.left_out[rows],
                 bench.held_out[rows],
-                bench.domains,
             ),
             {
                 arm: {

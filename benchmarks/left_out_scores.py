@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from atypia.data.domains import short_domain_names
+from atypia.data.domains import domain_names, short_domain_names
 from atypia.data.readers.open_figures import open_figures
-from atypia.data.splits import domain_folds
 from atypia.data.table import FigureTable
 from atypia.data.votes import vote_matrix
 from atypia.evaluation.intervals import draw_cluster_weights, percentile_interval
+from atypia.evaluation.metrics import pool_small_domains
 from atypia.training.figures import training_figures
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe
@@ -38,7 +39,8 @@ class Cohort:
     Attributes:
         truth: float64 (N,), in {0, 1}.
         case: (N,), the case of each figure.
-        domain: int64 (N,), which is also the run that left the figure's domain out.
+        domain: int64 (N,), the figure's; small ones are one (`pool_small_domains`).
+        left_out: int64 (N,), the run that left the figure's domain out.
         held_out: int64 (N,), the run that held the figure's case out but knew its domain.
         crossed: whether a run that left a domain out also held out the cases that `held_out`
             gives it, as in an ablation; else others held them out.
@@ -52,6 +54,7 @@ class Cohort:
     truth: Floats
     case: npt.NDArray[np.object_]
     domain: Ints
+    left_out: Ints
     held_out: Ints
     crossed: bool
     votes: Floats
@@ -90,33 +93,41 @@ class Cohort:
 
 
 def read_cohort(usage: str) -> Cohort:
-    """Read what the command line names: FIGURES RUNS.jsonl [ARM...], or FIGURES TRAINING..."""
-    if len(sys.argv) < 3:
+    """Read what the command names: FIGURES... RUNS.jsonl [ARM...], or FIGURES... TRAINING..."""
+    given = [Path(name) for name in sys.argv[1:]]
+    figures = list(takewhile(lambda path: not _is_scores(path), given))
+    if not figures or len(figures) == len(given):
         raise SystemExit(usage)
-    table = open_figures(Path(sys.argv[1]))
-    if Path(sys.argv[2]).is_dir():
-        return _of_trainings(table, [Path(name) for name in sys.argv[2:]])
-    bench = Bench.of(table, Path(sys.argv[2]).parent, "cpu", None)
-    arms = sys.argv[3:] or list(ARMS)
+    table, first = open_figures(figures), given[len(figures)]
+    if first.is_dir():
+        return _of_trainings(table, given[len(figures) :])
+    lines = read_runs(first)
+    folds, domains = 1 + max(line.fold for line in lines), len(np.unique(domain_names(table.frame)))
+    groups = None if folds == domains else folds
+    bench = Bench.of(table, first.parent, "cpu", None, groups)
+    arms = sys.argv[2 + len(figures) :] or list(ARMS)
     runs: dict[tuple[str, int], dict[int, RunLine]] = {}
-    for line in read_runs(Path(sys.argv[2])):
+    for line in lines:
         if line.arm in arms and line.figures in (bench.figures, bench.earlier_figures):
             runs.setdefault((line.arm, line.seed), {})[line.fold] = line
-    whole = {key: of for key, of in runs.items() if len(of) == len(bench.domains)}
+    whole = {key: of for key, of in runs.items() if len(of) == folds}
     if not whole:
-        raise SystemExit(f"{sys.argv[2]}: no seed of {', '.join(arms)} is whole on these figures")
+        raise SystemExit(f"{first}: no seed of {', '.join(arms)} is whole on these figures")
     scores = [bench.scores(list(lines.values())) for lines in whole.values()]
     left = np.stack([one.left_out for one in scores])
     held = np.stack([one.held_out for one in scores])
     sets = ", ".join(f"{arm} seed {seed}" for arm, seed in whole)
-    print(f"{len(table)} figures, {len(bench.domains)} domains; scores of {sets}\n", flush=True)
+    print(f"{len(table)} figures, {domains} domains; scores of {sets}\n", flush=True)
     arm = [arm for arm, _ in whole]
-    return _cohort(table, bench.left_out, bench.domains, bench.held_out, True, arm, left, held)
+    return _cohort(table, bench.left_out, bench.held_out, True, arm, left, held)
+
+
+def _is_scores(path: Path) -> bool:
+    return path.suffix == ".jsonl" or (path / "out_of_fold.csv").is_file()
 
 
 def _of_trainings(table: FigureTable, runs: Sequence[Path]) -> Cohort:
     """Read trainings with `folds.left_out_domains`, on the same folds; an arm is a recipe."""
-    domain, names = domain_folds(table.frame)
     held, left = (
         [pd.read_csv(run / name).set_index("figure_id") for run in runs]
         for name in ("out_of_fold.csv", "left_out.csv")
@@ -126,15 +137,14 @@ def _of_trainings(table: FigureTable, runs: Sequence[Path]) -> Cohort:
     if any((one.loc[ids, "fold"].to_numpy() != folds).any() for one in held):
         raise SystemExit("the trainings divide the figures into different folds")
     arm = [read_recipe(run / "recipe.toml").name for run in runs]
-    print(f"{len(table)} figures, {len(names)} domains; scores of {', '.join(map(str, runs))}\n")
+    print(f"{len(table)} figures; scores of {', '.join(map(str, runs))}\n")
     scores = (np.stack([one.loc[ids, "logit"].to_numpy() for one in some]) for some in (left, held))
-    return _cohort(table, domain, names, folds, False, arm, *scores)
+    return _cohort(table, left[0].loc[ids, "fold"].to_numpy(), folds, False, arm, *scores)
 
 
 def _cohort(
     table: FigureTable,
-    domain: Ints,
-    names: Sequence[str],
+    left_out: Ints,
     held_out: Ints,
     crossed: bool,
     arm: Sequence[str],
@@ -142,15 +152,18 @@ def _cohort(
     held: Floats,
 ) -> Cohort:
     figures = training_figures(table, Recipe().soft_labels)
-    short = short_domain_names(names)
+    judged, _ = pool_small_domains(figures.truth, domain_names(table.frame))
+    names, domain = np.unique(judged.astype(str), return_inverse=True)
+    short = short_domain_names([str(name) for name in names])
     return Cohort(
         truth=figures.truth,
         case=figures.case,
         domain=domain,
+        left_out=left_out,
         held_out=held_out,
         crossed=crossed,
         votes=vote_matrix(table.frame),
-        names=tuple(short[name] for name in names),
+        names=tuple(short[str(name)] for name in names),
         arm=np.array(arm, dtype=object),
         left=left,
         held=held,

@@ -1,7 +1,7 @@
 """What helps with the scores of a laboratory that training has not seen, without its labels.
 
-python benchmarks/new_laboratory.py FIGURES RUNS.jsonl [ARM...]
-python benchmarks/new_laboratory.py FIGURES TRAINING...
+python benchmarks/new_laboratory.py FIGURES... RUNS.jsonl [ARM...]
+python benchmarks/new_laboratory.py FIGURES... TRAINING...
 
 The runs are those of `atypia ablate`; a training is the folder of one with
 `folds.left_out_domains=true`. Temperature, bias and operating point for a domain come from
@@ -31,6 +31,7 @@ RESAMPLES = 200
 BATCH = 50
 PREVALENCES = (0.1, 0.2, 0.35, 0.5, 0.7)
 _LEVELS = np.linspace(0.01, 0.99, 50)
+_LOW = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ def untouched(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats, 
 
 def mean(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats, Floats]:
     return untouched(trained, batch, logits - batch.mean() + trained.logits.mean())
+
+
+def half_of_the_mean(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats, Floats]:
+    return untouched(trained, batch, logits + (trained.logits.mean() - batch.mean()) / 2)
+
+
+def low_quantile(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats, Floats]:
+    """Most figures are normal everywhere: how many are atypical moves the mean, hardly this."""
+    shift = np.quantile(trained.logits, _LOW) - np.quantile(batch, _LOW)
+    return untouched(trained, batch, logits + shift)
 
 
 def mean_and_spread(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats, Floats]:
@@ -78,6 +89,8 @@ def label_shift(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats
 CORRECTIONS: dict[str, Correction] = {
     "nothing": untouched,
     "mean aligned": mean,
+    "half of the mean aligned": half_of_the_mean,
+    "lower third aligned": low_quantile,
     "mean and spread aligned": mean_and_spread,
     "quantiles aligned": quantiles,
     "EM for the share of atypical figures": label_shift,

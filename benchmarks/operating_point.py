@@ -1,7 +1,7 @@
 """Which rule finds the operating point for a laboratory that training has not seen.
 
-python benchmarks/operating_point.py FIGURES RUNS.jsonl [ARM...]
-python benchmarks/operating_point.py FIGURES TRAINING...
+python benchmarks/operating_point.py FIGURES... RUNS.jsonl [ARM...]
+python benchmarks/operating_point.py FIGURES... TRAINING...
 
 The runs are those of `atypia ablate`; a training is the folder of one with
 `folds.left_out_domains=true`. The operating point for a domain comes from the scores of the
@@ -85,7 +85,8 @@ def calls_by_known_domains(cohort: Cohort) -> Floats:
     for place, logits in enumerate(cohort.left):
         for domain in range(len(cohort.names)):
             here = cohort.domain == domain
-            known = cohort.held_out == domain if cohort.crossed else ~here
+            runs = np.unique(cohort.left_out[here])
+            known = np.isin(cohort.held_out, runs) & ~here if cohort.crossed else ~here
             cut = resampled_cases(cohort, cohort.held[place], known)
             calls[place, here] = logits[here] > cut
     return calls

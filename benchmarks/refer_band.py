@@ -1,7 +1,7 @@
 """What rules for the refer band refer, and what they leave wrong that no person sees.
 
-python benchmarks/refer_band.py FIGURES RUNS.jsonl [ARM...]
-python benchmarks/refer_band.py FIGURES TRAINING...
+python benchmarks/refer_band.py FIGURES... RUNS.jsonl [ARM...]
+python benchmarks/refer_band.py FIGURES... TRAINING...
 
 The runs are those of `atypia ablate`; a training is the folder of one with
 `folds.left_out_domains=true`. The band for a fold comes from the scores of the other folds:

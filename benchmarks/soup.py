@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from atypia.data.domains import domain_names
 from atypia.data.readers.open_figures import open_figures
 from atypia.evaluation.comparison import JudgedFigures, Scores, compare
 from atypia.models.adapters import AdapterConfig
@@ -81,7 +82,7 @@ def main() -> None:
         recipe = first.model_copy(update={"backbone": shown})
         return infer(network, windows, rows, recipe, fabric, exact=True).logit.numpy()
 
-    for fold, domain in enumerate(bench.domains):
+    for fold, domain in enumerate(bench.runs_without):
         rows = np.flatnonzero((bench.left_out == fold) | (bench.held_out == fold))
         states: list[State] = []
         for seed, recipe in zip(SEEDS, recipes, strict=True):
@@ -107,7 +108,13 @@ def main() -> None:
             keep(f"soup{suffix}", 0, fold, rows, logits(mixed, adapter, rows, views))
 
     comparison = compare(
-        JudgedFigures(figures.truth, figures.case, bench.left_out, bench.held_out, bench.domains),
+        JudgedFigures(
+            figures.truth,
+            figures.case,
+            domain_names(bench.table.frame),
+            bench.left_out,
+            bench.held_out,
+        ),
         all_scores,
         {
             "one member, 4 views": "one member",

@@ -13,7 +13,8 @@ import torch
 
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import Classifier, build_classifier
-from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
+from atypia.models.cpu import depthwise_in_float32
+from atypia.platform import keep_freed_memory
 
 REPEATS = 5
 INPUT_PX, BATCH = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 2 else (160, 64)

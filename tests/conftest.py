@@ -32,7 +32,7 @@ LONGEST = (
     "cli/test_ablate.py",
     "cli/test_bundle.py",
 )
-AMI_BR = Path(__file__).resolve().parents[2] / "shared" / "data" / "ami-br"
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,10 +43,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def ami_br() -> Path:
-    """The 2,894 real figures, where they lie beside the project."""
-    if not (AMI_BR / "AMI-BR.csv").is_file():
-        pytest.skip("the real figures (shared/data/ami-br) do not lie beside this project")
-    return AMI_BR
+    """The 2,894 figures of AMi-Br's training part, where they lie beside the project."""
+    return _real_figures("ami-br", "AMI-BR.csv")
+
+
+@pytest.fixture(scope="session")
+def atnorm_md() -> Path:
+    """The 2,107 figures of AtNorM-MD, where they lie beside the project."""
+    return _real_figures("atnorm-md", "figures.csv")
+
+
+def _real_figures(name: str, table: str) -> Path:
+    if not (SHARED_DATA / name / table).is_file():
+        pytest.skip(f"the real figures (shared/data/{name}) do not lie beside this project")
+    return SHARED_DATA / name
 
 
 @pytest.fixture(scope="session")

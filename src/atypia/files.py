@@ -18,6 +18,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from atypia.errors import AtypiaError
+from atypia.platform import flush_to_disk
 
 #: Folder beside outputs, with the hashes of what atypia wrote there.
 NOTES_FOLDER = ".atypia"
@@ -174,8 +175,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
+        flush_to_disk(partial)
         partial.chmod(_usual_mode())  # some libraries write files that only their owner may read
         partial.replace(path)
     except OSError as fault:

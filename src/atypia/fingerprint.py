@@ -74,6 +74,7 @@ def fingerprint(
     folds: str = "",
     weights: str = "",
     adapt_to: str | None = None,
+    teachers: str | None = None,
 ) -> str:
     """Return what decides the weights of a member as one JSON text; empty parts are left out.
 
@@ -84,6 +85,7 @@ def fingerprint(
         folds: which figures are not trained on.
         weights: SHA-256 of the backbone's published weights; "" where they are not a file.
         adapt_to: hash of figures to adapt to, with their images.
+        teachers: hash of the networks that teach.
     """
     parts = {
         "recipe": recipe,
@@ -92,6 +94,7 @@ def fingerprint(
         "folds": folds,
         "weights": weights,
         "adapt_to": adapt_to,
+        "teachers": teachers,
     }
     return json.dumps({name: part for name, part in parts.items() if part}, sort_keys=True)
 
@@ -102,7 +105,8 @@ _OTHERS = {
     "images": "other images",
     "folds": "other folds",
     "weights": "other weights of the backbone",
-    "adapt_to": "other figures to adapt to",
+    "adapt_to": "other unlabelled figures",
+    "teachers": "other teachers",
 }
 
 

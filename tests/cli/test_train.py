@@ -93,9 +93,9 @@ def test_a_laboratory_without_labels_is_adapted_to(
 ) -> None:
     out = tmp_path / "run"
     changes = ("--set", "domain_adversarial.weight=0.1", "--set", "backbone.pretrained=false")
-    done = train(cohort, out, "--adapt-to", laboratory, *changes)
+    done = train(cohort, out, "--unlabelled", laboratory, *changes)
     assert done.returncode == 0, done.stderr
-    assert "reading crops to adapt to: 16 of 16" in done.stderr
+    assert "reading unlabelled crops: 16 of 16" in done.stderr
     assert "16 figures, labels ignored" in (out / "report.html").read_text(encoding="utf-8")
     # They are learned from, and not judged.
     assert len((out / "out_of_fold.csv").read_text().splitlines()) == 1 + 48

@@ -158,6 +158,27 @@ def test_a_domain_of_few_cases_is_held_out_case_by_case_and_of_one_case_not_at_a
     assert (left_out[frame["scanner"] == "one case"] == names.index("one case")).all()
 
 
+def test_groups_of_domains_are_left_out_together_and_the_rest_is_held_out_in_small_parts() -> None:
+    frame = _frame(slides=140)
+    frame["scanner"] = frame["slide"].map(lambda slide: f"d{int(slide[1:]) % 7}")
+    left_out, held_out, names = crossed_folds(frame, seed=0, groups=3)
+    groups = [set(name.split("; ")) for name in names]
+    assert set.union(*groups) == set(frame["scanner"]) and sum(map(len, groups)) == 7
+    sizes = np.bincount(left_out)
+    assert sizes.max() / sizes.min() < 1.6  # three domains, two and two
+    for run, group in enumerate(groups):
+        assert set(frame["scanner"][left_out == run]) == group
+        assert not group & set(frame["scanner"][held_out == run])
+    # A run loses a sixth of the other domains' slides, as it does where each is left out alone.
+    share = (held_out >= 0).mean()
+    assert 0.28 < share < 0.39
+    cases = frame["case"].groupby(held_out).unique()
+    assert not set(cases[-1]) & set(cases[0])
+    each = crossed_folds(frame, seed=0, groups=7)
+    for grouped, alone in zip(each, crossed_folds(frame, seed=0), strict=True):
+        np.testing.assert_array_equal(grouped, alone)
+
+
 def test_crossed_folds_are_refused_where_they_would_mean_nothing() -> None:
     frame = _frame()
     with pytest.raises(TableError, match=r"2 domains .* needs three"):
@@ -166,6 +187,8 @@ def test_crossed_folds_are_refused_where_they_would_mean_nothing() -> None:
         crossed_folds(frame.assign(case="everyone"), seed=0)
     with pytest.raises(TableError, match="one case only"):
         crossed_folds(_frame(slides=3), seed=0)
+    with pytest.raises(TableError, match="domain_groups 4: expected 3 to 3"):
+        crossed_folds(frame, seed=0, groups=4)
 
 
 def _split(*words: object) -> FigureTable:

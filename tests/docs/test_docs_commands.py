@@ -239,12 +239,13 @@ def test_unmarked_commands_run_as_they_stand(tmp_path: Path, warm_python: WarmPy
 
 @pytest.mark.slow  # in the quick suite: their verbs run on other figures above
 def test_commands_on_the_public_figures_run_as_they_stand(
-    tmp_path: Path, ami_br: Path, warm_python: WarmPython
+    tmp_path: Path, ami_br: Path, atnorm_md: Path, warm_python: WarmPython
 ) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
     environment = _reader(folder, tmp_path / "home", warm_python)
     (folder / "ami-br").symlink_to(ami_br)
+    (folder / "atnorm-md").symlink_to(atnorm_md)
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copytree(ROOT / "benchmarks", folder / "benchmarks")
     chosen = [c for c in COMMANDS if c.mark and c.mark.needs == {"figures"} and not c.mark.long]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from ablation_arms import DOMAINS, scores_of
 from atypia.evaluation.calibration import cross_fit
-from atypia.evaluation.comparison import MEASURES, JudgedFigures, Scores, compare
+from atypia.evaluation.comparison import MEASURES, Scores, compare
 from atypia.evaluation.comparison_tables import (
     explain_comparison,
 )
@@ -111,7 +113,7 @@ def test_figures_without_truth_and_domains_of_one_class_are_left_out(figures, ar
     north = figures.left_out == 0
     truth[north & (truth == 1)] = 0
     held_out = np.where(north & (figures.case == "c0"), -1, figures.held_out)
-    changed = JudgedFigures(truth, figures.case, figures.left_out, held_out, DOMAINS)
+    changed = replace(figures, truth=truth, held_out=held_out)
     one = arms["plain"][0]
     wild = Scores(
         np.where(np.isnan(truth), 50, one.left_out), np.where(held_out < 0, np.nan, one.held_out)
@@ -123,3 +125,19 @@ def test_figures_without_truth_and_domains_of_one_class_are_left_out(figures, ar
     assert np.isfinite(found.arms[0].results["held_out_auroc"].mean)
     notes = " ".join(explain_comparison(found))
     assert "north" in notes and f"{found.never_held_out} figures" in notes
+
+
+def test_small_domains_are_one_part_of_the_mean_and_never_the_worst(figures, arms) -> None:
+    domain = figures.domain.copy()
+    few = np.flatnonzero((figures.domain == "north") & (figures.truth == 1))[:20]
+    domain[few[:10]], domain[few[10:]] = "one", "two"
+    found = compare(replace(figures, domain=domain), {"plain": arms["plain"]}, {})
+    assert found.pool == "small domains together: one; two"
+    assert found.one_class == (found.pool,) and found.domains == DOMAINS
+    domain[np.flatnonzero(figures.truth == 0)[:5]] = "one"
+    sign = np.where(np.isin(domain, ["one", "two"]), -5, 5)
+    wrong = {0: Scores(sign * figures.truth, arms["plain"][0].held_out)}
+    found = compare(replace(figures, domain=domain), {"plain": wrong}, {})
+    assert found.domains == ("north", found.pool, "south", "west")
+    result = found.arms[0].results["left_out_auroc"]
+    assert (result.mean, result.worst) == (0.75, 1.0) and result.worst_domain in DOMAINS

@@ -8,6 +8,7 @@ from atypia.evaluation.metrics import (
     best_balanced_accuracy,
     binary_metrics,
     measure_domains,
+    pool_small_domains,
 )
 
 
@@ -75,7 +76,7 @@ def test_truth_with_gaps_is_refused() -> None:
 
 def test_domains_with_one_class_are_left_out_of_the_summary_and_named() -> None:
     truth = np.array([1, 0, 1, 0, 0, 0], dtype=float)
-    p = np.array([0.9, 0.1, 0.2, 0.8, 0.1, 0.9])
+    p = np.array([0.9, 0.1, 0.2, 0.8, 0.9, 0.9])
     domains = np.array(["a", "a", "b", "b", "c", "c"], dtype=object)
     found = measure_domains(truth, p, p > 0.5, domains)
     assert list(found.frame["domain"]) == ["a", "b", "c"]
@@ -88,3 +89,32 @@ def test_domains_with_one_class_are_left_out_of_the_summary_and_named() -> None:
     # c would have lowered the mean specificity, and for an error the worst is the greatest.
     assert found.summary.loc["specificity", "mean"] == pytest.approx(0.5)
     assert found.summary.loc["brier", "worst"] == pytest.approx(0.64)
+
+
+def _domains(**sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Domains of so many atypical and normal figures: truth and names."""
+    truth = [[1.0] * atypical + [0.0] * normal for atypical, normal in sizes.values()]
+    names = [[name] * (atypical + normal) for name, (atypical, normal) in sizes.items()]
+    return np.concatenate(truth), np.concatenate(names).astype(object)
+
+
+def test_small_domains_are_judged_together_and_are_never_the_worst() -> None:
+    truth, names = _domains(large=(30, 40), larger=(50, 50), few=(5, 30), fewer=(0, 9))
+    p = np.where(np.isin(names, ["few", "fewer"]), 1 - truth, truth)
+    p[names == "large"] = np.where(np.arange(70) < 15, 0, truth[names == "large"])
+    found = measure_domains(truth, p, p > 0.5, names)
+    assert list(found.frame["domain"]) == ["large", "larger", "small domains together: few; fewer"]
+    assert (found.counted, found.pool) == (3, "small domains together: few; fewer")
+    assert list(found.frame["balanced_accuracy"]) == [0.75, 1.0, 0.0]
+    assert list(found.summary.loc["balanced_accuracy", ["mean", "worst"]]) == [1.75 / 3, 0.75]
+    assert list(found.frame["gap"]) == [0.5, 0.0, 0.0]
+    assert found.summary.loc["gap", "worst"] == 0.5
+
+
+def test_one_small_domain_keeps_its_name_and_without_two_large_ones_each_stands_alone() -> None:
+    truth, names = _domains(a=(25, 25), b=(25, 25), c=(24, 25))
+    assert pool_small_domains(truth, names)[1] == "c"
+    np.testing.assert_array_equal(pool_small_domains(truth, names)[0], names)
+    truth[0] = np.nan  # one known atypical figure of a less
+    same, pool = pool_small_domains(truth, names)
+    assert pool == "" and same is names

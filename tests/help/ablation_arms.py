@@ -17,9 +17,9 @@ def judged_figures() -> JudgedFigures:
     return JudgedFigures(
         truth=(rng.random(900) < 0.3).astype(float),
         case=np.array([f"c{number}" for number in case], dtype=object),
+        domain=np.array(DOMAINS, dtype=object)[left_out],
         left_out=left_out,
         held_out=(left_out + 1 + case // 3 % 2) % 3,
-        domains=DOMAINS,
     )
 
 

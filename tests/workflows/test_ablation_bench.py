@@ -48,11 +48,20 @@ def _bench(table: FigureTable) -> Bench:
 
 def test_runs_come_seed_by_seed_and_all_arms_share_the_folds(table: FigureTable) -> None:
     bench = _bench(table)
-    assert len(bench.domains) == 3
+    assert len(bench.runs_without) == 3
     order = [job.key for job in bench.jobs(PLAN)]
     assert order == [
         (arm, seed, fold) for seed in (3, 5) for arm in ("plain", "no mixup") for fold in range(3)
     ]
+
+
+def test_domains_are_left_out_in_groups_where_the_plan_says_so(table: FigureTable) -> None:
+    laboratory = [f"lab {'abcde'[row % 5]}, Ulm" for row in range(len(table))]
+    five = figures_from_frame(table.frame.assign(laboratory=laboratory, slide="", case=""), "x")
+    bench = Bench.of(five, table.root / "out", "cpu", None, 3)
+    assert sorted("; ".join(bench.short_names).split("; ")) == [f"lab {lab}" for lab in "abcde"]
+    assert len(bench.jobs(PLAN)) == 2 * 2 * 3
+    assert bench.figures != Bench.of(five, table.root / "out", "cpu", None).figures
 
 
 def test_every_run_has_a_folder_and_an_identity_of_its_own(table: FigureTable) -> None:

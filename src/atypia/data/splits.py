@@ -208,13 +208,18 @@ def domain_folds(frame: pd.DataFrame) -> tuple[Folds, list[str]]:
     return folds.astype(np.int64), [str(name) for name in names]
 
 
-def crossed_folds(frame: pd.DataFrame, seed: int) -> tuple[Folds, Folds, list[str]]:
-    """Divide figures for runs that leave out a domain and hold out slides of the others.
+def crossed_folds(
+    frame: pd.DataFrame, seed: int, groups: int | None = None
+) -> tuple[Folds, Folds, list[str]]:
+    """Divide figures for runs that leave out domains and hold out slides of the others.
 
     Run k of D, one a domain, is not trained on domain k, nor on a part of the cases of each other
     domain: the cases of a domain are divided, as `slide_folds` divides them, into D - 1 parts, one
     for each run that does not leave the whole domain out. So every figure is scored twice: by the
     run that knows nothing of its domain, and by one that knows other slides of it.
+
+    With `groups`, each run leaves all domains of a group out (`group_domains`). The parts of the
+    others stay as small; so some of them are held out by no run.
 
     A domain with fewer cases than parts has one case a part; the further runs then train on all of
     it. A domain of one case cannot be known by other slides of its own: it is left out by its run
@@ -223,35 +228,75 @@ def crossed_folds(frame: pd.DataFrame, seed: int) -> tuple[Folds, Folds, list[st
     Args:
         frame: a figure table's frame, of at least three domains.
         seed: of the division within domains.
+        groups: of domains, 3 to D; None: each domain alone.
 
     Returns:
         left_out, int64 (N,): the run that leaves the figure's domain out. held_out, int64 (N,):
-        the run that holds the figure's case out, another one; -1 where there is none. And the
-        domains' names in sorted order: run k leaves domain names[k] out.
+        the run that holds the figure's case out, another one; -1 where there is none. And what
+        each run leaves out: the domains' names in sorted order, or those of each group, joined by
+        "; ".
 
     Raises:
-        TableError: fewer than three domains; a case that lies in several; no domain of two cases.
+        TableError: fewer than three domains; a case that lies in several; no domain of two cases;
+            more groups than domains.
     """
-    left_out, names = domain_folds(frame)
-    if len(names) < 3:
+    domain_of, domains = domain_folds(frame)
+    if len(domains) < 3:
         raise TableError(
-            f"the table has {len(names)} domains ({'; '.join(names)}): leaving one domain out "
+            f"the table has {len(domains)} domains ({'; '.join(domains)}): leaving one domain out "
             "needs three, so that what is trained on the rest knows more than one; add figures "
             "of other domains"
         )
+    groups = len(domains) if groups is None else groups
+    group_of = group_domains(np.bincount(domain_of), groups)
     held_out = np.full(len(frame), -1, dtype=np.int64)
-    for domain in range(len(names)):
-        rows = np.flatnonzero(left_out == domain)
+    for domain in range(len(domains)):
+        rows = np.flatnonzero(domain_of == domain)
         inside = frame.iloc[rows]
-        parts = min(len(names) - 1, len(np.unique(_groups(inside))))
+        parts = min(len(domains) - 1, len(np.unique(_groups(inside))))
         if parts > 1:
-            held_out[rows] = (domain + 1 + slide_folds(inside, parts, seed)) % len(names)
+            part = slide_folds(inside, parts, seed)
+            run = (group_of[domain] + 1 + part) % groups
+            held_out[rows] = np.where(part < groups - 1, run, -1)
     if (held_out < 0).all():
         raise TableError(
-            f"each of the {len(names)} domains has one case only: none can be held out within "
+            f"each of the {len(domains)} domains has one case only: none can be held out within "
             "its domain; check the columns slide and case, or add cases"
         )
-    return left_out, held_out, names
+    names = [
+        "; ".join(name for name, own in zip(domains, group_of, strict=True) if own == group)
+        for group in range(groups)
+    ]
+    return group_of[domain_of], held_out, names
+
+
+def group_domains(figures: npt.NDArray[np.int64], groups: int) -> Folds:
+    """Divide domains into groups of about as many figures.
+
+    The largest domains come first, each into the group that is smallest by then.
+
+    Args:
+        figures: int64 (D,), of each domain.
+        groups: their number, 3 to D; with D, group k is domain k.
+
+    Returns:
+        The group of each domain, int64 (D,), in 0..groups-1; no group is empty.
+
+    Raises:
+        TableError: fewer than three groups, or more than domains.
+    """
+    if not 3 <= groups <= len(figures):
+        raise TableError(
+            f"domain_groups {groups}: expected 3 to {len(figures)}, the number of domains"
+        )
+    if groups == len(figures):
+        return np.arange(groups)
+    group_of = np.empty(len(figures), dtype=np.int64)
+    totals = np.zeros(groups, dtype=np.int64)
+    for domain in np.argsort(-figures, kind="stable"):
+        group_of[domain] = totals.argmin()
+        totals[group_of[domain]] += figures[domain]
+    return group_of
 
 
 def _groups(frame: pd.DataFrame) -> npt.NDArray[Any]:

@@ -23,6 +23,7 @@ from atypia.evaluation.intervals import (
     draw_cluster_weights,
     percentile_interval,
 )
+from atypia.evaluation.metrics import pool_small_domains
 
 FloatArray = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -62,16 +63,16 @@ class JudgedFigures:
     Attributes:
         truth: float64 (N,), in {0, 1}, NaN where not known.
         case: (N,), the cluster of each figure.
+        domain: (N,), the name of its domain.
         left_out: int64 (N,), the fold that leaves the figure's domain out.
         held_out: int64 (N,), the fold that holds its case out, -1 where there is none.
-        domains: name of the domain that each fold leaves out.
     """
 
     truth: FloatArray
     case: npt.NDArray[np.object_]
+    domain: npt.NDArray[np.object_]
     left_out: Ints
     held_out: Ints
-    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ class Comparison:
         figures: number of figures with a known truth.
         cases: that these come from.
         domains: names of the left-out domains that hold both classes; the mean is over these.
+        pool: the one of them that is small domains together, never the worst; "" for none.
         one_class: names of those that do not.
         never_held_out: number of figures that no run held out within their domain.
     """
@@ -159,6 +161,7 @@ class Comparison:
     figures: int
     cases: int
     domains: tuple[str, ...]
+    pool: str
     one_class: tuple[str, ...]
     never_held_out: int
 
@@ -240,18 +243,19 @@ def compare(
         AtypiaError: as `cross_fit`.
     """
     has_truth = np.isfinite(figures.truth)
-    both = [
-        fold
-        for fold in range(len(figures.domains))
-        if len(np.unique(figures.truth[has_truth & (figures.left_out == fold)])) == 2
-    ]
-    domains = tuple(figures.domains[fold] for fold in both)
+    judged_as, pool = pool_small_domains(figures.truth, figures.domain)
+    names = [str(name) for name in np.unique(judged_as.astype(str))]
+    domains = tuple(
+        name
+        for name in names
+        if len(np.unique(figures.truth[has_truth & (judged_as == name)])) == 2
+    )
     run = {name: dict(sorted(seeds.items())) for name, seeds in scores.items() if seeds}
     seeds_run = [(name, seed) for name, seeds in run.items() for seed in seeds]
     estimates: dict[tuple[str, int, str], _Estimate] = {}
     for scheme in (
-        _select_figures(figures, has_truth & (figures.held_out >= 0), figures.held_out, None),
-        _select_figures(figures, has_truth, figures.left_out, both),
+        _select_figures(figures, has_truth & (figures.held_out >= 0), figures.held_out),
+        _select_figures(figures, has_truth, figures.left_out, [judged_as == of for of in domains]),
     ):
         statistics = {}
         for done, (name, seed) in enumerate(seeds_run, start=1 + scheme.domains * len(seeds_run)):
@@ -263,32 +267,35 @@ def compare(
         estimates |= _evaluate_statistics(statistics, scheme.case)
     return Comparison(
         arms=tuple(
-            _summarise_arm(name, list(run[name]), against, estimates, domains) for name in run
+            _summarise_arm(name, list(run[name]), against, estimates, domains, pool) for name in run
         ),
         not_run=tuple(name for name in scores if name not in run),
         figures=int(has_truth.sum()),
         cases=len(np.unique(figures.case[has_truth])),
         domains=domains,
-        one_class=tuple(name for name in figures.domains if name not in domains),
+        pool=pool,
+        one_class=tuple(name for name in names if name not in domains),
         never_held_out=int((has_truth & (figures.held_out < 0)).sum()),
     )
 
 
 def _select_figures(
-    figures: JudgedFigures, judged: npt.NDArray[np.bool_], folds: Ints, parts: Sequence[int] | None
+    figures: JudgedFigures,
+    judged: npt.NDArray[np.bool_],
+    folds: Ints,
+    parts: Sequence[npt.NDArray[np.bool_]] | None = None,
 ) -> _Scheme:
     """Take the figures that a scheme judges; its parts are domains, or all figures as one."""
     rows = np.flatnonzero(judged)
-    here = folds[rows]
     return _Scheme(
         domains=parts is not None,
         rows=rows,
         truth=figures.truth[rows],
         case=figures.case[rows],
-        folds=here,
+        folds=folds[rows],
         parts=(np.arange(len(rows)),)
         if parts is None
-        else tuple(np.flatnonzero(here == fold) for fold in parts),
+        else tuple(np.flatnonzero(part[rows]) for part in parts),
     )
 
 
@@ -319,6 +326,7 @@ def _summarise_arm(
     against: Mapping[str, str],
     estimates: Mapping[tuple[str, int, str], _Estimate],
     domains: Sequence[str],
+    pool: str,
 ) -> ArmResult:
     """Sum an arm up over its seeds."""
     other = against.get(name)
@@ -327,7 +335,8 @@ def _summarise_arm(
         mine = [estimates[name, seed, measure.key] for seed in seeds]
         by_seed = np.array([estimate.by_part.mean() for estimate in mine])
         by_part = np.mean([estimate.by_part for estimate in mine], axis=0)
-        lowest = int(by_part.argmin())
+        large = [at for at, name in enumerate(domains) if measure.domains and name != pool]
+        lowest = min(large or [0], key=by_part.__getitem__)
         reached[measure.key] = MeasureResult(
             mean=float(by_seed.mean()),
             sd=float(by_seed.std(ddof=1)) if len(seeds) > 1 else float("nan"),

@@ -103,8 +103,8 @@ def explain_comparison(comparison: Comparison) -> list[str]:
         )
     if comparison.never_held_out:
         notes.append(
-            f"{format_count(comparison.never_held_out, 'figure')} in domains with a single case: "
-            "evaluated in leave-one-domain-out only"
+            f"{format_count(comparison.never_held_out, 'figure')} held out by no run that knew "
+            "their domain: evaluated in leave-one-domain-out only"
         )
     if comparison.not_run:
         notes.append(f"not run yet: {'; '.join(comparison.not_run)}")

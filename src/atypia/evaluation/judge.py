@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -28,12 +28,14 @@ from atypia.evaluation.intervals import (
     bootstrap_clusters,
 )
 from atypia.evaluation.metrics import (
+    SMALL_DOMAIN,
     DomainMetrics,
     Metrics,
     best_balanced_accuracy,
     binary_metrics,
     format_metric,
     measure_domains,
+    pool_small_domains,
 )
 from atypia.evaluation.refer_band import weigh_cases
 
@@ -78,7 +80,7 @@ class Judgement:
         auroc_interval: the same for the AUROC.
         domains: metrics by domain; its frame also has `ba_low` and `ba_high`, the interval of
             balanced accuracy, and `ba_lost`, how far it lies below `best_balanced_accuracy`; NaN
-            where not defined. Its summary has a row `ba_lost`, too.
+            where not defined. Its summary has a row `ba_lost`, too. Small domains are one.
         experts: agreement between the experts by `domain`, the last row "all"; None
             where the table has no votes.
         referral: effect of the refer band.
@@ -209,6 +211,12 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     clusters = frame["case"].to_numpy(dtype=object)
     overall = binary_metrics(truth, p, call)
     cases = len(set(clusters))
+    frame["domain"], pool = pool_small_domains(truth, frame["domain"].to_numpy())
+    if pool:
+        notes.append(
+            f"domains with under {SMALL_DOMAIN} atypical figures count as one domain, and not as "
+            "the worst: a single one says little"
+        )
     if overall.balanced_accuracy is None:
         only = "atypical" if overall.atypical else "normal"
         notes.append(f"all judged figures are {only}: balanced accuracy and AUROC are not defined")
@@ -282,10 +290,9 @@ def _add_intervals(domains: DomainMetrics, figures: pd.DataFrame) -> DomainMetri
     frame = domains.frame.assign(ba_low=lows, ba_high=highs)
     frame["ba_lost"] = np.array(best, dtype=np.float64) - frame["balanced_accuracy"]
     frame = frame.astype({"ba_low": "float64", "ba_high": "float64"})
-    lost = frame["ba_lost"]
-    summary = domains.summary.copy()
-    summary.loc["ba_lost"] = [lost.mean(), lost.std(ddof=1), lost.max()]
-    return DomainMetrics(frame, summary, domains.counted, domains.left_out)
+    domains = replace(domains, frame=frame, summary=domains.summary.copy())
+    domains.summary.loc["ba_lost"] = domains.summarise("ba_lost", lower_is_better=True)
+    return domains
 
 
 def infer_operating_point(p: FloatArray, call: BoolArray) -> tuple[float, float] | None:

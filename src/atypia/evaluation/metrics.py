@@ -12,10 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from atypia.data.domains import short_domain_names
+
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 ECE_BINS = 15
+#: A domain with fewer atypical figures is judged together with the others of the kind.
+SMALL_DOMAIN = 25
 
 
 @dataclass(frozen=True)
@@ -74,17 +78,27 @@ class DomainMetrics:
 
     Attributes:
         frame: one row a domain, sorted by name: `domain`, then the fields of `Metrics`, NaN where
-            a metric is undefined.
-        summary: one row a metric (index), columns `mean`, `sd` (sample standard deviation, NaN
-            with fewer than two domains) and `worst`, over the domains that contain both classes.
+            a metric is undefined; `gap`, between sensitivity and specificity, in [0, 1].
+        summary: one row a metric or `gap` (index), columns `mean`, `sd` (sample standard
+            deviation, NaN with fewer than two domains) and `worst`, over the domains that contain
+            both classes; the small ones together are never the worst.
         counted: number of domains in the summary.
         left_out: names of the domains with one class only, excluded from the summary.
+        pool: name of the small domains together, as in `frame`; "" where there are none.
     """
 
     frame: pd.DataFrame
     summary: pd.DataFrame
     counted: int
     left_out: tuple[str, ...]
+    pool: str = ""
+
+    def summarise(self, name: str, *, lower_is_better: bool) -> list[float]:
+        """Return mean, standard deviation and worst of a column of `frame`."""
+        counted = self.frame[~self.frame["domain"].isin(self.left_out)]
+        large = counted.loc[counted["domain"] != self.pool, name]
+        worst = large.max() if lower_is_better else large.min()
+        return [counted[name].mean(), counted[name].std(ddof=1), worst]
 
 
 def expected_calibration_error(truth: FloatArray, p: FloatArray, bins: int = ECE_BINS) -> float:
@@ -165,10 +179,38 @@ def best_balanced_accuracy(truth: FloatArray, p: FloatArray) -> float | None:
     return float((1 + np.max(hits - false_alarms)) / 2)
 
 
+def pool_small_domains(
+    truth: FloatArray, domains: npt.NDArray[np.object_]
+) -> tuple[npt.NDArray[np.object_], str]:
+    """Give domains with under `SMALL_DOMAIN` atypical figures one name together.
+
+    A single one of them says little; together they count as one domain, and never as the worst.
+    Where fewer than two domains are larger, each stays as it is.
+
+    Args:
+        truth: (N,) values in {0, 1}; NaN where not known.
+        domains: (N,) name of each figure's domain.
+
+    Returns:
+        The name that each figure is judged under, (N,); and the common one, "" where there is none.
+    """
+    names = np.asarray(domains, dtype=object)
+    atypical = pd.Series(np.asarray(truth) == 1.0).groupby(names).sum()
+    small = [str(name) for name in atypical.index[atypical < SMALL_DOMAIN]]
+    if not small or len(atypical) - len(small) < 2:
+        return names, ""
+    short = short_domain_names([str(name) for name in atypical.index])
+    together = f"small domains together: {'; '.join(short[name] for name in small)}"
+    pool = small[0] if len(small) == 1 else together
+    return np.where(np.isin(names, small), pool, names).astype(object), pool
+
+
 def measure_domains(
     truth: FloatArray, p: FloatArray, call: BoolArray, domains: npt.NDArray[np.object_]
 ) -> DomainMetrics:
     """Return the metrics of every domain, with their mean, standard deviation and worst.
+
+    Small domains are judged together (`pool_small_domains`).
 
     Args:
         truth: (N,) values in {0, 1}.
@@ -181,7 +223,7 @@ def measure_domains(
     """
     rows: list[dict[str, object]] = []
     left_out: list[str] = []
-    names = np.asarray(domains, dtype=object)
+    names, pool = pool_small_domains(truth, domains)
     for name in sorted({str(name) for name in names}):
         here = names == name
         metrics = binary_metrics(truth[here], p[here], call[here])
@@ -191,17 +233,11 @@ def measure_domains(
     columns = ["domain", "figures", "atypical", *METRIC_NAMES]
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.astype(dict.fromkeys(METRIC_NAMES, "float64"))
-    counted = frame[~frame["domain"].isin(left_out)]
-    worst = {
-        name: counted[name].max() if name in LOWER_IS_BETTER else counted[name].min()
-        for name in METRIC_NAMES
-    }
-    summary = pd.DataFrame(
-        {
-            "mean": counted[list(METRIC_NAMES)].mean(),
-            "sd": counted[list(METRIC_NAMES)].std(ddof=1),
-            "worst": pd.Series(worst, dtype="float64"),
-        },
-        index=list(METRIC_NAMES),
-    )
-    return DomainMetrics(frame, summary, len(counted), tuple(left_out))
+    frame["gap"] = (frame["sensitivity"] - frame["specificity"]).abs()
+    summary = pd.DataFrame(columns=["mean", "sd", "worst"], dtype="float64")
+    counted = len(frame) - len(left_out)
+    measured = DomainMetrics(frame, summary, counted, tuple(left_out), pool)
+    for name in (*METRIC_NAMES, "gap"):
+        lower = name == "gap" or name in LOWER_IS_BETTER
+        summary.loc[name] = measured.summarise(name, lower_is_better=lower)
+    return measured

@@ -17,6 +17,7 @@ from atypia.bundle.load import Bundle
 from atypia.errors import BundleError
 from atypia.inference.options import Precision, PredictOptions
 from atypia.inference.runtimes.base import Runtime
+from atypia.platform import count_usable_cores
 
 if TYPE_CHECKING:
     import onnx
@@ -144,4 +145,4 @@ def _list_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 def usual_threads() -> int:
     """Return the number of CPU threads that torch would use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else count_usable_cores()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from types import MethodType
 
 import torch
 from torch import nn
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # mallopt(3)
 _SMALL_MAP = 2  # px a side
 
 
@@ -18,20 +15,6 @@ def cpu_has_bf16() -> bool:
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     checks = (getattr(torch.cpu, name, None) for name in names)
     return any(bool(check()) for check in checks if check is not None)
-
-
-def keep_freed_memory() -> None:
-    """Let the process keep memory that it frees, for the rest of its life, where glibc is used.
-
-    The activations of a step are freed and asked for again; by default glibc gives large blocks
-    back to the system each time, and a quarter of a training step goes into faulting them in
-    again. Peak memory stays as it is. benchmarks/step.py measures both.
-    """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-        if mallopt is not None:
-            mallopt(_M_MMAP_MAX, 0)
-            mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def depthwise_in_float32(network: nn.Module) -> None:

@@ -39,11 +39,16 @@ def find_weights(spec: BackboneSpec, path: Path | None = None) -> Path | None:
         A file; none where the weights come inside a package.
 
     Raises:
-        AtypiaError: there is no such file, or weights are given that are not needed.
+        AtypiaError: there is no such file or package, or weights are given that are not needed.
     """
     if spec.packaged is not None:
         if path is not None:
             raise AtypiaError(f"{path}: {spec.key} comes with its weights; leave out --weights")
+        if not spec.is_installed:
+            raise AtypiaError(
+                f"{spec.key}: the package with its weights ({spec.package}) is not installed; pip "
+                "install 'atypia[train]'"
+            )
         return None
     if path is None:
         here = cached_weights(spec)

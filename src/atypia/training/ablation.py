@@ -35,6 +35,9 @@ class Plan(Section):
     changes: tuple[str, ...] = Field(
         (), alias="set", description="changes to every arm, before its own"
     )
+    domain_groups: int | None = Field(
+        None, ge=3, description="leave domains out in this many groups, not one by one"
+    )
     arms: tuple[Arm, ...] = Field(min_length=1, alias="arm")
     # In a plan of atypia, the user asked for no component: one that cannot work is switched off.
     _is_atypias: bool = PrivateAttr(False)
@@ -118,7 +121,11 @@ def _faults(plan: Plan) -> Iterator[str]:
                 f"{suggest_name(arm.against, names)}"
             )
         try:
-            plan.recipe(arm, plan.seeds[0])
+            if plan.recipe(arm, plan.seeds[0]).distillation.teachers:
+                yield (
+                    f"arm {name}: distillation.teachers: a plan has folds of its own, which no "
+                    "teacher knows; leave them out, and compare trainings by `atypia train`"
+                )
         except RecipeError as faults:
             for line in str(faults).splitlines():
                 if line not in reported:

@@ -7,10 +7,24 @@ are never interpolated twice; without these, `plain_crops.py` gives the same cro
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch.nn import functional as F
 
 from atypia.data.plain_crops import Line, blur_kernel
+
+
+class View(NamedTuple):
+    """How a network sees a figure.
+
+    Attributes:
+        crop_um: side of its crops, in um.
+        input_px: side of its crops, in px.
+    """
+
+    crop_um: float
+    input_px: int
 
 
 def crop_windows(

@@ -26,6 +26,7 @@ from atypia.models.classifier import Output
 from atypia.training.batches import BatchSource
 from atypia.training.checkpoint import load_checkpoint, save_checkpoint
 from atypia.training.components.base import Material
+from atypia.training.components.distillation import Teachers
 from atypia.training.components.hard_negatives import HardNegatives
 from atypia.training.components.sampling import draw_epoch, figure_weights, mixture_weights
 from atypia.training.figures import TrainingFigures, UnlabelledFigures, fit_targets
@@ -92,6 +93,7 @@ def train_member(
     identity: str,
     on_progress: Callable[[Progress], None],
     curve: bool = True,
+    load_teachers: Callable[[], Teachers | None] = lambda: None,
 ) -> Member:
     """Train one member on all figures but the held-out ones, then score these.
 
@@ -107,6 +109,7 @@ def train_member(
         on_progress: called after every step.
         curve: record the AUROC of the held-out figures during training: it takes time and changes
             nothing.
+        load_teachers: gives those of this member, if there are any; a finished member needs none.
 
     Raises:
         RecipeError: a component has nothing to work on in these figures.
@@ -119,11 +122,10 @@ def train_member(
     adapt_to = None if inputs.unlabelled is None else inputs.unlabelled.domain
     require_components_work(recipe, figures, rows, adapt_to)
     figures = fit_targets(figures, rows, recipe.soft_labels)
-    rows, aside = recipe.focal.calibration_rows(Material(figures, rows, adapt_to, recipe.seed))
-    training = MemberTraining(inputs, figures, rows, aside, held_out, member)
+    training = MemberTraining(inputs, figures, rows, held_out, member, load_teachers())
     batch_size = recipe.schedule.batch_size
-    steps_per_epoch = math.ceil(len(rows) / batch_size)
-    epochs = epochs_for(recipe.schedule, len(rows))
+    steps_per_epoch = math.ceil(training.figures / batch_size)
+    epochs = epochs_for(recipe.schedule, training.figures)
     steps = steps_per_epoch * epochs
 
     held_out_every = math.ceil(epochs / HELD_OUT_CURVE_POINTS)
@@ -137,13 +139,13 @@ def train_member(
         epoch, position = divmod(step, steps_per_epoch)
         if position == 0 or step == first:
             rng = np.random.default_rng(derive_seed(recipe, member, 1, epoch))
-            drawn = draw_epoch(training.weights(), steps_per_epoch * batch_size, rng)
+            drawn = draw_epoch(training.weights(epoch), steps_per_epoch * batch_size, rng)
         batch = drawn[position * batch_size : (position + 1) * batch_size]
         losses.append(training.stepper.step(batch, step, steps))
         last = position == steps_per_epoch - 1
         loss = losses[-1]["loss"]
         if last:
-            values = training.end_epoch(curve=curve and (epoch + 1) % held_out_every == 0)
+            values = training.end_epoch(epoch, curve=curve and (epoch + 1) % held_out_every == 0)
             metrics_log.write(step + 1, {"epoch": epoch + 1, **_means(losses), **values})
             losses = []
         if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
@@ -187,21 +189,32 @@ def epochs_for(schedule: ScheduleSection, figures: int) -> int:
 
 
 class MemberTraining:
-    """A member in training, with what is updated after every epoch: hard negatives and gamma."""
+    """A member in training, with what is updated after every epoch: hard negatives and gamma.
+
+    Attributes:
+        figures: number of those that it is trained on.
+        stepper: takes its steps.
+    """
 
     def __init__(
         self,
         inputs: MemberInputs,
         figures: TrainingFigures,
         rows: Rows,
-        aside: Rows,
         held_out: Rows,
         member: int,
+        teachers: Teachers | None = None,
     ) -> None:
         recipe, source, fabric = inputs.recipe, inputs.source, inputs.fabric
         unlabelled, weights = inputs.unlabelled, inputs.weights
         self._recipe, self._source, self._figures = recipe, source, figures
-        self._fabric, self._aside, self._held_out = fabric, aside, held_out
+        self._fabric, self._held_out = fabric, held_out
+        adapt_to = None if unlabelled is None else unlabelled.domain
+        material = Material(figures, rows, adapt_to, recipe.seed)
+        self._turns = recipe.focal.calibration_turns(material)
+        if len(self._turns) == 1:
+            rows = np.setdiff1d(rows, self._turns[0])
+        self.figures = len(rows)
         self._weights = np.zeros(len(figures.target))
         self._weights[rows] = figure_weights(
             figures.domain[rows],
@@ -210,10 +223,9 @@ class MemberTraining:
             domain_balance=recipe.sampling.domain_balance,
         )
         self.stepper = MemberStepper(
-            recipe, member, fabric, source, figures, self._weights, unlabelled, weights
+            recipe, member, fabric, source, figures, self._weights, unlabelled, weights, teachers
         )
-        counted = self._weights * self.stepper.loss_weight
-        self._aside_weight = mixture_weights(counted, figures.atypical, aside)
+        self._counted = self._weights * self.stepper.loss_weight
         self._mining: HardNegatives | None = None
         if recipe.hard_negatives.oversampling > 1:
             normal = rows[~figures.atypical[rows]]
@@ -230,13 +242,22 @@ class MemberTraining:
         adaptive = self.stepper.gamma
         return () if adaptive is None else tuple(map(float, adaptive.gamma))
 
-    def weights(self) -> Floats:
-        """Return the share of each figure in the epoch that begins, float64 (N,)."""
-        if self._mining is None:
-            return self._weights
-        return self._mining.sharpen(self._weights, self._figures.cell)
+    def weights(self, epoch: int) -> Floats:
+        """Return the share of each figure in an epoch, float64 (N,)."""
+        weights = self._weights
+        if self._mining is not None:
+            weights = self._mining.sharpen(weights, self._figures.cell)
+        if len(self._turns) > 1:
+            weights = weights.copy()
+            weights[self._aside(epoch)] = 0
+            weights /= weights.sum()
+        return weights
 
-    def end_epoch(self, *, curve: bool) -> dict[str, float]:
+    def _aside(self, epoch: int) -> Rows:
+        """Return the figures that calibration is measured on after an epoch."""
+        return self._turns[epoch % len(self._turns)]
+
+    def end_epoch(self, epoch: int, *, curve: bool) -> dict[str, float]:
         """Update hard negatives and gammas; return values to record, with `curve` the AUROC."""
         values = self.stepper.rates()
         if self._mining is not None:
@@ -247,8 +268,10 @@ class MemberTraining:
                 values["mined_score"] = float(self._mining.score[mined].mean())
         adaptive = self.stepper.gamma
         if adaptive is not None:
-            target = self._figures.target[self._aside].astype(np.float64)
-            error = adaptive.update(self._p(self._aside), target, self._aside_weight)
+            aside = self._aside(epoch)
+            target = self._figures.target[aside].astype(np.float64)
+            weight = mixture_weights(self._counted, self._figures.atypical, aside)
+            error = adaptive.update(self._p(aside), target, weight)
             for number, (bias, gamma) in enumerate(zip(error, adaptive.gamma, strict=True), 1):
                 values[f"calibration_error_bin_{number}"] = float(bias)
                 values[f"gamma_bin_{number}"] = float(gamma)

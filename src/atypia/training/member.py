@@ -50,6 +50,11 @@ class Member:
     seconds: float
 
 
+def weights_file(folder: Path) -> Path:
+    """Return the file of the weights of a finished member, in its folder."""
+    return folder / _WEIGHTS
+
+
 def save_member(folder: Path, identity: str, member: Member) -> None:
     """Write a member into its folder.
 

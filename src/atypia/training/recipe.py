@@ -17,6 +17,7 @@ from atypia.models.adapter_config import AdapterConfig
 from atypia.training.components.augment import AugmentSection
 from atypia.training.components.base import Component, LossComponent
 from atypia.training.components.contrastive import ContrastiveSection
+from atypia.training.components.distillation import DistillationSection
 from atypia.training.components.domain_adversarial import DomainAdversarialSection
 from atypia.training.components.ema import EmaSection
 from atypia.training.components.focal import FocalSection
@@ -107,6 +108,14 @@ class FoldsSection(Section):
         "slides", description="slides: grouped, stratified folds; domains: leave one domain out"
     )
     members: int = Field(1, ge=1, le=20, description="networks per fold; their logits are averaged")
+    bundle: Literal["folds", "whole"] = Field(
+        "folds",
+        description="what the bundle holds: the networks of all folds, or as many as one fold has, "
+        "trained on all figures",
+    )
+    domain_groups: int | None = Field(
+        None, ge=3, description="leave domains out in this many groups, not one by one"
+    )
     left_out_domains: bool = Field(
         False, description="also leave each domain out, for evaluation and to calibrate the bundle"
     )
@@ -148,6 +157,7 @@ class Recipe(Section):
     phase: PhaseSection = PhaseSection()
     contrastive: ContrastiveSection = ContrastiveSection()
     domain_adversarial: DomainAdversarialSection = DomainAdversarialSection()
+    distillation: DistillationSection = DistillationSection()
     sampling: SamplingSection = SamplingSection()
     augment: AugmentSection = AugmentSection()
     ema: EmaSection = EmaSection()
@@ -180,6 +190,12 @@ class Recipe(Section):
                     "frozen backbone cannot learn from this loss; use lora or full, or "
                     f"{name}.weight = 0"
                 )
+        if self.distillation.teachers and not self.adapter.trains_backbone:
+            raise ValueError(
+                f"distillation.teachers with adapter.kind {self.adapter.kind!r}: each figure is "
+                "embedded once, and teachers score the crops of every step; use lora or full, or "
+                "leave the teachers out"
+            )
         if self.backbone.tta_views > 1 and not self.adapter.trains_backbone:
             raise ValueError(
                 f"backbone.tta_views {self.backbone.tta_views} with adapter.kind "
@@ -261,10 +277,10 @@ def loss_components() -> dict[str, type[LossComponent]]:
 def deciding_values(recipe: Recipe) -> dict[str, Any]:
     """Return all values that decide a training, by `key` or `section.key`, as plain JSON values.
 
-    The card's are left out. A renamed key has its first name, so that records of earlier trainings
-    still agree.
+    The card's are left out, and the places of teachers: their content decides. A renamed key has
+    its first name, so that records of earlier trainings still agree.
     """
-    values = recipe.model_dump(mode="json", exclude={"card"})
+    values = recipe.model_dump(mode="json", exclude={"card": True, "distillation": {"teachers"}})
     sections = {key: value for key, value in values.items() if isinstance(value, dict)}
     inner = {f"{key}.{name}": sections[key][name] for key in sections for name in sections[key]}
     plain = {key: value for key, value in values.items() if key not in sections}

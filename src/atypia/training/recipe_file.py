@@ -183,7 +183,8 @@ def _toml_lines(model: BaseModel) -> Iterator[str]:
     for name, field in fields.items():
         value = getattr(model, name)
         if not isinstance(value, BaseModel):
-            yield f"{_toml_value(name, value):<36} # {_meaning(field)}"
+            line = f"# {name} =" if value is None else f"{name} = {_toml_value(value)}"
+            yield f"{line:<36} # {_meaning(field)}"
     for name in fields:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
@@ -191,16 +192,15 @@ def _toml_lines(model: BaseModel) -> Iterator[str]:
             yield from _toml_lines(value)
 
 
-def _toml_value(name: str, value: object) -> str:
-    if value is None:
-        return f"# {name} ="
+def _toml_value(value: object) -> str:
     if isinstance(value, bool):
-        return f"{name} = {str(value).lower()}"
+        return str(value).lower()
     if isinstance(value, str):
         # JSON leaves one control character as it is that TOML does not allow.
-        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        return f"{name} = {text}"
-    return f"{name} = {value!r}"
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value)
 
 
 def _meaning(field: Any) -> str:

@@ -56,12 +56,14 @@ def require_components_work(
     Raises:
         RecipeError: names the component, what it lacks and what to do.
     """
-    if adapt_to is not None and not any(loss.unlabelled_share for _, loss in recipe.losses()):
+    used = any(loss.unlabelled_share for _, loss in recipe.losses())
+    if adapt_to is not None and not used and not recipe.distillation.teachers:
         names = [name for name, kind in loss_components().items() if kind.unlabelled_share]
         keys = " and ".join(f"{name}.weight" for name in names)
         raise RecipeError(
-            f"there are figures to adapt to, but {keys} is 0, so nothing would be learned from "
-            f"them; set {names[0]}.weight=0.1, or leave them out"
+            f"there are unlabelled figures, but {keys} is 0 and distillation has no teachers, so "
+            f"nothing would be learned from them; set {names[0]}.weight=0.1, name teachers, or "
+            "leave them out"
         )
     material = Material(figures, rows, adapt_to, recipe.seed)
     for name, component in recipe.components():

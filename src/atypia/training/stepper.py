@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +15,16 @@ from lightning_fabric import Fabric
 from atypia.errors import AtypiaError
 from atypia.models.adapters import hold_in_bfloat16, recompute_activations
 from atypia.models.classifier import Classifier
-from atypia.models.cpu import depthwise_in_float32, keep_freed_memory
-from atypia.training.batches import BatchSource, training_batch
+from atypia.models.cpu import depthwise_in_float32
+from atypia.platform import keep_freed_memory
+from atypia.training.batches import Batch, BatchSource, training_batch, training_views
 from atypia.training.components.adaptive_gamma import AdaptiveGamma
 from atypia.training.components.base import Labels, Outputs, Rows
+from atypia.training.components.distillation import Teachers, mix_in_teachers
 from atypia.training.components.ema import Averaging
 from atypia.training.components.focal import class_weights, focal_loss
 from atypia.training.components.mixup import mixup
+from atypia.training.components.sampling import prior_offsets
 from atypia.training.devices import read_precision
 from atypia.training.figures import TrainingFigures, UnlabelledFigures
 from atypia.training.network import TrainingNetwork
@@ -38,52 +40,6 @@ _OLD_TENSORS = {
 }
 
 
-class Batch(NamedTuple):
-    """The crops of a step, and their labels.
-
-    Attributes:
-        crops: float32 (B, 3, P, P), mixed where `mixup` is on.
-        target: float32 (B,), in [0, 1], mixed likewise.
-        weight: float32 (B,), of each figure in the class loss, mixed likewise.
-        phase: float32 (B, phases), mixed likewise.
-        rows: int64 (B,), its figures.
-        unmixed: float32 (A, 3, P, P), crops for the losses that take unmixed crops only.
-        unmixed_rows: int64 (L,), the figures of the first L of these.
-        unlabelled: int64 (A - L,), the domains of the others.
-        is_unmixed: whether these losses take `crops`, too.
-    """
-
-    crops: torch.Tensor
-    target: torch.Tensor
-    weight: torch.Tensor
-    phase: torch.Tensor
-    rows: Rows
-    unmixed: torch.Tensor
-    unmixed_rows: Rows
-    unlabelled: Rows
-    is_unmixed: bool
-
-    def pieces(self, count: int) -> Iterator[Batch]:
-        """Yield it in pieces, each with its share of every kind."""
-        if count == 1:
-            yield self
-            return
-        labelled = len(self.unmixed_rows)
-        for first in range(min(count, len(self.rows))):
-            own = slice(first, None, count)
-            yield Batch(
-                crops=self.crops[own],
-                target=self.target[own],
-                weight=self.weight[own],
-                phase=self.phase[own],
-                rows=self.rows[own],
-                unmixed=torch.cat([self.unmixed[:labelled][own], self.unmixed[labelled:][own]]),
-                unmixed_rows=self.unmixed_rows[own],
-                unlabelled=self.unlabelled[own],
-                is_unmixed=self.is_unmixed,
-            )
-
-
 class MemberStepper:
     """A member in training."""
 
@@ -97,6 +53,7 @@ class MemberStepper:
         shares: npt.NDArray[np.float64],
         unlabelled: UnlabelledFigures | None,
         weights: Path | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
         """Build the network, untrained.
 
@@ -109,7 +66,9 @@ class MemberStepper:
             shares: float64 (N,), of each figure in an epoch; 0 where it is not trained on.
             unlabelled: figures of a laboratory to adapt to.
             weights: file of the backbone's published weights, where they are a file.
+            teachers: that score the crops of each step.
         """
+        self._teachers = teachers
         self._recipe, self._member, self._fabric = recipe, member, fabric
         self._source, self._figures, self._unlabelled = source, figures, unlabelled
         torch.manual_seed(derive_seed(recipe, member, 0))
@@ -130,6 +89,8 @@ class MemberStepper:
         self.loss_weight = np.ones(len(figures.target), dtype=np.float32)
         rows = np.flatnonzero(shares)
         self.loss_weight[rows] = class_weights(figures.cell[rows], shares[rows], recipe.focal.beta)
+        counted, prior = shares * self.loss_weight, recipe.sampling.prior
+        self._offset = prior_offsets(figures.domain, figures.target, counted, prior)
 
     @property
     def current(self) -> Classifier:
@@ -233,14 +194,31 @@ class MemberStepper:
         laboratory to adapt to come last.
         """
         recipe, figures, device = self._recipe, self._figures, self._fabric.device
-        crops = training_batch(self._source, rows, recipe, device, rng)
-        labels = (figures.target[rows], self.loss_weight[rows], figures.phase[rows])
-        mixed, target, weight, phase = mixup(
-            recipe.mixup.alpha,
-            rng,
-            crops,
-            *(torch.from_numpy(label).to(device) for label in labels),
-        )
+        others = [] if self._teachers is None else self._teachers.views
+        crops, *seen = training_views(self._source, rows, recipe, device, rng, others)
+        labels = [
+            torch.from_numpy(label).to(device)
+            for label in (
+                *(figures.target[rows], self.loss_weight[rows]),
+                *(figures.phase[rows], self._offset[rows]),
+            )
+        ]
+        if self._teachers is None:
+            shown, target, weight, phase, offset = mixup(recipe.mixup.alpha, rng, crops, *labels)
+        else:
+            own = np.random.default_rng(derive_seed(recipe, self._member, 5, step))
+            symmetry = int(own.integers(8)) if recipe.distillation.turned else 0
+            seen, labels = mix_in_teachers(
+                recipe.distillation.weight,
+                [crops, *seen],
+                labels,
+                self._unlabelled_views(len(rows), own),
+            )
+            shown, *seen, taught, target, weight, phase, offset = mixup(
+                recipe.mixup.alpha, rng, *seen, *labels
+            )
+            said = torch.sigmoid(self._teachers.score(seen, symmetry) + offset)
+            target = target + taught * said
         losses = [loss for _, loss in recipe.losses() if loss.sees == "unmixed"]
         again = bool(losses) and bool(recipe.mixup.alpha)
         half = rows[: max(1, len(rows) // 2)]
@@ -254,22 +232,33 @@ class MemberStepper:
             unmixed_rows.append(half)
         share = max((loss.unlabelled_share for loss in losses), default=0.0)
         if share and self._unlabelled is not None:
-            others = self._unlabelled
+            figures_there = self._unlabelled
             count = max(1, round(share * len(rows)))
-            draws = rng.integers(0, len(others.domain), count)
-            unmixed.append(training_batch(others.windows, draws, recipe, device, rng))
-            unlabelled = others.domain[draws]
+            draws = rng.integers(0, len(figures_there.domain), count)
+            unmixed.append(training_batch(figures_there.windows, draws, recipe, device, rng))
+            unlabelled = figures_there.domain[draws]
         return Batch(
-            crops=mixed,
+            crops=shown,
             target=target,
             weight=weight,
             phase=phase,
+            offset=offset,
             rows=rows,
             unmixed=torch.cat(unmixed) if unmixed else crops[:0],
             unmixed_rows=np.concatenate([rows[:0], *unmixed_rows]),
             unlabelled=unlabelled,
             is_unmixed=not again,
         )
+
+    def _unlabelled_views(self, figures: int, rng: np.random.Generator) -> list[torch.Tensor]:
+        """Return crops of figures that only teachers label, as the student and each teacher see."""
+        recipe = self._recipe
+        count = round(recipe.distillation.unlabelled_share * figures)
+        if self._unlabelled is None or self._teachers is None or not count:
+            return []
+        draws = rng.integers(0, len(self._unlabelled.domain), count)
+        windows, views = self._unlabelled.windows, self._teachers.views
+        return training_views(windows, draws, recipe, self._fabric.device, rng, views)
 
     def _gradients(self, batch: Batch, done: float) -> dict[str, float]:
         """Add up the gradients of a batch; return the loss and its parts, before weighting."""
@@ -305,10 +294,11 @@ class MemberStepper:
         crops = torch.cat([batch.crops, batch.unmixed]) if len(batch.unmixed) else batch.crops
         output = self._network(_channels_last(crops), len(domain), done)
         logit = output.logit[: len(batch.target)]
+        shifted = logit + batch.offset
         phase = None if output.phase is None else output.phase[: len(batch.target)]
-        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.for_logits(logit)
+        gamma = recipe.focal.gamma if self.gamma is None else self.gamma.for_logits(shifted)
         labels = Labels(batch.phase, atypical, unanimous, slide, domain)
-        return {CLASS: (batch.weight * focal_loss(logit, batch.target, gamma)).mean()} | {
+        return {CLASS: (batch.weight * focal_loss(shifted, batch.target, gamma)).mean()} | {
             name: loss.compute_loss(Outputs(logit, phase, output.heads.get(name)), labels)
             for name, loss in recipe.losses()
         }

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from atypia.data.domains import short_domain_names
+from atypia.data.domains import domain_names
 from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import select_training
 from atypia.data.table import FigureTable, explain_missing_slides
@@ -118,7 +118,7 @@ def ablate(
     table, notes = select_training(open_figures(sources))
     for note in notes:
         _log.info(note)
-    bench = Bench.of(table, Path(out), device, threads)
+    bench = Bench.of(table, Path(out), device, threads, plan.domain_groups)
     require_outputs([*_files(bench.out), bench.work_note], overwrite=overwrite)
     remove_partials(*_files(bench.out), bench.runs)
     remove_partials_below(bench.work)
@@ -164,7 +164,7 @@ def show_ablation(
     Raises:
         AtypiaError: as `ablate`.
     """
-    bench = Bench.of(select_training(table)[0], Path(out), "cpu", None)
+    bench = Bench.of(select_training(table)[0], Path(out), "cpu", None, plan.domain_groups)
     require_outputs(_files(bench.out), overwrite=overwrite)
     plan, notes = bench.drop_unworkable_arms(plan)
     for note in notes:
@@ -176,7 +176,6 @@ def _train_jobs(
     bench: Bench, jobs: list[Job], of: int, workers: int, on_progress: OnProgress
 ) -> tuple[tuple[str, ...], bool]:
     """Do runs and record each as it ends; return the failures, and whether it was stopped."""
-    short = short_domain_names(bench.domains)
     failed: dict[tuple[str, str], list[str]] = {}
     left = {job.key: job for job in jobs}
     outcomes = train_here(bench, jobs) if workers == 1 else train_in_workers(bench, jobs, workers)
@@ -189,7 +188,7 @@ def _train_jobs(
                     append_run(bench.runs, outcome)
                     shutil.rmtree(bench.folder(job), ignore_errors=True)
                 else:
-                    where = f"seed {job.seed}, without {short[bench.domains[job.fold]]}"
+                    where = f"seed {job.seed}, without {bench.short_names[job.fold]}"
                     failed.setdefault((job.arm, str(outcome)), []).append(where)
                 now = next(iter(left.values()), job)
                 on_progress("runs", of - len(left), of, now.arm)
@@ -223,7 +222,9 @@ def _compare_arms(
     used = []
     for arm in plan.arms:
         for seed in plan.seeds:
-            lines = [finished.get((arm.name, seed, fold)) for fold in range(len(bench.domains))]
+            lines = [
+                finished.get((arm.name, seed, fold)) for fold in range(len(bench.runs_without))
+            ]
             whole = [line for line in lines if line is not None]
             if len(whole) == len(lines):
                 scores[arm.name][seed] = bench.scores(whole)
@@ -234,7 +235,11 @@ def _compare_arms(
         figures = bench.training_figures(jobs[0].recipe)
         comparison = compare(
             JudgedFigures(
-                figures.truth, figures.case, bench.left_out, bench.held_out, bench.domains
+                figures.truth,
+                figures.case,
+                domain_names(bench.table.frame),
+                bench.left_out,
+                bench.held_out,
             ),
             scores,
             {arm.name: arm.against for arm in plan.arms if arm.against is not None},
@@ -262,7 +267,9 @@ def _facts(
         "Made by": f"`{command}`",
         "Figures": f"{comparison.figures} with a majority label, of {cases}, from "
         f"`{bench.table.name}`" + (f"; {unknown}" if unknown else ""),
-        "Domains": "; ".join(short_domain_names(bench.domains).values()),
+        "Domains": "; ".join(bench.short_names)
+        if plan.domain_groups is None
+        else f"left out in {plan.domain_groups} groups: ({'); ('.join(bench.short_names)})",
         "Seeds": f"{', '.join(map(str, plan.seeds))}; an arm's results use those with all folds",
         "In every arm": ", ".join(f"`{change}`" for change in plan.changes) or "no changes",
         "Runs": f"{done} of {of}; {hours:.2f} hours of training in the {len(used)} used here",

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from atypia.data.domains import short_domain_names
+from atypia.data.domains import domain_names, short_domain_names
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError, TableError
@@ -76,7 +76,7 @@ class Bench:
         threads: of the CPU, per worker; None leaves the choice to torch.
         left_out: int64 (N,), as `crossed_folds` gives it.
         held_out: int64 (N,), as `crossed_folds` gives it.
-        domains: names of the left-out domains.
+        runs_without: what each run leaves out: a domain's name, or those of a group.
         figures: hash of the table's deciding columns and of the folds.
         earlier_figures: the hash of earlier versions, over the table's whole text.
         weights: published ones of each backbone, by its key; a backbone without them needs none, or
@@ -90,26 +90,40 @@ class Bench:
     threads: int | None
     left_out: Ints
     held_out: Ints
-    domains: tuple[str, ...]
+    runs_without: tuple[str, ...]
     figures: str
     earlier_figures: str
     weights: dict[str, BackboneWeights] = field(default_factory=dict)
     content: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, table: FigureTable, out: Path, device: Device, threads: int | None) -> Bench:
+    def of(
+        cls,
+        table: FigureTable,
+        out: Path,
+        device: Device,
+        threads: int | None,
+        domain_groups: int | None = None,
+    ) -> Bench:
         """Divide the figures, as all arms and seeds share them.
 
         Raises:
             TableError: as `crossed_folds`.
         """
-        left_out, held_out, names = crossed_folds(table.frame, _PARTITION_SEED)
+        left_out, held_out, names = crossed_folds(table.frame, _PARTITION_SEED, domain_groups)
         figures = hash_parts([figures_part(table), *left_out, *held_out])[:16]
         text = table.frame.to_csv(index=False).encode() + left_out.tobytes() + held_out.tobytes()
         return cls(
             *(table, out, device, threads, left_out, held_out, tuple(names), figures),
             earlier_figures=hashlib.sha256(text).hexdigest()[:16],
         )
+
+    @property
+    def short_names(self) -> list[str]:
+        """What each run leaves out, without the parts that all domains share."""
+        groups = [group.split("; ") for group in self.runs_without]
+        short = short_domain_names([name for group in groups for name in group])
+        return ["; ".join(short[name] for name in group) for group in groups]
 
     @property
     def runs(self) -> Path:
@@ -136,12 +150,12 @@ class Bench:
         return [
             Job(arm.name, seed, fold, recipe)
             for arm, seed, recipe in recipes
-            for fold in range(len(self.domains))
+            for fold in range(len(self.runs_without))
         ]
 
     def switch_off_components(self, recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
         """Apply `training.requirements.switch_off_components` to the runs of a recipe."""
-        folds = range(len(self.domains))
+        folds = range(len(self.runs_without))
         rows = [np.flatnonzero((self.left_out != fold) & (self.held_out != fold)) for fold in folds]
         return switch_off_components(recipe, self.training_figures(recipe), rows, None)
 
@@ -308,7 +322,7 @@ class Bench:
             arm=job.arm,
             seed=job.seed,
             fold=job.fold,
-            left_out=self.domains[job.fold],
+            left_out=self.runs_without[job.fold],
             recipe=flat_recipe(job.recipe),
             figures=self.figures,
             images=self.images or "",
@@ -340,18 +354,17 @@ def _report_sizes(
 
 
 def _require_both_classes(bench: Bench, truth: npt.NDArray[np.float64]) -> None:
-    of_domain = [set(truth[bench.left_out == fold]) for fold in range(len(bench.domains))]
-    if not any({0.0, 1.0} <= classes for classes in of_domain):
+    domains = domain_names(bench.table.frame)
+    if not any({0.0, 1.0} <= set(truth[domains == name]) for name in np.unique(domains)):
         raise TableError(
             "no domain has both normal and atypical figures, so none can be evaluated when left "
             "out; check the columns tumour, scanner, laboratory and species"
         )
-    short = short_domain_names(bench.domains)
-    for fold, name in enumerate(bench.domains):
+    for fold, name in enumerate(bench.short_names):
         rest = (bench.left_out != fold) & (bench.held_out != fold) & (bench.held_out >= 0)
         for word, value in (("atypical", 1.0), ("normal", 0.0)):
             if not (truth[rest] == value).any():
                 raise TableError(
-                    f"the run without {short[name]}: no {word} figure of a domain with several "
+                    f"the run without {name}: no {word} figure of a domain with several "
                     f"cases is left to train on; add {word} figures of other cases"
                 )

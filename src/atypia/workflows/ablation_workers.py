@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from atypia.errors import AtypiaError
+from atypia.platform import block_interrupts
 from atypia.workflows.ablation_bench import Bench, Job
 from atypia.workflows.ablation_runs import RunLine
 
@@ -38,11 +38,8 @@ def train_in_workers(bench: Bench, jobs: list[Job], workers: int) -> Outcomes:
     )
     try:
         # Ctrl-C reaches the whole group; workers inherit this mask and leave the handling to us.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with block_interrupts():
             futures = {pool.submit(_train_job, job): job for job in jobs}
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for future in as_completed(futures):
             try:
                 yield futures[future], future.result()

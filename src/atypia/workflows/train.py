@@ -20,6 +20,7 @@ from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training, training_tables
 from atypia.workflows.training.publish import TrainingRun, publish
+from atypia.workflows.training.teachers import check_teachers, open_teachers
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def train(
     recipe: Recipe | Path | str,
     out: Path | str,
     *,
-    adapt_to: Source | Sequence[Source] | None = None,
+    unlabelled: Source | Sequence[Source] | None = None,
     weights: Path | str | None = None,
     embeddings: Path | str | None = None,
     device: Device = "auto",
@@ -50,8 +51,8 @@ def train(
         recipe: what decides the training: a recipe, its file, or the name of one that comes with
             atypia.
         out: folder of the run.
-        adapt_to: figures of the laboratory to adapt to, for the domain loss only; their labels and
-            votes are ignored.
+        unlabelled: further figures, such as those of the laboratory to adapt to, for the domain
+            loss and for the teachers of distillation; their labels and votes are ignored.
         weights: file or folder of the backbone's published weights; None searches the package and
             the local Hugging Face cache.
         embeddings: folder that stores the embeddings of linear trainings for reuse; None takes one
@@ -77,7 +78,7 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe)
     table = open_figures(sources)
-    unlabelled = None if adapt_to is None else open_figures(adapt_to)
+    others = None if unlabelled is None else open_figures(unlabelled)
     started, folder = datetime.now(UTC), RunFolder(Path(out))
     if threads is not None:
         limit_threads(threads)
@@ -86,17 +87,26 @@ def train(
     level = logging.INFO
     if not fabric.is_global_zero:
         level, on_progress = logging.DEBUG, show_nothing
-    table, unlabelled, remarks = training_tables(table, unlabelled)
+    table, others, remarks = training_tables(table, others)
     for remark in remarks:
         _log.log(level, remark)
-    plan = plan_training(table, recipe, unlabelled)
-    for note in plan.notes:
+    plan = plan_training(table, recipe, others)
+    teachers = open_teachers(plan.recipe.distillation.teachers)
+    for note in [*plan.notes, *check_teachers(teachers, plan)]:
         _log.log(level, note)
     if fabric.is_global_zero:
         take_over(plan, folder, published)
         folder.require_place(overwrite=overwrite)
     store = None if embeddings is None else Path(embeddings)
-    members = fit(plan, folder, published, fabric, embeddings=store, on_progress=on_progress)
+    members = fit(
+        plan,
+        folder,
+        published,
+        fabric,
+        teachers=teachers,
+        embeddings=store,
+        on_progress=on_progress,
+    )
     on_progress("judging", 0, 1, "")
     judged = judge_members(plan, members)
     run = publish(plan, members, judged, folder, published.sha256, fabric, started)

@@ -33,7 +33,7 @@ def benchmark(tmp_path: Path) -> Path:
     (tmp_path / "AtNorM-MD_expert_votes.csv").write_text(
         "Filename,Expert_1,Expert_2,Expert_3,Expert_4,Expert_5,Majority\n"
         "1.png,Normal,Normal,Normal,Atypical,Atypical,Normal\n"
-        "2.png,Atypical,Normal,Atypical,Atypical,Atypical,Atypical\n"
+        "3.png,Atypical,Normal,Atypical,Atypical,Atypical,Atypical\n"
         "9.png,Normal,Normal,Normal,Normal,Normal,Normal\n"
     )
     touch_files(
@@ -45,8 +45,8 @@ def benchmark(tmp_path: Path) -> Path:
             "AtNorM-Br/Normal/1.png",
             "AtNorM-Br/Atypical/1.png",
             "AtNorM-MD/Normal/1.png",
-            "AtNorM-MD/Atypical/2.png",
             "AtNorM-MD/Atypical/3.png",
+            "AtNorM-MD/Atypical/14.png",
         ],
     )
     return tmp_path

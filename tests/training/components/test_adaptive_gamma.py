@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from atypia.training.components.adaptive_gamma import HIGHEST, LOWEST, SWITCH, AdaptiveGamma
+from atypia.training.components.adaptive_gamma import (
+    BOUNDS,
+    HIGHEST,
+    LOWEST,
+    SWITCH,
+    AdaptiveGamma,
+)
 from atypia.training.components.focal import FocalSection
 from atypia.training.components.sampling import mixture_weights
 
@@ -102,3 +108,25 @@ def test_the_state_is_kept() -> None:
     other.load_state(one.state())
     np.testing.assert_array_equal(one.gamma, other.gamma)
     np.testing.assert_array_equal(one.edges, other.edges)
+
+
+def test_bounded_it_begins_at_cross_entropy_moves_by_the_error_and_stays_within() -> None:
+    section = FocalSection(gamma=0.0, adaptive=True, bins=2, rate=2.0, update="bounded")
+    adaptive = AdaptiveGamma(section)
+    assert list(adaptive.gamma) == [0, 0]
+    unsure, sure = _held_back(0.9, 0.6), _held_back(0.7, 0.95)
+    both = [np.concatenate(pair) for pair in zip(unsure, sure, strict=True)]
+    adaptive.update(*both)
+    assert adaptive.gamma == pytest.approx([-0.5, 0.5])  # 2 x -0.3 is beyond, 2 x 0.25 is not
+    adaptive.update(*both)
+    adaptive.update(*both)
+    assert list(adaptive.gamma) == list(BOUNDS)
+
+
+def test_bounded_it_stays_where_the_error_is_within_its_noise() -> None:
+    section = FocalSection(gamma=0.3, adaptive=True, bins=2, rate=2.0, update="bounded")
+    few, many = AdaptiveGamma(section), AdaptiveGamma(section)
+    few.update(*_held_back(0.75, 0.8, count=24))
+    assert list(few.gamma) == [0.3, 0.3]
+    many.update(*_held_back(0.75, 0.8, count=2400))
+    assert many.gamma[-1] == pytest.approx(0.4)

@@ -109,14 +109,21 @@ def test_class_weights_do_not_balance_again_what_is_drawn_in_balance() -> None:
     np.testing.assert_allclose(np.bincount(cells, weights * by_halves)[[0, 1, 7]], 1 / 3, rtol=1e-4)
 
 
-def test_cases_set_aside_for_gamma_are_not_trained_on(table: FigureTable) -> None:
-    recipe = small_recipe("plain", "focal.adaptive=true", "focal.calibration_share=0.25")
-    figures = training_figures(table, recipe.soft_labels)
-    everything = Material(figures, np.arange(90), None, recipe.seed)
-    rows, aside = recipe.focal.calibration_rows(everything)
-    assert not set(figures.case[rows]) & set(figures.case[aside])
-    assert sorted([*rows, *aside]) == list(range(90))
+def test_cases_set_aside_for_gamma_are_whole_and_in_turns_all_of_them(table: FigureTable) -> None:
+    figures = training_figures(table, small_recipe("plain").soft_labels)
+    everything = Material(figures, np.arange(90), None, 0)
+    fixed, turning, without = (
+        small_recipe("plain", *changes).focal.calibration_turns(everything)
+        for changes in (
+            ("focal.adaptive=true", "focal.calibration_share=0.25"),
+            ("focal.adaptive=true", "focal.calibration_share=0.25", "focal.in_turns=true"),
+            (),
+        )
+    )
+    assert without == []
+    (aside,) = fixed
     assert 10 <= len(aside) <= 35
-    everyone, nobody = small_recipe("plain").focal.calibration_rows(everything)
-    assert len(everyone) == 90
-    assert not len(nobody)
+    assert not set(figures.case[aside]) & set(figures.case[np.setdiff1d(np.arange(90), aside)])
+    assert len(turning) == 4
+    np.testing.assert_array_equal(turning[0], aside)
+    assert sorted(np.concatenate(turning)) == list(range(90))

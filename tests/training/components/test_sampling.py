@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logit
 from scipy.stats import chisquare
 
-from atypia.training.components.sampling import cell_shares, draw_epoch, figure_weights
+from atypia.training.components.sampling import (
+    cell_shares,
+    draw_epoch,
+    figure_weights,
+    prior_offsets,
+)
 
 DOMAIN = np.repeat([0, 1, 2], [600, 300, 100])
 ATYPICAL = np.arange(1000) % 5 == 0
@@ -77,3 +83,30 @@ def test_drawn_shares_match_the_printed_ones() -> None:
     # The test would see a share that is off by a tenth.
     off = printed["share"].to_numpy() * np.array([1.1, 1, 1, 1, 1, 1])
     assert chisquare(counts, off / off.sum() * len(drawn)).pvalue < 0.01
+
+
+def test_a_logit_is_free_of_the_prevalence_of_its_domain() -> None:
+    domain = np.repeat([0, 1, 2], [4000, 4000, 1])
+    target = np.where(np.arange(8001) % 10 < np.where(domain == 0, 2, 5), 1, 0).astype(np.float32)
+    target[-1] = 1
+    shares = np.full(8001, 1 / 8001)
+    offsets = prior_offsets(domain, target, shares, 1.0)
+    assert offsets.dtype == np.float32
+    overall = logit(target.mean())
+    assert offsets[0] == pytest.approx(logit(0.2) - overall, abs=0.01)
+    assert offsets[4000] == pytest.approx(logit(0.5) - overall, abs=0.01)
+    # One figure says little of its domain: twenty of the prevalence of all are added.
+    few = logit((1 + 20 * target.mean()) / 21) - overall
+    assert offsets[-1] == pytest.approx(few, abs=1e-4)
+    np.testing.assert_allclose(prior_offsets(domain, target, shares, 0.5), offsets / 2, rtol=1e-5)
+    assert not prior_offsets(domain, target, shares, 0.0).any()
+    # Balanced classes have one prevalence, so there is nothing to take out.
+    balanced = figure_weights(domain[:-1], target[:-1] > 0.5, class_balance=1, domain_balance=0)
+    assert np.abs(prior_offsets(domain[:-1], target[:-1], balanced, 1.0)).max() < 1e-4
+
+
+def test_a_domain_that_is_not_trained_on_has_no_prevalence() -> None:
+    target = np.array([1, 0, 0, 1, 1], dtype=np.float32)
+    shares = np.array([0.3, 0.3, 0.4, 0, 0])
+    offsets = prior_offsets(np.array([0, 0, 0, 1, 1]), target, shares, 1.0)
+    assert list(offsets[3:]) == [0, 0]

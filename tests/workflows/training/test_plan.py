@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from atypia.data.phantom import make_phantom
 from atypia.data.readers.open_figures import open_figures
 from atypia.data.table import FigureTable
 from atypia.errors import RecipeError
@@ -83,3 +85,18 @@ def test_epochs_that_a_small_set_gets_more_of_are_named(two_folders: FigureTable
     (note,) = plan_training(two_folders, recipe).notes
     assert "schedule.epochs 1: training for 300 epochs instead" in note
     assert "schedule.min_steps=1" in note
+
+
+def test_domains_are_left_out_in_as_many_groups_as_the_recipe_says(tmp_path: Path) -> None:
+    cohort = make_phantom(tmp_path, figures=60, domains=4, slides_per_domain=3, size_px=64)
+    changes = ["folds.left_out_domains=true", "folds.domain_groups=3", "folds.bundle=whole"]
+    plan = plan_training(cohort, read_recipe("lite", changes))
+    assert plan.left_out is not None
+    assert [name.count(";") for name in plan.left_out.names] == [1, 0, 0]
+    assert plan.left_out.description == "groups of the 4 domains left out"
+    domains = pd.Series(plan.figures.domain).groupby(plan.left_out.part_of).nunique()
+    assert list(domains) == [2, 1, 1]
+    assert [member.number for member in plan.members] == list(range(5 + 3 + 1))
+    assert plan.shipped == "whole"
+    assert len(plan.schemes["whole"].held_out(0)) == 0
+    assert len(plan.schemes["whole"].trained_on(0)) == len(cohort)

@@ -82,7 +82,7 @@ def test_figures_to_adapt_to_are_refused_before_any_work_where_nothing_is_learne
             cohort,
             read_recipe("lite", QUICK),
             out,
-            adapt_to=figures_from_frame(bare, cohort.root),
+            unlabelled=figures_from_frame(bare, cohort.root),
             on_progress=lambda task, *rest: told.append(task),
         )
     assert not out.exists()
@@ -90,4 +90,4 @@ def test_figures_to_adapt_to_are_refused_before_any_work_where_nothing_is_learne
     # The one change that the message names is then enough, in the same folder.
     changes = [*QUICK, "schedule.epochs=1", "domain_adversarial.weight=0.1"]
     unlabelled = figures_from_frame(bare, cohort.root)
-    assert train(cohort, read_recipe("lite", changes), out, adapt_to=unlabelled).report.is_file()
+    assert train(cohort, read_recipe("lite", changes), out, unlabelled=unlabelled).report.is_file()

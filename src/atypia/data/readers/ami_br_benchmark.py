@@ -8,11 +8,14 @@ Files: `AMi-Br/{Normal,Atypical}/{dataset}_{uid}.png` with `amibr_train_split.cs
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from atypia.data.readers.ami_br import find_patches, make_rows
+from atypia.data.readers.atnorm_md import slides_of_figures
 from atypia.data.readers.layout import Layout, find_subfolder, list_image_names, require_columns
 from atypia.data.readers.midog import BREAST, HUMAN
 from atypia.data.table import FigureTable, figures_from_frame, figures_from_rows
@@ -33,9 +36,12 @@ def read(folder: Path) -> FigureTable:
     """Read the benchmark: all its sets, or one where `folder` is that set's own folder.
 
     The column `set` names the set. `split` is "train" for AMi-Br figures in the training split
-    and "held-out" for all others: they are there to measure on. AMi-Br figures that the split
-    table does not list have no slide of their own here (each counts as its own), nor have those
-    of AtNorM-Br and AtNorM-MD. mpp is known for AMi-Br's listed figures only, by their scanner.
+    and "held-out" for all others: they are there to measure on. Where `folder` is AtNorM-Br's or
+    AtNorM-MD's own, somebody asks for this set by name, and its figures can be trained on.
+
+    Slides, places, domains and mpp of AtNorM-MD are those of `readers.atnorm_md`. AMi-Br figures
+    that the split table does not list have no slide here (each counts as its own) and no mpp; nor
+    have those of AtNorM-Br.
 
     Raises:
         TableError: a table is missing or faulty; all faults at once.
@@ -50,7 +56,10 @@ def read(folder: Path) -> FigureTable:
         raise TableError(f"{folder}: none of the benchmark's sets ({', '.join(_SETS)}) is there")
     frame = pd.concat([table.frame for table in tables], ignore_index=True)
     frame[["phase_1", "phase_2"]] = frame.reindex(columns=["phase_1", "phase_2"]).fillna("")
-    return figures_from_frame(frame, home)
+    if set_name in _WITHOUT_SPLIT and chosen == [set_name]:
+        frame["split"] = "train"
+    table = figures_from_frame(frame, home)
+    return replace(table, notes=(*chain.from_iterable(t.notes for t in tables), *table.notes))
 
 
 def _is_benchmark(folder: Path) -> bool:
@@ -83,13 +92,13 @@ def _read_atnorm_br(home: Path) -> FigureTable:
 
 
 def _read_atnorm_md(home: Path) -> FigureTable:
-    frame = _list_class_folders(home, "AtNorM-MD")
+    listed = _list_class_folders(home, "AtNorM-MD")
     path = home / VOTES_TABLE
     if not path.is_file():
-        return figures_from_frame(frame, home)
+        return _read_rows_of_atnorm_md(listed, home, str(path))
     text = read_raw(path)
     require_columns(text, ["Filename", "Majority", *(f"Expert_{n}" for n in _EXPERTS)], path)
-    by_file = {PurePosixPath(image).name: image for image in frame["image"]}
+    by_file = {PurePosixPath(image).name: image for image in listed["image"]}
     folder_of = {"atypical": "Atypical", "amf": "Atypical"}
     images = [
         by_file.get(file, f"AtNorM-MD/{folder_of.get(majority.lower(), 'Normal')}/{file}")
@@ -104,12 +113,16 @@ def _read_atnorm_md(home: Path) -> FigureTable:
         },
         index=text.index,
     ).assign(set="AtNorM-MD", split="held-out")
-    table = figures_from_rows(voted, home, str(path))
-    unvoted = frame[~frame["image"].isin(set(images))]
-    if unvoted.empty:
-        return table
-    parts = [table.frame, figures_from_frame(unvoted, home).frame]
-    return FigureTable(pd.concat(parts, ignore_index=True), home)
+    unvoted = listed[~listed["image"].isin(set(images))]
+    rows = pd.concat([voted, unvoted]).fillna("")
+    return _read_rows_of_atnorm_md(rows, home, str(path))
+
+
+def _read_rows_of_atnorm_md(rows: pd.DataFrame, home: Path, where: str) -> FigureTable:
+    """Return the table of rows, with the slides that the set itself does not name."""
+    slides, note = slides_of_figures([*rows["image"]], rows["label"])
+    table = figures_from_rows(pd.concat([rows, slides], axis=1), home, where)
+    return replace(table, notes=(*table.notes, note)) if note else table
 
 
 def _list_class_folders(home: Path, name: str) -> pd.DataFrame:
@@ -138,6 +151,7 @@ def _folder_label(image: str) -> int:
     return int(PurePosixPath(image).parent.name.lower() == "atypical")
 
 
+_WITHOUT_SPLIT = ("AtNorM-Br", "AtNorM-MD")
 _SETS: dict[str, Callable[[Path], FigureTable]] = {
     "AMi-Br": _read_ami_br,
     "AtNorM-Br": _read_atnorm_br,

@@ -5,7 +5,7 @@ A bundle becomes networks here, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +23,11 @@ from atypia.inference.options import Precision, PredictOptions
 from atypia.inference.runtimes.base import FloatArray, Outputs, Runtime, join_outputs
 from atypia.models.backbones.registry import BackboneSpec, backbone_spec
 from atypia.models.classifier import Classifier, build_classifier, build_heads
-from atypia.models.cpu import cpu_has_bf16, keep_freed_memory
+from atypia.models.cpu import cpu_has_bf16
 from atypia.models.devices import choose_device
 from atypia.models.folding import FoldedMembers
 from atypia.models.weights import find_weights
+from atypia.platform import keep_freed_memory
 
 
 class TorchRuntime(Runtime):
@@ -154,8 +155,24 @@ def load_members(
         AtypiaError: the backbone or its weights are not known here, or the bundle has fewer
             members.
     """
+    names = bundle.manifest.first_members(count)
+    return load_networks(bundle, [bundle.folder / name for name in names], weights)
+
+
+def load_networks(
+    bundle: Bundle, files: Sequence[Path], weights: Path | None = None
+) -> tuple[Classifier, ...]:
+    """Load networks of the kind that a bundle describes.
+
+    Args:
+        bundle: describes them.
+        files: their tensors, safetensors; nothing in them is executed.
+        weights: as for `load_members`.
+
+    Raises:
+        AtypiaError: as `load_members`.
+    """
     folder, manifest = bundle.folder, bundle.manifest
-    names = manifest.first_members(count)
     spec = backbone_spec(manifest.backbone)
     if manifest.pooling != spec.pooling:
         raise BundleError(
@@ -164,10 +181,10 @@ def load_members(
         )
     file = _find_backbone_weights(folder, manifest, spec, weights)
     members: list[Classifier] = []
-    for name in names:
+    for path in files:
         # Heads on a frozen backbone share it: a large one would not fit into memory five times.
         shared = members[0].backbone if members and not manifest.adapter.trains_backbone else None
-        members.append(_load_member(folder / name, manifest, file, shared))
+        members.append(_load_member(path, manifest, file, shared))
     return tuple(members)
 
 

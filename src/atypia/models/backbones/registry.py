@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
@@ -53,8 +54,9 @@ class BackboneSpec:
             fewer are for tests; a network that is small anyway may ignore it), with random
             weights, on the ambient torch device. It maps normalised crops, float32 (B, 3, P, P),
             to embeddings, float32 (B, `embedding`).
-        packaged: returns the weights that come inside a package, by the network's names, which it
-            is given; none where they are a file.
+        package: the Python package that the weights come inside; "" where they are a file.
+        packaged: returns the weights in that package, by the network's names, which it is given;
+            none where they are a file.
         rename: from a file's tensors to those of the network; none where the names are the same.
     """
 
@@ -77,6 +79,7 @@ class BackboneSpec:
     citation: str
     unverified: frozenset[str] = frozenset()
     build: Callable[[BackboneSpec, int, int | None], nn.Module] = timm_vit
+    package: str = ""
     packaged: Callable[[Sequence[str]], Tensors] | None = None
     rename: Callable[[Tensors], Tensors] | None = None
 
@@ -107,6 +110,11 @@ class BackboneSpec:
                 f"such as {below}, {below + self.patch_px} or {self.input_px}, which it was "
                 "trained for"
             )
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package that holds the weights is installed."""
+        return bool(self.package) and find_spec(self.package) is not None
 
     @property
     def page(self) -> str:

@@ -5,6 +5,10 @@ over-confident, and pushed (inverse focal) where it is under-confident. The erro
 training cases that are set aside for it, never on the held-out fold, and in the class mixture of
 training: a network trained on balanced classes looks over-confident wherever they are not, and
 gamma would grow until nothing is learned.
+
+The bounded form is ours: soft labels hardly need a gamma, and one that is never near 0 costs
+accuracy (docs/ablation.md). It begins with the recipe's gamma, 0 for cross-entropy, moves by the
+error itself, and only where that is more than its standard error.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from atypia.training.components.focal import FocalSection
 
 # As published: gamma stays within these, and changes its sign where its size falls below the last.
 LOWEST, HIGHEST, SWITCH = -2.0, 20.0, 0.2
+BOUNDS = -0.5, 1.0
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,10 +37,11 @@ class AdaptiveGamma:
     """
 
     def __init__(self, section: FocalSection) -> None:
-        """Begin with equal bins, each with the recipe's gamma (at least the switching size)."""
-        self._rate = section.rate
+        """Begin with equal bins, each with the recipe's gamma (published: the switching size)."""
+        self._rate, self._bounded = section.rate, section.update == "bounded"
         self.edges: Floats = np.linspace(0.5, 1.0, section.bins + 1)[1:-1]
-        self.gamma: Floats = np.full(section.bins, max(section.gamma, SWITCH))
+        first = np.clip(section.gamma, *BOUNDS) if self._bounded else max(section.gamma, SWITCH)
+        self.gamma: Floats = np.full(section.bins, first, dtype=np.float64)
 
     def for_logits(self, logit: torch.Tensor) -> torch.Tensor:
         """Return the gamma of each figure, float32 (B,), by its logit (B,); without gradient."""
@@ -48,8 +54,9 @@ class AdaptiveGamma:
         """Update bins and gammas from figures that are not trained on.
 
         Bins hold equal numbers of these figures. A bin's error is its mean confidence less its
-        accuracy, the mean of the target's share for the called class. Where gamma >= 0 it is
-        multiplied by exp(rate * error), where it is negative by exp(-rate * error).
+        accuracy, the mean of the target's share for the called class. As published, gamma >= 0 is
+        multiplied by exp(rate * error), a negative one by exp(-rate * error); bounded, rate * error
+        is added where the error is more than its standard error.
 
         Args:
             p: float64 (M,), uncalibrated P(atypical).
@@ -67,6 +74,13 @@ class AdaptiveGamma:
         total = np.bincount(bin_of, weight, bins)
         surplus = np.bincount(bin_of, weight * (confidence - right), bins)
         error: Floats = surplus / np.where(total > 0, total, 1)
+        if self._bounded:
+            deviation = confidence - right - error[bin_of]
+            spread = np.bincount(bin_of, (weight * deviation) ** 2, bins)
+            noise = np.sqrt(spread) / np.where(total > 0, total, 1)
+            step = np.where(np.abs(error) > noise, self._rate * error, 0.0)
+            self.gamma = np.clip(self.gamma + step, *BOUNDS)
+            return error
         moved = self.gamma * np.exp(np.sign(self.gamma) * self._rate * error)
         small = np.abs(moved) < SWITCH
         moved[small] = -np.sign(moved[small]) * SWITCH

@@ -124,13 +124,16 @@ def jitter_stain(
     return torch.exp(-mixed.clamp_min(0)).view_as(crops)
 
 
-def blur(crops: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+def blur(
+    crops: torch.Tensor, share: float, rng: np.random.Generator, finer: float = 1.0
+) -> torch.Tensor:
     """Blur a share of the crops by a Gaussian, as a scanner slightly out of focus does.
 
     Args:
         crops: float32 (B, 3, P, P), changed in place.
         share: of the crops, in [0, 1].
         rng: of the draws; the width, 0.5 to 2 px, is drawn once a batch.
+        finer: by how much these pixels are finer than those that the width is of.
     """
     from torchvision.transforms.v2 import functional as transforms  # takes a second to import
 
@@ -138,5 +141,7 @@ def blur(crops: torch.Tensor, share: float, rng: np.random.Generator) -> torch.T
     sigma = float(rng.uniform(0.5, 2.0))
     if len(rows):
         chosen = torch.from_numpy(rows).to(crops.device)
-        crops[chosen] = transforms.gaussian_blur(crops[chosen], [9, 9], [sigma, sigma])
+        side = 2 * max(1, round(4 * finer)) + 1
+        width = sigma * finer
+        crops[chosen] = transforms.gaussian_blur(crops[chosen], [side, side], [width, width])
     return crops

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,26 +25,35 @@ class FocalSection(Component):
     bins: int = Field(
         5, ge=2, le=50, description="adaptive: number of confidence bins, of equal counts"
     )
-    rate: float = Field(1.0, gt=0, le=10, description="adaptive: gamma grows by exp(rate * error)")
+    rate: float = Field(1.0, gt=0, le=10, description="adaptive: how fast gamma follows the error")
+    update: Literal["published", "bounded"] = Field(
+        "published",
+        description="adaptive: times exp(rate * error) and never near 0, as published; or plus "
+        "rate * error, within -0.5 and 1, where the error is more than its noise",
+    )
     calibration_share: float = Field(
         0.1,
         gt=0,
         le=0.5,
         description="adaptive: share of the cases that calibration is measured on",
     )
+    in_turns: bool = Field(
+        False,
+        description="adaptive: on other cases after every epoch, so that all are trained on",
+    )
     beta: float = Field(
         0.0, ge=0, lt=1, description="class weights by effective number (Cui et al. 2019); 0 is off"
     )
 
-    def calibration_rows(self, material: Material) -> tuple[Rows, Rows]:
-        """Divide training figures into those trained on and those that calibration is measured on.
+    def calibration_turns(self, material: Material) -> list[Rows]:
+        """Return the figures that calibration is measured on, and that are not trained on.
 
         Returns:
-            Rows of both. The second are empty unless gamma is adaptive and there are enough cases.
-            No case is in both.
+            For each turn of an epoch, whole cases; one turn where they are the same in all epochs,
+            none unless gamma is adaptive and there are enough cases.
         """
-        parts = self._divide(material) if self.adaptive else None
-        return (material.rows, material.rows[:0]) if parts is None else parts
+        turns = self._divide(material) if self.adaptive else None
+        return [] if turns is None else turns if self.in_turns else turns[:1]
 
     def find_lack(self, material: Material) -> Lack | None:
         """Return that the cases are too few to measure calibration; None where they suffice."""
@@ -57,8 +66,8 @@ class FocalSection(Component):
             "add figures of more cases",
         )
 
-    def _divide(self, material: Material) -> tuple[Rows, Rows] | None:
-        """Return the rows of both; None where the cases are too few."""
+    def _divide(self, material: Material) -> list[Rows] | None:
+        """Return whole cases in parts of the calibration's share; None where they are too few."""
         from sklearn.model_selection import StratifiedGroupKFold
 
         rows, figures = material.rows, material.figures
@@ -70,10 +79,12 @@ class FocalSection(Component):
         folds = StratifiedGroupKFold(parts, shuffle=True, random_state=material.seed)
         with warnings.catch_warnings():  # of a class with fewer cases than parts, checked below
             warnings.simplefilter("ignore", UserWarning)
-            training, aside = next(iter(folds.split(rows, atypical, cases)))
-        if not (atypical[training].any() and (~atypical[training]).any() and len(aside)):
-            return None
-        return rows[training], rows[aside]
+            divided = list(folds.split(rows, atypical, cases))
+        needed = divided if self.in_turns else divided[:1]
+        for training, aside in needed:
+            if not (atypical[training].any() and (~atypical[training]).any() and len(aside)):
+                return None
+        return [rows[aside] for _, aside in needed]
 
 
 def focal_loss(

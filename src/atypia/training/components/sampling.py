@@ -6,8 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
+from scipy.special import logit
 
 from atypia.training.section import Section, Share
+
+_PRIOR_FIGURES = 20
 
 
 class SamplingSection(Section):
@@ -15,6 +18,9 @@ class SamplingSection(Section):
 
     class_balance: Share = Field(0.5, description="0: as in the data, 1: equal shares")
     domain_balance: Share = Field(0.5, description="0: as in the data, 1: equal shares")
+    prior: Share = Field(
+        0.0, description="share of the prevalence of its domain that a logit is free of"
+    )
 
 
 def figure_weights(
@@ -50,6 +56,39 @@ def figure_weights(
         weights[here] *= here.mean() ** (1 - domain_balance) / weights[here].sum()
     shares: npt.NDArray[np.float64] = weights / weights.sum()
     return shares
+
+
+def prior_offsets(
+    domain: npt.NDArray[np.int64],
+    target: npt.NDArray[np.float32],
+    shares: npt.NDArray[np.float64],
+    strength: float,
+) -> npt.NDArray[np.float32]:
+    """Return what is added to the logit of each figure in training, so that it need not learn it.
+
+    In a domain with many atypical figures a figure is more likely atypical, whatever it looks like.
+    With the log-odds of its domain's prevalence added in the loss, the network's own logit is free
+    of it (Menon et al. 2021, eq. 10, with domains in place of classes), and what it has learned of
+    figures is not mixed up with what it has learned of laboratories. Small domains are taken to be
+    more like all: `_PRIOR_FIGURES` figures of the prevalence of all are added to each.
+
+    Args:
+        domain: int64 (N,), code of each figure's domain.
+        target: float32 (N,), in [0, 1].
+        shares: float64 (N,), of each figure in an epoch; 0 where it is not trained on.
+        strength: in [0, 1]; 0 adds nothing.
+
+    Returns:
+        float32 (N,), log-odds of the prevalence of the figure's domain less those of all.
+    """
+    drawn = shares / shares.sum()
+    overall = float(drawn @ target)
+    extra = _PRIOR_FIGURES / np.count_nonzero(shares)
+    sums = np.bincount(domain, drawn)
+    prevalence = (np.bincount(domain, drawn * target) + extra * overall) / (sums + extra)
+    offsets = logit(np.clip(prevalence, 1e-3, 1 - 1e-3)) - logit(overall)
+    of_figures: npt.NDArray[np.float32] = (strength * offsets[domain]).astype(np.float32)
+    return of_figures
 
 
 def mixture_weights(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from atypia.training.member import Member
 from atypia.training.recipe import Recipe, deciding_values
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.plan import MemberSpec, TrainingPlan
+from atypia.workflows.training.teachers import TeacherSource, hash_teachers, load_teachers
 
 
 def fit(
@@ -27,6 +29,7 @@ def fit(
     weights: BackboneWeights,
     fabric: Fabric,
     *,
+    teachers: Sequence[TeacherSource] = (),
     embeddings: Path | None = None,
     on_progress: OnProgress = show_nothing,
 ) -> dict[str, list[Member]]:
@@ -37,6 +40,7 @@ def fit(
         folder: of the run.
         weights: the backbone's published ones.
         fabric: device and precision, launched.
+        teachers: as `check_teachers` accepted them.
         embeddings: folder that stores the embeddings of linear trainings for reuse; None takes one
             in the run's folder.
         on_progress: called often.
@@ -49,7 +53,7 @@ def fit(
     """
     with fabric.rank_zero_first():  # the others find on disk what the first one reads
         hashes = ImageHashes(folder.image_hashes)
-        identities = compute_identities(plan, weights, hashes)
+        identities = compute_identities(plan, weights, hashes, hash_teachers(teachers))
         if fabric.is_global_zero:
             folder.save_recipe(plan.recipe)
         folder.require_same_training(plan, identities, hashes.changed)
@@ -76,6 +80,7 @@ def fit(
                 member=member.number,
                 identity=identities[name],
                 on_progress=_report_steps(member, on_progress),
+                load_teachers=partial(load_teachers, teachers, plan, member, fabric),
             )
             for member in scheme.members
         ]
@@ -94,7 +99,10 @@ def figures_part(table: FigureTable) -> str:
 
 
 def compute_identities(
-    plan: TrainingPlan, weights: BackboneWeights, hashes: ImageHashes
+    plan: TrainingPlan,
+    weights: BackboneWeights,
+    hashes: ImageHashes,
+    teachers: str | None = None,
 ) -> dict[str, str]:
     """Return, by scheme, the fingerprint of all that decides the weights of its members.
 
@@ -102,6 +110,7 @@ def compute_identities(
         plan: which members are trained, on what.
         weights: the backbone's published ones.
         hashes: of images.
+        teachers: hash of all networks that may teach.
     """
     adapt_to = None
     if plan.adapt_to is not None:
@@ -115,6 +124,7 @@ def compute_identities(
             folds=hash_parts(scheme.part_of),
             weights=weights.sha256,
             adapt_to=adapt_to,
+            teachers=teachers,
         )
         for name, scheme in plan.schemes.items()
     }
@@ -130,7 +140,7 @@ def _read_unlabelled(
         plan.recipe,
         folder.windows,
         hashes.hash_files(plan.adapt_to.image_paths()),
-        lambda done, of: on_progress("reading crops to adapt to", done, of, ""),
+        lambda done, of: on_progress("reading unlabelled crops", done, of, ""),
     )
     return UnlabelledFigures(windows, plan.adapt_to_domain)
 

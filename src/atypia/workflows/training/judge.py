@@ -16,7 +16,7 @@ from atypia.evaluation.calibration import Calibration, cross_fit, fit_calibratio
 from atypia.evaluation.judge import Judgement, judge
 from atypia.training.figures import TrainingFigures
 from atypia.training.member import Member
-from atypia.workflows.training.plan import FOLDS, LEFT_OUT, Scheme, TrainingPlan
+from atypia.workflows.training.plan import FOLDS, LEFT_OUT, WHOLE, Scheme, TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class JudgedRun:
     """The evaluation of a training.
 
     Attributes:
-        folds: of the members that become the bundle.
+        folds: of the members that hold out folds.
         left_out: of those trained without a domain, where the recipe asks for them.
     """
 
@@ -64,7 +64,9 @@ def judge_members(plan: TrainingPlan, members: Mapping[str, Sequence[Member]]) -
         AtypiaError: a score is not finite, or the figures outside a part are all of one class.
     """
     judged = {
-        name: judge_scheme(plan, scheme, members[name]) for name, scheme in plan.schemes.items()
+        name: judge_scheme(plan, scheme, members[name])
+        for name, scheme in plan.schemes.items()
+        if name != WHOLE
     }
     return JudgedRun(judged[FOLDS], judged.get(LEFT_OUT))
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names, short_domain_names, spell_alike
-from atypia.data.splits import domain_folds, select_training, slide_folds
+from atypia.data.splits import domain_folds, group_domains, select_training, slide_folds
 from atypia.data.table import FigureTable, count_without_slide
 from atypia.data.votes import explain_contradictions
 from atypia.errors import RecipeError, TableError
@@ -22,7 +22,7 @@ from atypia.training.recipe import Recipe
 from atypia.training.requirements import require_components_work, switch_off_components
 
 Rows = npt.NDArray[np.int64]
-FOLDS, LEFT_OUT = SCHEMES = "folds", "left_out"
+FOLDS, LEFT_OUT, WHOLE = SCHEMES = "folds", "left_out", "whole"
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,9 @@ class TrainingPlan:
         adapt_to: M figures of a laboratory to adapt to, if there are any.
         adapt_to_domain: int64 (M,), their domains, as positions in `figures.domains`.
         recipe: with components off that cannot work on these figures.
-        folds: the scheme whose members become the bundle.
+        folds: the scheme that holds out cases, or domains.
         left_out: the scheme that leaves out domains, where the recipe asks for it as well.
+        whole: the scheme that holds nothing out, where the bundle is to be trained on all figures.
         notes: a line for every departure from the recipe.
     """
 
@@ -91,12 +92,18 @@ class TrainingPlan:
     recipe: Recipe
     folds: Scheme
     left_out: Scheme | None
+    whole: Scheme | None
     notes: tuple[str, ...]
 
     @property
     def schemes(self) -> dict[str, Scheme]:
         """The schemes by name."""
-        return _schemes_by_name(self.folds, self.left_out)
+        return _schemes_by_name(self.folds, self.left_out, self.whole)
+
+    @property
+    def shipped(self) -> str:
+        """The name of the scheme whose members become the bundle."""
+        return FOLDS if self.whole is None else WHOLE
 
     @property
     def members(self) -> Iterator[MemberSpec]:
@@ -121,7 +128,7 @@ def training_tables(
     if adapt_to is not None:
         adapt_to, left_out = select_training(adapt_to)
         adapt_to = replace(adapt_to, frame=spell_alike(adapt_to.frame, table.frame))
-        lines += [f"figures to adapt to: {note}" for note in left_out]
+        lines += [f"unlabelled figures: {note}" for note in left_out]
     return table, adapt_to, [line for line in lines if line]
 
 
@@ -152,7 +159,9 @@ def plan_training(
             recipe = recipe.with_value(key, False)
             notes.append(f"{key} is off in this training: {lack}")
     folds, left_out = divide_figures(table, recipe)
-    schemes = _schemes_by_name(folds, left_out).values()
+    first = len(folds.members) + (len(left_out.members) if left_out else 0)
+    whole = _with_all(table, recipe, first) if recipe.folds.bundle == "whole" else None
+    schemes = _schemes_by_name(folds, left_out, whole).values()
     rows = [scheme.trained_on(part) for scheme in schemes for part in range(len(scheme.names))]
     recipe, lacks = switch_off_components(recipe, figures, rows, domain)
     for scheme in schemes:
@@ -166,7 +175,9 @@ def plan_training(
             "schedule.min_steps=1 to keep the epochs"
         )
     off = [f"{key} is off in this training: {lack}" for key, lack in lacks.items()]
-    return TrainingPlan(table, figures, adapt_to, domain, recipe, folds, left_out, (*off, *notes))
+    return TrainingPlan(
+        table, figures, adapt_to, domain, recipe, folds, left_out, whole, (*off, *notes)
+    )
 
 
 def expected_shares(table: FigureTable, recipe: Recipe) -> pd.DataFrame:
@@ -199,8 +210,10 @@ def divide_figures(table: FigureTable, recipe: Recipe) -> tuple[Scheme, Scheme |
     return folds, _without_domains(table, recipe, LEFT_OUT, len(folds.members))
 
 
-def _schemes_by_name(folds: Scheme, left_out: Scheme | None) -> dict[str, Scheme]:
-    schemes = zip(SCHEMES, (folds, left_out), strict=True)
+def _schemes_by_name(
+    folds: Scheme, left_out: Scheme | None, whole: Scheme | None
+) -> dict[str, Scheme]:
+    schemes = zip(SCHEMES, (folds, left_out, whole), strict=True)
     return {name: scheme for name, scheme in schemes if scheme is not None}
 
 
@@ -214,9 +227,25 @@ def _describe_folds(table: FigureTable) -> str:
 def _without_domains(table: FigureTable, recipe: Recipe, scheme: str, first: int) -> Scheme:
     part_of, domains = domain_folds(table.frame)
     short = short_domain_names(domains)
-    names = [f"without {short[name]}" for name in domains]
+    names, description = [f"without {short[name]}" for name in domains], "domains left out"
+    groups = recipe.folds.domain_groups
+    if groups is not None:
+        group_of = group_domains(np.bincount(part_of), groups)
+        part_of = group_of[part_of]
+        names = [
+            f"without {'; '.join(short[domains[at]] for at in np.flatnonzero(group_of == group))}"
+            for group in range(groups)
+        ]
+        description = f"groups of the {len(domains)} domains left out"
     members = _members(names, scheme, recipe, first)
-    return Scheme(part_of, names, "domains left out", members)
+    return Scheme(part_of, names, description, members)
+
+
+def _with_all(table: FigureTable, recipe: Recipe, first: int) -> Scheme:
+    """Return the scheme of one part that holds nothing out."""
+    names = ["on all figures"]
+    members = _members(names, WHOLE, recipe, first)
+    return Scheme(np.full(len(table), -1), names, "trained on all figures", members)
 
 
 def _members(names: list[str], scheme: str, recipe: Recipe, first: int) -> list[MemberSpec]:

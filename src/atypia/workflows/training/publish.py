@@ -35,7 +35,8 @@ class TrainingRun:
     """The results of a training.
 
     Attributes:
-        bundle: its folder: the members of all folds, calibrated on all out-of-fold scores.
+        bundle: its folder: the members of all folds, or those trained on all figures
+            (`folds.bundle`), calibrated on all out-of-fold scores.
         out_of_fold: predictions table; each figure scored by the members that were not trained on
             it, called by an operating point fitted on the other folds.
         report: HTML.
@@ -112,7 +113,7 @@ def publish(
         None if judged.left_out is None else judged.left_out.judgement,
     )
     if fabric.is_global_zero:
-        save_run_bundle(folder.bundle, plan, members[FOLDS], judged, weights_sha256)
+        save_run_bundle(folder.bundle, plan, members[plan.shipped], judged, weights_sha256)
         record = run_record(plan, chain.from_iterable(members.values()), started, fabric)
         write_output(folder.record, json.dumps(record, indent=2) + "\n")
         _write_metrics(folder.metrics, run)
@@ -134,8 +135,8 @@ def save_run_bundle(
     Args:
         folder: of the bundle.
         plan: that was trained.
-        members: of the folds.
-        judged: their evaluation.
+        members: that it holds.
+        judged: the evaluation.
         weights_sha256: of the backbone's published weights; "" where they are no file.
     """
     recipe, table = plan.recipe, plan.table

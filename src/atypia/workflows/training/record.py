@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -12,6 +10,7 @@ import numpy as np
 from atypia.data.domains import domain_names
 from atypia.data.table import format_cases
 from atypia.data.table_checks import format_count
+from atypia.platform import find_peak_memory_bytes
 from atypia.training.devices import Fabric, describe_hardware
 from atypia.training.member import Member
 from atypia.version import __version__
@@ -29,7 +28,7 @@ def run_record(
         started: when, with its time zone.
         fabric: device and precision.
     """
-    hardware = describe_hardware(fabric)
+    hardware, peak = describe_hardware(fabric), find_peak_memory_bytes()
     return {
         "atypia": __version__,
         "torch": hardware.torch,
@@ -41,7 +40,7 @@ def run_record(
         "precision": hardware.precision,
         "threads": hardware.threads,
         "seconds_of_member": [round(member.seconds, 1) for member in members],
-        "peak_memory_gb": round(_peak_memory_bytes() / 2**30, 2),
+        "peak_memory_gb": None if peak is None else round(peak / 2**30, 2),
         "started": started.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -75,9 +74,3 @@ def run_facts(plan: TrainingPlan, scheme: Scheme, refer_rule: str) -> dict[str, 
         **({"Departures from the recipe": "; ".join(plan.notes)} if plan.notes else {}),
         "Refer band of the bundle": refer_rule,
     }
-
-
-def _peak_memory_bytes() -> int:
-    """Return the peak memory of this process; macOS counts bytes, Linux KiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
