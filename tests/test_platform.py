@@ -65,9 +65,14 @@ def test_what_is_flushed_was_opened_for_writing(
 
 def test_ctrl_c_waits_where_it_can_be_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     if hasattr(signal, "pthread_sigmask"):
-        with pytest.raises(KeyboardInterrupt), platform.block_interrupts():
-            signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # others have their own mask
-            inside = True
+        # A shell's background jobs ignore it.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt), platform.block_interrupts():
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # others have own masks
+                inside = True
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert inside
         monkeypatch.delattr(signal, "pthread_sigmask")
     with platform.block_interrupts():
