@@ -155,3 +155,32 @@ def test_a_notebook_shows_numbers_domains_and_notes() -> None:
     shown = judgement._repr_html_()
     assert "A&lt;B" in shown
     assert shown.count("<li>") == len(judgement.notes)
+
+
+def test_small_domains_together_have_intervals_and_are_never_the_worst() -> None:
+    """Together they have more atypical figures than a small domain, and stay small domains."""
+    counts = {"large": (30, 30), "larger": (40, 40), "few": (20, 20), "fewer": (15, 15)}
+    names = np.concatenate([[name] * sum(of) for name, of in counts.items()])
+    truth = np.concatenate([[1] * atypical + [0] * normal for atypical, normal in counts.values()])
+    ids = [f"f{number}" for number in range(len(names))]
+    table = figures_from_frame(
+        pd.DataFrame(
+            {
+                **{"figure_id": ids, "image": ids, "label": truth, "laboratory": names},
+                "case": [f"{name}-{number % 5}" for number, name in enumerate(names)],
+            }
+        )
+    )
+    called = np.where(np.isin(names, ["few", "fewer"]), 1 - truth, truth)
+    scores = pd.DataFrame(
+        {"figure_id": ids, "p_atypical": called * 0.8 + 0.1, "call": np.array(CALLS)[called]}
+    )
+    found = judge(check_predictions(scores), table)
+    together = "small domains together: few; fewer"
+    frame = found.domains.frame.set_index("domain")
+    assert list(frame.index) == ["large", "larger", together]
+    assert frame.loc[together, "atypical"] == 35
+    assert frame.loc[together, ["balanced_accuracy", "ba_low", "ba_high"]].tolist() == [0, 0, 0]
+    assert list(found.domains.summary.loc["balanced_accuracy", ["mean", "worst"]]) == [2 / 3, 1]
+    assert set(found.figures["domain"]) == set(frame.index)
+    assert "count as one domain" in found.notes[0]

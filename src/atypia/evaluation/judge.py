@@ -211,7 +211,8 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
     clusters = frame["case"].to_numpy(dtype=object)
     overall = binary_metrics(truth, p, call)
     cases = len(set(clusters))
-    frame["domain"], pool = pool_small_domains(truth, frame["domain"].to_numpy())
+    own_domain = frame["domain"].to_numpy()
+    frame["domain"], pool = pool_small_domains(truth, own_domain)
     if pool:
         notes.append(
             f"domains with under {SMALL_DOMAIN} atypical figures count as one domain, and not as "
@@ -224,7 +225,7 @@ def judge(predictions: pd.DataFrame, table: FigureTable) -> Judgement:
         notes.append(
             "all judged figures come from one case: no confidence interval can be computed"
         )
-    domains = _add_intervals(measure_domains(truth, p, call, frame["domain"].to_numpy()), frame)
+    domains = _add_intervals(measure_domains(truth, p, call, own_domain), frame)
     if domains.left_out and len(domains.frame) > 1:
         notes.append(
             f"{len(domains.left_out)} of {len(domains.frame)} domains contain one class only and "
