@@ -13,12 +13,13 @@ from atypia.errors import AtypiaError, RecipeError
 from atypia.training.recipe import Recipe
 from atypia.workflows.train import train
 from atypia.workflows.training.plan import plan_training
+from atypia.workflows.training.publish import TrainingRun
 from atypia.workflows.training.teachers import check_teachers, open_teachers
 from small_training import small_recipe
 
 FOLDS = (
     "adapter.kind=full",
-    "folds.count=3",
+    "folds.count=2",
     "folds.left_out_domains=true",
     "schedule.min_steps=2",
 )
@@ -44,6 +45,15 @@ def _recipe(*teachers: Path, changes: tuple[str, ...] = ()) -> Recipe:
     )
 
 
+WHOLE = ("folds.bundle=whole", "folds.left_out_domains=false")
+
+
+@pytest.fixture(scope="module")
+def student(table: FigureTable, run: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
+    folder = tmp_path_factory.mktemp("runs") / "student"
+    return train(table, _recipe(run, changes=WHOLE), folder)
+
+
 def test_a_member_is_taught_by_networks_without_what_it_holds_out(
     table: FigureTable, run: Path
 ) -> None:
@@ -58,7 +68,6 @@ def test_a_member_is_taught_by_networks_without_what_it_holds_out(
     assert chosen == {
         ("folds", 0): {"folds/0", "folds/0-2"},
         ("folds", 1): {"folds/1", "folds/1-2"},
-        ("folds", 2): {"folds/2", "folds/2-2"},
         ("left_out", 0): {"left_out/0", "left_out/0-2"},
         ("left_out", 1): {"left_out/1", "left_out/1-2"},
         ("whole", 0): {"bundle/members"},
@@ -66,27 +75,27 @@ def test_a_member_is_taught_by_networks_without_what_it_holds_out(
 
 
 def test_one_network_is_trained_on_all_figures_and_taught_by_all(
-    table: FigureTable, run: Path, tmp_path: Path
+    table: FigureTable, student: TrainingRun
 ) -> None:
-    result = train(table, _recipe(run, changes=("folds.bundle=whole",)), tmp_path / "student")
-    assert len(load_bundle(result.bundle).manifest.members) == 1
-    assert result.judgement.overall.figures == len(table)
-    recipe = _recipe(run, changes=("folds.bundle=whole", "distillation.weight=0.9"))
+    assert len(load_bundle(student.bundle).manifest.members) == 1
+    assert student.judgement.overall.figures == len(table)
+
+
+def test_other_teachers_or_another_share_of_them_are_another_training(
+    table: FigureTable, run: Path, student: TrainingRun
+) -> None:
+    folder = student.bundle.parent
     with pytest.raises(AtypiaError, match=r"another recipe \(distillation.weight"):
-        train(table, recipe, tmp_path / "student")
-
-
-def test_other_teachers_are_another_training(table: FigureTable, run: Path, tmp_path: Path) -> None:
-    train(table, _recipe(run), tmp_path / "student")
+        train(table, _recipe(run, changes=(*WHOLE, "distillation.weight=0.9")), folder)
     with pytest.raises(AtypiaError, match="other teachers"):
-        train(table, _recipe(run, run / "bundle"), tmp_path / "student")
+        train(table, _recipe(run, run / "bundle", changes=WHOLE), folder)
 
 
 def test_a_run_with_other_folds_is_refused_and_its_bundle_is_remarked(
     table: FigureTable, run: Path
 ) -> None:
-    other = plan_training(table, _recipe(run, changes=("folds.count=2",)))
-    with pytest.raises(RecipeError, match=r"trained without the figures of fold 1 of 2; train it"):
+    other = plan_training(table, _recipe(run, changes=("folds.count=3",)))
+    with pytest.raises(RecipeError, match=r"trained without the figures of fold 1 of 3; train it"):
         check_teachers(open_teachers([str(run)]), other)
     (note,) = check_teachers(open_teachers([str(run / "bundle")]), other)
     assert "was trained on 48 figures of these, so out-of-fold scores will be too good" in note
