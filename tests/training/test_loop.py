@@ -17,7 +17,13 @@ from atypia.training.batches import read_windows
 from atypia.training.checkpoint import read_checkpoint, save_checkpoint
 from atypia.training.devices import open_fabric
 from atypia.training.figures import training_figures
-from atypia.training.loop import MemberInputs, Progress, epochs_for, train_member
+from atypia.training.loop import (
+    MemberInputs,
+    MemberTraining,
+    Progress,
+    epochs_for,
+    train_member,
+)
 from atypia.training.member import Member
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe
@@ -143,3 +149,30 @@ def test_a_small_set_is_shown_for_whole_epochs_until_there_are_steps_enough(
 ) -> None:
     changes = ["schedule.epochs=2", "schedule.batch_size=16", f"schedule.min_steps={min_steps}"]
     assert epochs_for(read_recipe("lite", changes).schedule, figures) == epochs
+
+
+@pytest.mark.parametrize("mined", ["1", "3"])
+def test_cases_that_calibration_is_measured_on_in_turns_are_not_drawn_in_their_epoch(
+    table: FigureTable, mined: str
+) -> None:
+    recipe = small_recipe(
+        "plain",
+        *("focal.adaptive=true", "focal.in_turns=true", "focal.calibration_share=0.25"),
+        f"hard_negatives.oversampling={mined}",
+    )
+    figures = training_figures(table, recipe.soft_labels)
+    inputs = MemberInputs(
+        recipe, read_windows(table, recipe), figures, open_fabric("cpu", recipe.schedule)
+    )
+    held_out = _held_out(table)
+    rows = np.setdiff1d(np.arange(len(table)), held_out)
+    training = MemberTraining(inputs, figures, rows, held_out, 0)
+    assert training.figures == len(rows)
+    aside = [np.setdiff1d(rows, np.flatnonzero(training.weights(epoch))) for epoch in range(5)]
+    assert sorted(np.concatenate(aside[:4])) == list(rows)  # each is left out of one in four
+    np.testing.assert_array_equal(aside[4], aside[0])
+    for epoch in range(4):
+        weights = training.weights(epoch)
+        assert weights.sum() == pytest.approx(1)
+        assert not weights[held_out].any()
+        assert not set(figures.case[aside[epoch]]) & set(figures.case[weights > 0])
