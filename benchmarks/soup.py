@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atypia.data.domains import domain_names
 from atypia.data.readers.open_figures import open_figures
-from atypia.evaluation.comparison import JudgedFigures, Scores, compare
+from atypia.evaluation.comparison import Scores, compare
 from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import build_classifier
 from atypia.training.devices import open_fabric
@@ -108,13 +107,7 @@ def main() -> None:
             keep(f"soup{suffix}", 0, fold, rows, logits(mixed, adapter, rows, views))
 
     comparison = compare(
-        JudgedFigures(
-            figures.truth,
-            figures.case,
-            domain_names(bench.table.frame),
-            bench.left_out,
-            bench.held_out,
-        ),
+        bench.judged_figures(figures),
         all_scores,
         {
             "one member, 4 views": "one member",

@@ -10,12 +10,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from atypia.data.domains import domain_names
 from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.splits import select_training
 from atypia.data.table import FigureTable, explain_missing_slides
 from atypia.data.table_checks import format_count
-from atypia.evaluation.comparison import Comparison, JudgedFigures, Scores, compare
+from atypia.evaluation.comparison import Comparison, Scores, compare
 from atypia.evaluation.comparison_plots import difference_plot
 from atypia.evaluation.comparison_tables import format_markdown, tabulate_comparison
 from atypia.evaluation.plots import svg_bytes
@@ -234,13 +233,7 @@ def _compare_arms(
     if used:
         figures = bench.training_figures(jobs[0].recipe)
         comparison = compare(
-            JudgedFigures(
-                figures.truth,
-                figures.case,
-                domain_names(bench.table.frame),
-                bench.left_out,
-                bench.held_out,
-            ),
+            bench.judged_figures(figures),
             scores,
             {arm.name: arm.against for arm in plan.arms if arm.against is not None},
             on_progress=lambda done, of: on_progress("comparing", done, of, ""),

@@ -17,7 +17,7 @@ from atypia.data.domains import domain_names, short_domain_names
 from atypia.data.splits import crossed_folds
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError, TableError
-from atypia.evaluation.comparison import Scores
+from atypia.evaluation.comparison import JudgedFigures, Scores
 from atypia.files import write_output
 from atypia.fingerprint import ImageHashes, fingerprint, hash_parts
 from atypia.models.backbones.registry import backbone_spec
@@ -248,6 +248,11 @@ class Bench:
     def training_figures(self, recipe: Recipe) -> TrainingFigures:
         """Return the figures as a recipe's training sees them."""
         return training_figures(self.table, recipe.soft_labels)
+
+    def judged_figures(self, figures: TrainingFigures) -> JudgedFigures:
+        """Return what all arms are judged by, of the figures as training sees them."""
+        domain = domain_names(self.table.frame)
+        return JudgedFigures(figures.truth, figures.case, domain, self.left_out, self.held_out)
 
     def read_source(self, recipe: Recipe, on_progress: OnProgress = show_nothing) -> BatchSource:
         """Read what a recipe's batches are made from, or open what lies on disk."""
