@@ -11,10 +11,11 @@ import time
 
 import torch
 
-from atypia.models.adapters import AdapterConfig
 from atypia.models.classifier import Classifier, build_classifier
 from atypia.models.cpu import depthwise_in_float32
+from atypia.models.folding import fold_in_training
 from atypia.platform import keep_freed_memory
+from atypia.training.recipe_file import read_recipe
 
 REPEATS = 5
 INPUT_PX, BATCH = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 2 else (160, 64)
@@ -34,13 +35,15 @@ def seconds(network: Classifier, bf16: bool) -> float:
 
 
 def main() -> None:
-    network = build_classifier("lite", AdapterConfig(), pretrained=False).train()
+    network = build_classifier("lite", read_recipe("lite").adapter, pretrained=False).train()
     network = network.to(memory_format=torch.channels_last)
     rows = [("float32", seconds(network, bf16=False)), ("bf16", seconds(network, bf16=True))]
     depthwise_in_float32(network)
     rows.append(("bf16, depthwise in float32", seconds(network, bf16=True)))
     keep_freed_memory()
-    rows.append(("the same, freed memory kept (as trained)", seconds(network, bf16=True)))
+    rows.append(("the same, freed memory kept", seconds(network, bf16=True)))
+    fold_in_training(network.backbone, INPUT_PX)
+    rows.append(("and folded (as trained)", seconds(network, bf16=True)))
     network.backbone.compile()
     rows.append(("the same by torch.compile", seconds(network, bf16=True)))
     print(f"a step of {BATCH} crops of {INPUT_PX} px, {torch.get_num_threads()} threads, median")

@@ -52,7 +52,7 @@ def test_a_small_map_is_convolved_and_its_gradients_are_those(
     layer = nn.Conv2d(6, 6, side, padding=side // 2, groups=6, bias=False)
     maps, out = torch.randn(2, 4, 6, *shape)
     found = []
-    for convolve in (layer, lambda x: small_map(layer, x)):
+    for convolve in (layer, lambda x: small_map(layer.weight, x)):
         x = maps.clone().requires_grad_()
         y = convolve(x)
         layer.zero_grad()
@@ -67,9 +67,9 @@ def test_only_small_maps_take_that_way(monkeypatch: pytest.MonkeyPatch) -> None:
     depthwise_in_float32(network)
     asked: list[torch.Size] = []
 
-    def counted(layer: nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+    def counted(weight: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         asked.append(maps.shape[-2:])
-        return small_map(layer, maps)
+        return small_map(weight, maps)
 
     monkeypatch.setattr("atypia.models.cpu.small_map", counted)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,8 @@ from atypia.bundle.load import load_bundle
 from atypia.inference.runtimes.torch import load_members
 from atypia.models import folding
 from atypia.models.adapters import AdapterConfig
-from atypia.models.classifier import build_classifier
-from atypia.models.folding import FoldedMembers
+from atypia.models.classifier import Classifier, build_classifier
+from atypia.models.folding import FoldedMembers, fold_in_training
 
 
 def crops(count: int = 4, side: int = 32) -> torch.Tensor:
@@ -125,3 +127,89 @@ def test_layers_declared_out_of_order_are_not_folded_wrongly() -> None:
 
     network = Crossed().eval()
     assert folding._fold_if_equal(network, 8, True) is network
+
+
+def lora_classifier(**adapter: object) -> Classifier:
+    torch.manual_seed(0)
+    config = AdapterConfig.model_validate({"kind": "lora", "rank": 2, "dropout": 0.0, **adapter})
+    network = build_classifier("lite", config, dropout=0.0)
+    for name, parameter in network.named_parameters():
+        if "lora_B" in name or name == "head.weight":
+            nn.init.normal_(parameter, std=0.02)
+    return network
+
+
+def step(network: Classifier) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return the logits of a pass in training and the gradients of all that is trained."""
+    network.train().zero_grad()
+    logit = network(crops(4, 64)).logit
+    logit.square().sum().backward()
+    return logit.detach(), {
+        name: parameter.grad.clone()
+        for name, parameter in network.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def passes_through_normalisation(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Count the normalisations that a pass computes."""
+    computed: list[int] = []
+    original = torch.nn.functional.batch_norm
+
+    def counted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        computed.append(1)
+        return original(*args, **kwargs)
+
+    with monkeypatch.context() as patched, torch.inference_mode():
+        patched.setattr(torch.nn.functional, "batch_norm", counted)
+        network(crops(4, 64))
+    return len(computed)
+
+
+@pytest.mark.parametrize("target", [None, r"blocks\.[5-6]\.\d+\.conv_pwl?|conv_head|conv_stem"])
+def test_folded_in_training_it_is_the_same_network(
+    target: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = lora_classifier(target=target)
+    logit, gradients = step(network)
+    names = [name for name, _ in network.named_modules()], list(network.state_dict())
+    assert passes_through_normalisation(network, monkeypatch) == 49
+    fold_in_training(network.backbone, 64)
+    assert passes_through_normalisation(network, monkeypatch) == 0
+    assert ([name for name, _ in network.named_modules()], list(network.state_dict())) == names
+    folded_logit, folded_gradients = step(network)
+    torch.testing.assert_close(folded_logit, logit, rtol=1e-4, atol=1e-4)
+    assert gradients.keys() == folded_gradients.keys()
+    for name, gradient in gradients.items():
+        difference = (folded_gradients[name] - gradient).norm()
+        assert difference <= 0.01 * gradient.norm(), name
+
+
+def test_folded_in_training_it_follows_its_own_weights() -> None:
+    network = lora_classifier()
+    fold_in_training(network.backbone, 64)
+    copied = copy.deepcopy(network)
+    with torch.no_grad():
+        before = copied(crops(4, 64)).logit
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                parameter.zero_()
+        torch.testing.assert_close(copied(crops(4, 64)).logit, before, rtol=0, atol=0)
+        assert not torch.allclose(network(crops(4, 64)).logit, before, atol=1e-3)
+
+
+def test_folded_in_training_a_dropout_keeps_its_layers_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = lora_classifier(dropout=0.5, target=r"blocks\.[5-6]\.\d+\.conv_pwl?|conv_head")
+    fold_in_training(network.backbone, 64)
+    adapted = sum("lora_A.default.weight" in name for name in network.state_dict())
+    assert passes_through_normalisation(network, monkeypatch) == adapted > 0
+
+
+def test_folded_in_training_batch_statistics_in_training_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = build_classifier("lite", AdapterConfig(kind="full"), pretrained=False)
+    fold_in_training(network.backbone, 64)
+    assert passes_through_normalisation(network.eval(), monkeypatch) == 49

@@ -53,7 +53,7 @@ def adapt(backbone: nn.Module, spec: BackboneSpec, config: AdapterConfig) -> nn.
         target_modules=pattern,
     )
     # Frozen batch statistics: LoRA leaves the backbone as published, so they must not drift.
-    return _FrozenStatistics(peft.inject_adapter_in_model(lora, backbone))
+    return FrozenStatistics(peft.inject_adapter_in_model(lora, backbone))
 
 
 def merge(backbone: nn.Module) -> nn.Module:
@@ -62,7 +62,7 @@ def merge(backbone: nn.Module) -> nn.Module:
     Returns:
         The network as it was before `adapt`, with other weights: a convolution is one again.
     """
-    if not isinstance(backbone, _FrozenStatistics):
+    if not isinstance(backbone, FrozenStatistics):
         return backbone
     network = backbone.network
     if any("lora_" in name for name, _ in network.named_parameters()):
@@ -101,7 +101,7 @@ def _adaptable(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear | nn.Conv2d)
 
 
-class _FrozenStatistics(nn.Module):
+class FrozenStatistics(nn.Module):
     """A backbone that trains as it evaluates, but for LoRA's own dropout.
 
     Its batch statistics and its own dropout (of activations, attention, paths) are those of its
@@ -117,7 +117,7 @@ class _FrozenStatistics(nn.Module):
         embedding: torch.Tensor = self.network(crops)
         return embedding
 
-    def train(self, mode: bool = True) -> _FrozenStatistics:
+    def train(self, mode: bool = True) -> FrozenStatistics:
         """Switch LoRA's own dropout, and nothing else of the backbone."""
         super().train(mode)
         self.network.eval()
@@ -127,7 +127,7 @@ class _FrozenStatistics(nn.Module):
         return self
 
 
-class _Frozen(_FrozenStatistics):
+class _Frozen(FrozenStatistics):
     """A backbone that is not trained: no graph is kept for it."""
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MethodType
 
 import torch
+from timm.layers.conv2d_same import Conv2dSame, conv2d_same
 from torch import nn
+from torch.nn import functional as F
 
 _SMALL_MAP = 2  # px a side
 
@@ -27,19 +30,57 @@ def depthwise_in_float32(network: nn.Module) -> None:
     of any type. benchmarks/step.py measures what all of it gains.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+        if isinstance(module, nn.Conv2d) and _is_depthwise(module) and has_plain_weights(module):
             module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
 
 
-def _forward(self: nn.Conv2d, crops: torch.Tensor) -> torch.Tensor:
-    """Convolve float32 or bf16 (B, C, H, W), under autocast to bf16."""
-    slow = self.stride[0] > 1 or self.kernel_size[0] > 3
-    small = _keeps_size(self) and max(crops.shape[-2:]) <= _SMALL_MAP
-    if not torch.is_autocast_enabled("cpu") or not (slow or small):
-        return type(self).forward(self, crops)
-    with torch.autocast("cpu", enabled=False):
-        convolve = small_map if small else type(self).forward
-        return convolve(self, crops.float()).to(torch.bfloat16)
+def _forward(self: nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+    return convolve(self, maps, self.weight, self.bias)
+
+
+def convolve(
+    layer: nn.Conv2d, maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """Convolve as a layer does, with other weights; slow depthwise ones in float32.
+
+    Args:
+        layer: with plain weights (`has_plain_weights`).
+        maps: float32 (B, C, H, W); bf16 under autocast.
+        weight: float32, of the layer's shape.
+        bias: float32 (output channels,), or None.
+
+    Returns:
+        (B, output channels, H', W'), bf16 under autocast, else float32.
+    """
+    slow = layer.stride[0] > 1 or layer.kernel_size[0] > 3
+    small = _keeps_size(layer) and max(maps.shape[-2:]) <= _SMALL_MAP
+    if torch.is_autocast_enabled("cpu") and _is_depthwise(layer) and (slow or small):
+        with torch.autocast("cpu", enabled=False):
+            if small:
+                result = small_map(weight, maps.float())
+                result = result if bias is None else result + bias.view(1, -1, 1, 1)
+            else:
+                result = _convolve(layer, maps.float(), weight, bias)
+            return result.to(torch.bfloat16)
+    return _convolve(layer, maps, weight, bias)
+
+
+def has_plain_weights(layer: nn.Conv2d) -> bool:
+    """Whether a layer is a convolution with its weights as they are, padded with zeros."""
+    return type(layer) in (nn.Conv2d, Conv2dSame) and layer.padding_mode == "zeros"
+
+
+def _convolve(
+    layer: nn.Conv2d, maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    function: Callable[..., torch.Tensor] = F.conv2d
+    if isinstance(layer, Conv2dSame):
+        function = conv2d_same
+    return function(maps, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def _is_depthwise(layer: nn.Conv2d) -> bool:
+    return layer.groups == layer.in_channels > 1
 
 
 def _keeps_size(layer: nn.Conv2d) -> bool:
@@ -49,25 +90,24 @@ def _keeps_size(layer: nn.Conv2d) -> bool:
         and layer.kernel_size == (side, side)
         and layer.padding == (side // 2, side // 2)
         and layer.stride == layer.dilation == (1, 1)
-        and layer.bias is None
     )
 
 
-def small_map(layer: nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+def small_map(weight: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Return what a depthwise convolution that keeps the size makes of maps of a few pixels.
 
     Each pixel of the output is a weighted sum of all pixels of the input, so a map of H x W px is
     multiplied by H W weights a pixel: more arithmetic than the convolution, but no padding.
 
     Args:
-        layer: depthwise, without a bias, of an odd side K.
+        weight: float32 (C, 1, K, K), of a depthwise convolution; K is odd.
         maps: float32 (B, C, H, W); H and W at most (K + 1) / 2.
 
     Returns:
         float32 (B, C, H, W), in the memory format channels_last.
     """
     high, wide = maps.shape[-2:]
-    kernel, middle = layer.weight[:, 0].permute(1, 2, 0), layer.kernel_size[0] // 2
+    kernel, middle = weight[:, 0].permute(1, 2, 0), weight.shape[-1] // 2
     weights = torch.stack(
         [
             kernel[middle - row : middle - row + high, middle - column : middle - column + wide]

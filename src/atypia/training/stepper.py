@@ -16,6 +16,7 @@ from atypia.errors import AtypiaError
 from atypia.models.adapters import hold_in_bfloat16, recompute_activations
 from atypia.models.classifier import Classifier
 from atypia.models.cpu import depthwise_in_float32
+from atypia.models.folding import fold_in_training
 from atypia.platform import keep_freed_memory
 from atypia.training.batches import Batch, BatchSource, training_batch, training_views
 from atypia.training.components.adaptive_gamma import AdaptiveGamma
@@ -77,6 +78,7 @@ class MemberStepper:
         if fabric.device.type == "cpu":
             keep_freed_memory()
             depthwise_in_float32(network)
+            fold_in_training(network.classifier.backbone, recipe.backbone.input_px)
         if read_precision(fabric) == "bf16-mixed":
             hold_in_bfloat16(network.classifier.backbone)
         if recipe.schedule.gradient_checkpointing:
