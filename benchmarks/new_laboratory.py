@@ -41,6 +41,7 @@ class Trained:
     logits: Floats
     cut: float
     calibration: Calibration
+    class_means: Floats
 
 
 Correction = Callable[[Trained, Floats, Floats], tuple[Floats, Floats]]
@@ -138,7 +139,8 @@ def _trained(cohort: Cohort, logits: Floats, domain: int) -> Trained:
         temperature, bias, 0.5, 0.5, 0.5, "other domains", prevalence=float(truth.mean())
     )
     cut = choose_operating_point(logits[seen], truth, cohort.case[seen])
-    return Trained(logits[seen], cut, calibration)
+    class_means = np.array([logits[seen][truth == kind].mean() for kind in (0, 1)])
+    return Trained(logits[seen], cut, calibration, class_means)
 
 
 def _judged(
@@ -238,6 +240,8 @@ def _print_prevalences(cohort: Cohort, trained: list[list[Trained]]) -> None:
             "prevalence given": _correct_prevalence(prevalence),
             "EM": label_shift,
             "quantiles aligned": quantiles,
+            "half of the mean aligned": half_of_the_mean,
+            "the same, prevalence given": _half_at_prevalence(prevalence),
         }
         results: dict[str, list[tuple[float, float]]] = {name: [] for name in corrections}
         for domain in range(len(cohort.names)):
@@ -258,6 +262,15 @@ def _print_prevalences(cohort: Cohort, trained: list[list[Trained]]) -> None:
 def _correct_prevalence(prevalence: float) -> Correction:
     def correction(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats, Floats]:
         return logits, trained.calibration.at_prevalence(prevalence).probability(logits)
+
+    return correction
+
+
+def _half_at_prevalence(prevalence: float) -> Correction:
+    def correction(trained: Trained, batch: Floats, logits: Floats) -> tuple[Floats, Floats]:
+        expected = np.array([1 - prevalence, prevalence]) @ trained.class_means
+        moved = logits + (expected - batch.mean()) / 2
+        return moved, trained.calibration.at_prevalence(prevalence).probability(moved)
 
     return correction
 

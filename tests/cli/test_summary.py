@@ -39,6 +39,8 @@ def record() -> RunRecord:
         mpp_given=None,
         mpp_assumed=None,
         prevalence=None,
+        align_to=None,
+        aligned_by=None,
         device="cpu",
         precision="fp32",
         threads=1,
@@ -56,6 +58,11 @@ def test_a_run_is_summed_up_in_two_lines(record: RunRecord) -> None:
         "2.0 s (2 crops/s): 0.5 s reading, 1.2 s network, summed over 1 thread "
         "(torch 2, cpu, fp32)",
     ]
+
+
+def test_an_alignment_is_told(record: RunRecord) -> None:
+    aligned = replace(record, align_to="lab.csv", aligned_by=0.4137)
+    assert describe_run(aligned)[1] == "aligned to lab.csv: +0.41 on the logit of P"
 
 
 def test_failures_are_counted_beside_what_was_classified(record: RunRecord) -> None:

@@ -26,8 +26,10 @@ GOOD = {
     "refer_rule": "by eye",
     "refer_risk": 0.1,
     "prevalence": 0.2,
+    "normal_logit": -2.0,
+    "atypical_logit": 1.5,
 }
-NEW = ("refer_rule", "refer_risk", "prevalence")
+NEW = ("refer_rule", "refer_risk", "prevalence", "normal_logit", "atypical_logit")
 
 
 def _scores(seed: int, figures: int = 4000):
@@ -130,6 +132,21 @@ def test_a_calibration_of_an_older_bundle_is_read_and_does_not_pretend_to_know()
     assert Calibration.from_dict(older.to_dict()) == older
     with pytest.raises(AtypiaError, match=r"does not say what share .* train it again"):
         older.at_prevalence(0.3)
+
+
+def test_the_means_of_both_classes_are_kept_so_that_a_laboratory_can_be_aligned() -> None:
+    logits, _, truth, clusters = _scores(7)
+    fitted = fit_calibration(logits, truth, truth, clusters, fitted_on="x")
+    # A laboratory like those of training is left as it is, at any share of atypical figures.
+    assert fitted.aligned_to(float(logits.mean())).bias == pytest.approx(fitted.bias)
+    moved = fitted.aligned_to(float(logits.mean()) - 1.0)
+    assert moved.bias - fitted.bias == pytest.approx(0.5 / fitted.temperature)
+    assert moved.operating_point == fitted.operating_point
+    rare = (truth == 0) | (np.random.default_rng(7).random(len(truth)) < 0.2)
+    mean = float(logits[rare].mean())
+    told = fitted.at_prevalence(float(truth[rare].mean()))
+    assert told.aligned_to(mean).bias == pytest.approx(told.bias, abs=0.02)
+    assert fitted.aligned_to(mean).bias - fitted.bias > 0.1
 
 
 def test_figures_without_truth_or_target_do_not_count() -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from atypia.data.phantom import make_phantom
 
-FIGURES, TESTED, MPP = 24, 12, 0.25
+FIGURES, TESTED, MORE, MPP = 24, 12, 36, 0.25
 SIDE, ACROSS, DOWN = 128, 8, 3
 LABORATORIES = (("Utrecht", "XR"), ("Graz", "S360"), ("Porto", "XR"))
 
@@ -31,10 +31,10 @@ def write_inputs(folder: Path, files: dict[str, str]) -> None:
         files: the tables that the pages show, by name; rows are added to `figures.csv`.
     """
     cohort = folder.parent / "cohort"
-    table = make_phantom(cohort, figures=FIGURES + TESTED, domains=2, size_px=SIDE, seed=0)
+    table = make_phantom(cohort, figures=FIGURES + TESTED + MORE, domains=2, size_px=SIDE, seed=0)
     every = [cohort / name for name in table.frame["image"]]
     images = every[:FIGURES]
-    for row, image in enumerate(images):
+    for row, image in enumerate([*images, *every[-MORE:]]):
         name = "atypical" if _is_atypical(row) else "normal"
         _copy(image, folder / "my_crops" / name / image.name)
     for image in images[:6]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
+from atypia.bundle.verify import write_sums
 from atypia.evaluation.calibration import Calibration
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
@@ -47,4 +50,14 @@ def save_members(folder: Path, members: Sequence[Classifier]) -> Path:
     """Save members as a bundle, and return its folder."""
     states = [member.saved_state() for member in members]
     save_bundle(folder, make_manifest(len(members)), states, CALIBRATION, "# card\n")
+    return folder
+
+
+def copy_bundle(bundle: Path, folder: Path, **changes: float) -> Path:
+    """Copy a bundle, with another calibration; return its folder."""
+    shutil.copytree(bundle, folder)
+    path = folder / "calibration.json"
+    values = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps(values), encoding="utf-8")
+    write_sums(folder)
     return folder

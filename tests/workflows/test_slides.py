@@ -18,6 +18,7 @@ import tifffile
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from atypia.bundle.verify import bundle_hash
 from atypia.cli.main import app
 from atypia.data.slide_list import read_slide_list
 from atypia.data.slides import open_slide
@@ -26,6 +27,7 @@ from atypia.files import NOTES_FOLDER
 from atypia.inference.options import PredictOptions
 from atypia.workflows.slide import PointsChoice
 from atypia.workflows.slides import SlidesResult, predict_slides
+from small_bundles import copy_bundle
 from warm_python import WarmPython
 
 SIDE, POINTS = 128, 4
@@ -58,8 +60,10 @@ def _cohort(folder: Path, count: int, broken: tuple[int, ...]) -> Path:
     return path
 
 
-def _do(path: Path, out: Path, bundle: Path, **given: object) -> SlidesResult:
-    options = PredictOptions(bundle=bundle, precision="fp32", threads=1)
+def _do(
+    path: Path, out: Path, bundle: Path, align_to: Path | None = None, **given: object
+) -> SlidesResult:
+    options = PredictOptions(bundle=bundle, precision="fp32", threads=1, align_to=align_to)
     return predict_slides(
         read_slide_list(path),
         out,
@@ -116,6 +120,32 @@ def test_a_bad_slide_is_named_and_the_others_are_done(
     tables = {"slides.csv", "cases.csv", "state", NOTES_FOLDER}
     endings = ("csv", "geojson", "sheet.jpg", "overview.jpg")
     assert written == tables | {f"{name}.{end}" for name in names for end in endings}
+
+
+def test_slides_are_done_anew_for_another_laboratory_to_align_to(
+    few: Path, small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means = {"prevalence": 0.2, "normal_logit": -2.0, "atypical_logit": 1.0}
+    bundle = copy_bundle(small_bundle, tmp_path / "bundle", **means)
+    monkeypatch.chdir(tmp_path)
+    table = Path("lab.csv")
+    rows = [f"f{row},{p}" for row, p in enumerate([0.2, 0.6] * 30)]
+    table.write_text("\n".join(["figure_id,p_atypical,call", *(f"{row},normal" for row in rows)]))
+    sums = bundle_hash(bundle)
+    Path("lab.run.json").write_text(json.dumps({"bundle_sha256": sums, "prevalence": None}))
+
+    def aligned(before: int) -> pd.DataFrame:
+        result = _do(few, tmp_path / "out", bundle, align_to=table)
+        assert result.before == before
+        return pd.read_csv(tmp_path / "out" / "s0.csv")
+
+    first = aligned(before=0)
+    assert aligned(before=5).equals(first)
+    table.write_text(table.read_text(encoding="utf-8").replace("0.6", "0.7"))
+    assert (aligned(before=0)["p_atypical"] < first["p_atypical"]).all()
+    table.unlink()
+    with pytest.raises(AtypiaError, match=r"align_to lab\.csv: there is no such file"):
+        _do(few, tmp_path / "out", bundle, align_to=table)
 
 
 @pytest.mark.parametrize("name", ["s0.geojson", "s1.csv", "s2.sheet.jpg", "slides.csv"])

@@ -22,6 +22,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 _LOG_TEMPERATURE_BOUND = math.log(50.0)
 _BIAS_BOUND = 20.0
+_LEAST_P = 1e-9
+_ALIGNED_SHARE = 0.5  # of the distance between two means
 
 
 # A dataclass of pydantic, not a BaseModel: arguments stay positional, and `replace` validates too.
@@ -77,6 +79,13 @@ class Calibration:
             "unknown",
         ),
     ] = None
+    normal_logit: Annotated[
+        float | None,
+        Field(description="mean logit of the normal figures it was fitted on; None if unknown"),
+    ] = None
+    atypical_logit: Annotated[float | None, Field(description="likewise, of the atypical ones")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _band_holds_the_operating_point(self) -> Self:
@@ -92,6 +101,12 @@ class Calibration:
         scaled = np.asarray(logit, dtype=np.float64) / self.temperature + self.bias
         p: FloatArray = expit(scaled)
         return p
+
+    def logit(self, p: npt.ArrayLike) -> FloatArray:
+        """Return the logits that `probability` makes P of; P of 0 and 1 give the outermost ones."""
+        inside = np.clip(np.asarray(p, dtype=np.float64), _LEAST_P, 1 - _LEAST_P)
+        logits: FloatArray = (logit(inside) - self.bias) * self.temperature
+        return logits
 
     def call(self, p: npt.ArrayLike) -> BoolArray:
         """Return True where P(atypical) lies above the operating point."""
@@ -143,6 +158,29 @@ class Calibration:
             refer_high=shift_p(self.refer_high),
             prevalence=prevalence,
         )
+
+    def aligned_to(self, mean_logit: float) -> Calibration:
+        """Return the calibration for a laboratory whose figures have another mean logit.
+
+        The logit of P moves half of the way to the mean that figures of the same share of atypical
+        ones have in training. It takes a figure's stain, scanner and tissue into account, and not
+        all of it, as the mean of some figures is also a matter of chance: docs/operating-point.md
+        compares this with other ways. P and calls change, the operating point does not.
+
+        Args:
+            mean_logit: of the laboratory's figures; `prevalence` is the share of atypical ones.
+
+        Raises:
+            AtypiaError: the means in training are not known.
+        """
+        if self.prevalence is None or self.normal_logit is None or self.atypical_logit is None:
+            raise AtypiaError(
+                "the bundle does not say which logits its training figures had on average; train "
+                "it again with this version"
+            )
+        expected = self.normal_logit + self.prevalence * (self.atypical_logit - self.normal_logit)
+        shift = _ALIGNED_SHARE * (expected - mean_logit) / self.temperature
+        return dataclasses.replace(self, bias=self.bias + shift)
 
     def to_dict(self) -> dict[str, float | str | None]:
         """Return the fields as plain values, for JSON."""
@@ -285,6 +323,8 @@ def fit_calibration(
         refer_rule=band.rule,
         refer_risk=band.risk if band.met else None,
         prevalence=float(targets[has_target].mean()),
+        normal_logit=float(np.average(logits[has_target], weights=1 - targets[has_target])),
+        atypical_logit=float(np.average(logits[has_target], weights=targets[has_target])),
     )
 
 

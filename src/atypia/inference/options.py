@@ -117,6 +117,15 @@ class PredictOptions(BaseModel):
         expected="the share of atypical figures, above 0 and below 1",
     )
 
+    align_to: Path | None = _option(
+        None,
+        "Predictions of this bundle for 50 or more figures of your laboratory, labelled or not, "
+        "from as many cases as you have. P(atypical) moves half of the way that their mean lies "
+        "from that of training: fewer wrong calls where the bundle was not trained.",
+        metavar="TABLE",
+        expected="a predictions table",
+    )
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain_faults(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
@@ -141,6 +150,13 @@ class PredictOptions(BaseModel):
         return {name: value for name, (value, default) in values.items() if value != default}
 
     @property
+    def read_files(self) -> tuple[Path, ...]:
+        """The files beside the bundle that decide a result: a table to align to, and its record."""
+        from atypia.inference.record import record_path
+
+        return () if self.align_to is None else (self.align_to, record_path(self.align_to))
+
+    @property
     def folder(self) -> Path:
         """Folder of the bundle: that which is named, else that which comes with atypia.
 
@@ -163,6 +179,7 @@ class RuntimeKeywords(TypedDict, total=False):
     members: int | None
     batch_size: int | None
     prevalence: float | None
+    align_to: Path | str | None
 
 
 class PredictKeywords(RuntimeKeywords, total=False):

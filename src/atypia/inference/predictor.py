@@ -29,6 +29,7 @@ from atypia.data.predictions import CALLS, PREDICTION_COLUMNS, empty_predictions
 from atypia.errors import AtypiaError, ImageError, OptionError
 from atypia.evaluation.calibration import Calibration
 from atypia.files import escape_text
+from atypia.inference.alignment import align
 from atypia.inference.crops import (
     CropSpec,
     Failure,
@@ -83,8 +84,9 @@ class Predictor:
     """A bundle, ready to classify. Made by `Predictor.load`.
 
     Attributes:
-        bundle: what classifies; its calibration is moved to another prevalence where one was asked
-            for.
+        bundle: what classifies; its calibration is moved to another prevalence and aligned to a
+            laboratory where that was asked for.
+        aligned_by: what alignment added to the logit of P; None where none was asked for.
         options: that it was loaded with.
         runtime: what computes its members.
         crop_spec: how a figure is presented to the network.
@@ -98,10 +100,14 @@ class Predictor:
     """
 
     def __init__(self, bundle: Bundle, options: PredictOptions, runtime: Runtime) -> None:
+        calibration = bundle.calibration
         if options.prevalence is not None:
-            moved = bundle.calibration.at_prevalence(options.prevalence)
-            bundle = replace(bundle, calibration=moved)
-        self.bundle = bundle
+            calibration = calibration.at_prevalence(options.prevalence)
+        bias = calibration.bias
+        if options.align_to is not None:
+            calibration = align(calibration, options.align_to, bundle)
+        self.aligned_by = None if options.align_to is None else calibration.bias - bias
+        self.bundle = replace(bundle, calibration=calibration)
         self.options = options
         self.runtime = runtime
         self.crop_spec = CropSpec.of(bundle.manifest)

@@ -43,6 +43,8 @@ class RunRecord:
         mpp_given: um/px given for all figures, if any.
         mpp_assumed: um/px taken where none was known, if that happened.
         prevalence: share of atypical figures that P(atypical) was moved to, if that was asked for.
+        align_to: predictions of a laboratory to which P(atypical) was aligned, if asked for.
+        aligned_by: what that added to the logit of P(atypical).
         device: cpu or the GPU's name.
         precision: of the network.
         threads: CPU threads.
@@ -72,6 +74,8 @@ class RunRecord:
     mpp_given: float | None
     mpp_assumed: float | None
     prevalence: float | None
+    align_to: str | None
+    aligned_by: float | None
     device: str
     precision: str
     threads: int

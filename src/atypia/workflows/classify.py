@@ -80,7 +80,7 @@ def classify_sources(
         on_progress("figures", done, of, "")
     seconds = time.perf_counter() - begun
     predicted = done - len(failures)
-    runtime = predictor.runtime
+    runtime, aligned_to = predictor.runtime, predictor.options.align_to
     return RunRecord(
         atypia=__version__,
         runtime=runtime.version_text,
@@ -101,6 +101,8 @@ def classify_sources(
         mpp_given=mpp,
         mpp_assumed=assumed,
         prevalence=predictor.options.prevalence,
+        align_to=None if aligned_to is None else str(aligned_to),
+        aligned_by=predictor.aligned_by,
         device=runtime.device_name,
         precision=runtime.precision,
         threads=runtime.threads,

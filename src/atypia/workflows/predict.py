@@ -85,7 +85,11 @@ def predict_sources(
         AtypiaError: as `predict`.
     """
     outputs = (out, record_path(out))
-    require_outputs(outputs, inputs=[source.path for source in sources], overwrite=overwrite)
+    require_outputs(
+        outputs,
+        inputs=[*(source.path for source in sources), *options.read_files],
+        overwrite=overwrite,
+    )
     remove_partials(*outputs)
     predictor = Predictor.load(options=options)
     with open_sink(out) as write:

@@ -152,7 +152,9 @@ def predict_slide(
         require_slide_ending(out)
     path = record_path(files[0])
     outputs = [*files, *(() if pictures is None else picture_paths(pictures)), path]
-    require_outputs(outputs, inputs=(job.slide, job.points), overwrite=overwrite)
+    require_outputs(
+        outputs, inputs=(job.slide, job.points, *options.read_files), overwrite=overwrite
+    )
     remove_partials(*outputs)
     done = classify_slide(
         Predictor.load(options=options), job, choice, files, pictures, on_progress=on_progress

@@ -30,6 +30,7 @@ from atypia.files import (
     require_outputs,
     sha256,
 )
+from atypia.inference.alignment import align
 from atypia.inference.options import PredictOptions
 from atypia.inference.predictor import Predictor
 from atypia.progress import OnProgress, opens_bars, show_bars, show_nothing
@@ -52,6 +53,7 @@ class SlidesJob:
         choice: which points, and how they are given back.
         options: which bundle, and how it runs.
         bundle: that classifies, as it was when the job began.
+        read: SHA-256 of the files that the options name, by the option; likewise.
     """
 
     out: Path
@@ -60,6 +62,7 @@ class SlidesJob:
     choice: PointsChoice
     options: PredictOptions
     bundle: Bundle
+    read: dict[str, list[str]]
 
     def files(self, name: str) -> list[Path]:
         """Return the tables of a slide."""
@@ -84,7 +87,7 @@ class SlidesJob:
             slide, points = [str(listed.slide)], ""
         return slide_inputs(
             bundle=self.bundle.sha256,
-            options=self.options.changed,
+            options=self.options.changed | self.read,
             choice=asdict(self.choice),
             slide=slide,
             points=points,
@@ -165,13 +168,19 @@ def predict_slides(
             f"format {', '.join(unknown) or '(none)'}: expected some of {', '.join(FORMATS)}"
         )
     bundle = load_bundle(options.folder.resolve())
+    changes, read = {"bundle": bundle.folder}, {}
+    if options.align_to is not None:
+        align(bundle.calibration, options.align_to, bundle)  # refused before any slide is read
+        changes["align_to"] = options.align_to.absolute()
+        read["align_to"] = [sha256(path) for path in options.read_files]
     job = SlidesJob(
         out=out.resolve(),
         formats=tuple(dict.fromkeys(formats)),
         pictures=pictures,
         choice=choice,
-        options=options.updated({"bundle": bundle.folder}),
+        options=options.updated(changes),
         bundle=bundle,
+        read=read,
     )
     slides = [
         replace(row, slide=row.slide.absolute(), points=row.points.absolute()) for row in slides
@@ -182,7 +191,10 @@ def predict_slides(
     require_outputs(
         [path for row in pending for path in job.outputs(row.name)]
         + [job.out / name for name in _TABLES],
-        inputs=[path for row in slides for path in (row.slide, row.points)],
+        inputs=[
+            *(path for row in slides for path in (row.slide, row.points)),
+            *options.read_files,
+        ],
         overwrite=overwrite,
     )
     job.state("any").parent.mkdir(parents=True, exist_ok=True)
