@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import metrics as sklearn
 
 from atypia.evaluation.metrics import (
     METRIC_NAMES,
+    auroc,
+    average_precision,
     best_balanced_accuracy,
     binary_metrics,
     measure_domains,
     pool_small_domains,
+    roc_curve,
 )
 
 
@@ -23,6 +27,18 @@ def test_metrics_by_hand() -> None:
     # Pairs won: 0.9 and 0.8 beat all 6, 0.4 beats 5, 0.2 beats 4.
     assert metrics.auroc == pytest.approx((6 + 6 + 5 + 4) / 24)
     assert metrics.brier == pytest.approx(np.mean((p - truth) ** 2))
+
+
+@pytest.mark.parametrize("decimals", [12, 2, 1, 0])
+def test_curves_and_areas_are_those_of_sklearn_with_equal_scores_too(decimals: int) -> None:
+    rng = np.random.default_rng(decimals)
+    truth = (rng.random(300) < 0.2).astype(float)
+    p = np.round(rng.random(300) / 2 + truth / 4, decimals)
+    assert auroc(truth, p) == pytest.approx(sklearn.roc_auc_score(truth, p), abs=1e-12)
+    expected = sklearn.average_precision_score(truth, p)
+    assert average_precision(truth, p) == pytest.approx(expected, abs=1e-12)
+    false_alarms, hits, _ = sklearn.roc_curve(truth, p, drop_intermediate=False)
+    np.testing.assert_allclose(roc_curve(truth, p), (false_alarms, hits), atol=1e-12)
 
 
 def test_calls_are_judged_as_made_not_by_one_half() -> None:

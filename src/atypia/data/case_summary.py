@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import binomtest, chi2
-
-LEVEL = 0.95
+from atypia.data.count_intervals import poisson_interval, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,7 @@ class Counts:
         """Return the interval of the share (Wilson 1927); None without figures."""
         if not self.figures:
             return None
-        interval = binomtest(self.atypical, self.figures).proportion_ci(LEVEL, method="wilson")
-        return float(interval.low), float(interval.high)
+        return wilson_interval(self.atypical, self.figures)
 
     @property
     def density(self) -> float | None:
@@ -60,9 +57,7 @@ class Counts:
         """Return the interval of the density (exact for Poisson counts, Garwood 1936)."""
         if self.area_mm2 is None or self.atypical_in_area is None:
             return None
-        count, tail = self.atypical_in_area, (1 - LEVEL) / 2
-        low = float(chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
-        high = float(chi2.ppf(1 - tail, 2 * (count + 1))) / 2
+        low, high = poisson_interval(self.atypical_in_area)
         return low / self.area_mm2, high / self.area_mm2
 
 

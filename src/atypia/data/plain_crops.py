@@ -8,10 +8,10 @@ so figures of one size share it.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 Line = npt.NDArray[np.float32]
 
@@ -44,9 +44,9 @@ def plain_crop(
     """
     high, wide = window.shape[:2]
     columns = window.transpose(1, 2, 0).astype(np.float32, order="C").reshape(wide, 3 * high)
-    resampled = _resampling_matrix(wide, mpp, crop_um, input_px, finest_mpp) @ columns
+    resampled = _resampling(wide, mpp, crop_um, input_px, finest_mpp).apply(columns)
     rows = np.ascontiguousarray(resampled.reshape(input_px * 3, high).T)
-    crop = _resampling_matrix(high, mpp, crop_um, input_px, finest_mpp) @ rows
+    crop = _resampling(high, mpp, crop_um, input_px, finest_mpp).apply(rows)
     crop *= np.float32(1 / 255)
     pixels: npt.NDArray[np.float32] = crop.reshape(input_px, input_px, 3).transpose(2, 0, 1)
     return pixels
@@ -70,11 +70,30 @@ def blur_kernel(shrink: float) -> Line | None:
     return normed
 
 
+class _Resampling(NamedTuple):
+    """A matrix with K entries in a row, the others zero.
+
+    Attributes:
+        columns: int64 (K, input_px), of the entries.
+        weights: float32 (K, input_px, 1), the entries.
+    """
+
+    columns: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+
+    def apply(self, lines: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Multiply by float32 (side, N); returns (input_px, N)."""
+        product: npt.NDArray[np.float32] = lines[self.columns[0]] * self.weights[0]
+        for columns, weights in zip(self.columns[1:], self.weights[1:], strict=True):
+            product += lines[columns] * weights
+        return product
+
+
 @lru_cache(maxsize=64)
-def _resampling_matrix(
+def _resampling(
     side: int, mpp: float, crop_um: float, input_px: int, finest_mpp: float
-) -> csr_array:
-    """Return what makes of a column of a window that of a crop: (input_px, side)."""
+) -> _Resampling:
+    """Return what makes of a column of a window that of a crop, (input_px, side)."""
     step = crop_um / (mpp * input_px)
     at = (side - 1) / 2 + (np.arange(input_px) + 0.5 - input_px / 2) * step
     low = np.floor(at).astype(np.int64)
@@ -85,10 +104,17 @@ def _resampling_matrix(
     # Training keeps mpp in float32: on the brink of blurring both must say the same.
     line = blur_kernel(max(crop_um / input_px, finest_mpp) / float(np.float32(mpp)))
     if line is None:
-        return csr_array(bilinear.astype(np.float32))
+        return _sparse(bilinear)
     radius, px = len(line) // 2, np.arange(side)
     blur = np.zeros((side, side))
     for offset, weight in zip(range(-radius, radius + 1), line, strict=True):
         # Beyond the border, its pixel is repeated.
         np.add.at(blur, (px, np.clip(px + offset, 0, side - 1)), weight)
-    return csr_array((bilinear @ blur).astype(np.float32))
+    return _sparse(bilinear @ blur)
+
+
+def _sparse(matrix: npt.NDArray[np.float64]) -> _Resampling:
+    most = int((matrix != 0).sum(axis=1).max())
+    columns = np.sort(np.argsort(matrix == 0, axis=1, kind="stable")[:, :most], axis=1)
+    weights = np.take_along_axis(matrix, columns, axis=1).astype(np.float32)
+    return _Resampling(np.ascontiguousarray(columns.T), np.ascontiguousarray(weights.T)[:, :, None])

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from atypia.data.columns import as_text
 from atypia.data.domains import domain_names
@@ -303,8 +301,19 @@ def _groups(frame: pd.DataFrame) -> npt.NDArray[Any]:
     """Return a group name for every figure, shape (N,): what shares a case or slide shares it."""
     cases, case_names = pd.factorize(frame["case"], sort=True)
     slides, slide_names = pd.factorize(frame["slide"], sort=True)
-    size = len(case_names) + len(slide_names)
-    links = coo_array((np.ones(len(frame)), (cases, len(case_names) + slides)), shape=(size, size))
-    component = connected_components(links, directed=False)[1][: len(case_names)]
-    first = pd.Series(case_names).groupby(component).transform("min").to_numpy()
-    return np.asarray(first[cases])
+    group = list(range(len(case_names)))  # of each case, an earlier case of its group, or itself
+
+    def find(case: int) -> int:
+        while group[case] != case:
+            group[case] = case = group[group[case]]
+        return case
+
+    first_case = [-1] * len(slide_names)
+    for case, slide in zip(cases.tolist(), slides.tolist(), strict=True):
+        if first_case[slide] < 0:
+            first_case[slide] = case
+        one, other = sorted((find(case), find(first_case[slide])))
+        group[other] = one
+    # Names are sorted, so the first case of a group has the first name.
+    first = np.array([find(case) for case in range(len(case_names))], dtype=np.int64)
+    return np.asarray(case_names, dtype=object)[first[cases]]

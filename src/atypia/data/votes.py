@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
 
 from atypia.data.columns import vote_names
 from atypia.data.domains import domain_names
+from atypia.data.logits import sigmoid
 
 Floats = npt.NDArray[np.float64]
 
@@ -117,7 +117,7 @@ def dawid_skene(votes: Floats) -> Consensus:
             + atypical @ np.log(sensitivity / (1 - specificity))
             + normal @ np.log((1 - sensitivity) / specificity)
         )
-        before, p = p, expit(evidence)
+        before, p = p, sigmoid(evidence)
         if np.abs(p - before).max(initial=0.0) < 1e-6:
             break
     all_p = np.full(len(votes), np.nan)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
-from scipy.special import expit, logit
 
+from atypia.data.logits import logit, sigmoid
 from atypia.errors import AtypiaError, OptionError, abbreviate
 from atypia.evaluation.operating_point import choose_operating_point
 from atypia.evaluation.refer_band import choose_refer_band
@@ -99,7 +99,7 @@ class Calibration:
     def probability(self, logit: npt.ArrayLike) -> FloatArray:
         """Return P(atypical) in [0, 1], float64, of logits of any shape."""
         scaled = np.asarray(logit, dtype=np.float64) / self.temperature + self.bias
-        p: FloatArray = expit(scaled)
+        p: FloatArray = sigmoid(scaled)
         return p
 
     def logit(self, p: npt.ArrayLike) -> FloatArray:
@@ -148,7 +148,7 @@ class Calibration:
         shift = float(logit(prevalence) - logit(self.prevalence))
 
         def shift_p(p: float) -> float:
-            return float(expit(logit(p) + shift))
+            return float(sigmoid(logit(p) + shift))
 
         return dataclasses.replace(
             self,
@@ -255,7 +255,7 @@ def fit_temperature(logits: FloatArray, targets: FloatArray) -> tuple[float, flo
         slope, bias = math.exp(parameters[0]), parameters[1]
         scaled = logits * slope + bias
         value = np.mean(np.logaddexp(0.0, scaled) - target * scaled)
-        gap = expit(scaled) - target
+        gap = sigmoid(scaled) - target
         gradient = np.array([np.mean(gap * logits) * slope, np.mean(gap)])
         return float(value), gradient
 
@@ -316,9 +316,9 @@ def fit_calibration(
     return Calibration(
         temperature=temperature,
         bias=bias,
-        operating_point=float(expit(cut / temperature + bias)),
-        refer_low=float(expit(band.low / temperature + bias)),
-        refer_high=float(expit(band.high / temperature + bias)),
+        operating_point=float(sigmoid(cut / temperature + bias)),
+        refer_low=float(sigmoid(band.low / temperature + bias)),
+        refer_high=float(sigmoid(band.high / temperature + bias)),
         fitted_on=fitted_on,
         refer_rule=band.rule,
         refer_risk=band.risk if band.met else None,

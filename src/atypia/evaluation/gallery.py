@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.special import logit
 
 from atypia.data.domains import short_domain_names
 from atypia.data.images import read_image
+from atypia.data.logits import logit
 from atypia.data.table import FigureTable
 from atypia.data.votes import vote_counts, vote_fractions
 from atypia.errors import AtypiaError

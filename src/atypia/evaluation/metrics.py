@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from atypia.data.domains import short_domain_names
 
@@ -101,6 +100,48 @@ class DomainMetrics:
         return [counted[name].mean(), counted[name].std(ddof=1), worst]
 
 
+def roc_curve(truth: FloatArray, p: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the receiver operating characteristic, its points from (0, 0) to (1, 1).
+
+    Args:
+        truth: (N,) values in {0, 1}, both present.
+        p: (N,) scores; only their order matters.
+
+    Returns:
+        Share of normal and share of atypical figures called atypical at each point of the scores
+        and above, (P,) each: 1 - specificity and sensitivity.
+    """
+    atypical, called = _count_above(truth, p)
+    hits = np.concatenate([[0.0], atypical / atypical[-1]])
+    normal = called - atypical
+    return np.concatenate([[0.0], normal / normal[-1]]), hits
+
+
+def auroc(truth: FloatArray, p: FloatArray) -> float:
+    """Return the area under `roc_curve`: how often an atypical figure has the higher score.
+
+    Equal scores count half. Arguments as for `roc_curve`.
+    """
+    false_alarms, hits = roc_curve(truth, p)
+    return float(np.sum(np.diff(false_alarms) * (hits[1:] + hits[:-1])) / 2)
+
+
+def average_precision(truth: FloatArray, p: FloatArray) -> float:
+    """Return the step-wise area under the precision-recall curve; arguments as for `roc_curve`."""
+    atypical, called = _count_above(truth, p)
+    gained = np.diff(atypical, prepend=0.0)
+    return float(np.sum(gained * atypical / called) / atypical[-1])
+
+
+def _count_above(truth: FloatArray, p: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return, for each score from the highest on, the atypical and all figures from it upwards."""
+    order = np.argsort(-np.asarray(p, dtype=np.float64), kind="stable")
+    score = np.asarray(p, dtype=np.float64)[order]
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # of each score
+    atypical = np.cumsum(np.asarray(truth, dtype=np.float64)[order])[last]
+    return atypical, last + 1.0
+
+
 def expected_calibration_error(truth: FloatArray, p: FloatArray, bins: int = ECE_BINS) -> float:
     """Return the expected calibration error of P(atypical) (Guo et al. 2017, eq. 3).
 
@@ -154,8 +195,8 @@ def binary_metrics(truth: FloatArray, p: FloatArray, call: BoolArray) -> Metrics
         balanced_accuracy=balanced,
         sensitivity=sensitivity,
         specificity=specificity,
-        auroc=float(roc_auc_score(truth, p)) if both else None,
-        average_precision=float(average_precision_score(truth, p)) if both else None,
+        auroc=auroc(truth, p) if both else None,
+        average_precision=average_precision(truth, p) if both else None,
         ece=expected_calibration_error(truth, p) if len(truth) else None,
         brier=float(np.mean((p - truth) ** 2)) if len(truth) else None,
     )
@@ -175,7 +216,7 @@ def best_balanced_accuracy(truth: FloatArray, p: FloatArray) -> float | None:
     truth = np.asarray(truth, dtype=np.float64)
     if len(np.unique(truth)) < 2:
         return None
-    false_alarms, hits, _ = roc_curve(truth, p)
+    false_alarms, hits = roc_curve(truth, p)
     return float((1 + np.max(hits - false_alarms)) / 2)
 
 

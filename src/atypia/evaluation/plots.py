@@ -22,12 +22,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.stats import beta
-from sklearn.metrics import roc_curve
 
+from atypia.data.count_intervals import exact_interval
 from atypia.data.domains import short_domain_names
 from atypia.evaluation.judge import Judgement, infer_operating_point
-from atypia.evaluation.metrics import ECE_BINS
+from atypia.evaluation.metrics import ECE_BINS, roc_curve
 from atypia.evaluation.refer_curve import refer_curve
 
 FloatArray = npt.NDArray[np.float64]
@@ -121,7 +120,7 @@ def roc_plot(judgement: Judgement) -> Figure | None:
             for index, (name, auroc) in enumerate(zip(rows["domain"], rows["auroc"], strict=True)):
                 here = judgement.figures[judgement.figures["domain"] == name]
                 truth, p, _ = _select_scores(here)
-                false_alarms, hits, _ = roc_curve(truth, p)
+                false_alarms, hits = roc_curve(truth, p)
                 axes.plot(
                     false_alarms,
                     hits,
@@ -131,7 +130,7 @@ def roc_plot(judgement: Judgement) -> Figure | None:
                     label=f"{shorten_label(short[name])}  {auroc:.3f}",
                 )
         truth, p, _ = _select_scores(judgement.figures)
-        false_alarms, hits, _ = roc_curve(truth, p)
+        false_alarms, hits = roc_curve(truth, p)
         axes.plot(
             false_alarms,
             hits,
@@ -174,8 +173,9 @@ def reliability_plot(judgement: Judgement) -> Figure:
     filled = count > 0
     mean_p = np.bincount(which, weights=p, minlength=ECE_BINS)[filled] / count[filled]
     share = hits[filled] / count[filled]
-    low = np.nan_to_num(beta.ppf(0.025, hits[filled], (count - hits)[filled] + 1), nan=0.0)
-    high = np.nan_to_num(beta.ppf(0.975, hits[filled] + 1, (count - hits)[filled]), nan=1.0)
+    counts = zip(hits[filled].astype(int), count[filled], strict=True)
+    intervals = [exact_interval(int(some), int(of)) for some, of in counts]
+    low, high = np.array(intervals).reshape(-1, 2).T
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 5.2), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])

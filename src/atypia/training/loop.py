@@ -18,9 +18,9 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 
 from atypia.errors import AtypiaError
+from atypia.evaluation.metrics import auroc
 from atypia.evaluation.probe import DomainProbe, probe_domains
 from atypia.models.classifier import Output
 from atypia.training.batches import BatchSource
@@ -378,4 +378,4 @@ def _auroc(truth: npt.NDArray[np.float64], logit: npt.NDArray[np.float32]) -> di
     known = ~np.isnan(truth)
     if len(np.unique(truth[known])) < 2:
         return {}
-    return {"held_out_auroc": float(roc_auc_score(truth[known], logit[known]))}
+    return {"held_out_auroc": auroc(truth[known], logit[known].astype(np.float64))}

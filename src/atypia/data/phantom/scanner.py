@@ -7,7 +7,6 @@ import io
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.ndimage import gaussian_filter1d
 
 from atypia.data.phantom.domains import DomainLook
 
@@ -39,9 +38,20 @@ def scan(
 
 
 def _blur(image: Floats, sigma_px: float) -> Floats:
-    once = gaussian_filter1d(image, sigma_px, axis=0, mode="nearest", truncate=3.0)
-    twice: Floats = gaussian_filter1d(once, sigma_px, axis=1, mode="nearest", truncate=3.0)
-    return twice
+    """Blur by a Gaussian along rows and columns; beyond the border, its pixel is repeated."""
+    radius = int(3.0 * sigma_px + 0.5)
+    line = np.exp(-0.5 / sigma_px**2 * np.arange(radius + 1) ** 2)
+    line /= line[0] + 2 * line[1:].sum()
+    for axis in (0, 1):
+        along = np.moveaxis(image, axis, 0).astype(np.float64)
+        padded = np.pad(along, [(radius, radius), (0, 0), (0, 0)], mode="edge")
+        size = len(along)
+        blurred = padded[radius : radius + size] * line[0]
+        for step in range(radius, 0, -1):
+            before, after = padded[radius - step :], padded[radius + step :]
+            blurred += (before[:size] + after[:size]) * line[step]
+        image = np.moveaxis(blurred.astype(np.float32), 0, axis)
+    return np.ascontiguousarray(image)
 
 
 def _compress(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
