@@ -2,14 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# The challenge's container (docs/challenge.md): a bundle, an index of CPU-only torch wheels if no
-# GPU is there, and a Hugging Face cache (its folder `hub`) if the bundle needs weights of one.
+# The challenge's container (docs/challenge.md): a bundle; GPU=1 for torch with CUDA in the image, and a
+# Hugging Face cache (its folder `hub`) if the bundle needs weights of one. ENGINE is docker, podman or
+# buildah, with its own options; BUILD are those of its build.
 BUNDLE ?= bundles/atypia-lite
-TORCH_INDEX ?=
+GPU ?=
 HUB ?= container/no-weights
-# The bundle is exported while the image is built; empty leaves that out.
-EXPORT ?= onnx
-IMAGE ?= atypia-midog25-t2:$(if $(TORCH_INDEX),cpu,cuda)
+IMAGE ?= atypia-midog25-t2:$(if $(GPU),cuda,cpu)
+ENGINE ?= docker
+BASE ?= python:3.11-slim-bookworm
+BUILD ?= --platform linux/amd64
 
 # The folder of AMi-Br's figures (docs/benchmark.md), to train the bundle that comes with atypia.
 FIGURES ?=
@@ -30,10 +32,10 @@ demo: .venv/installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 COVERAGE := --cov --cov-report=term --cov-fail-under=85
 
-test: .venv/installed-dev lint
+test: .venv/installed-dev .venv-plain/installed lint
 	$(PYTEST) -m "not slow" $(if $(CI),$(COVERAGE))
 
-test-all: .venv/installed-dev lint
+test-all: .venv/installed-dev .venv-plain/installed lint
 	$(PYTEST) $(COVERAGE)
 
 lint: .venv/installed-dev
@@ -54,9 +56,12 @@ bundle: .venv/installed
 
 container: .venv/installed
 	$(BIN)/atypia bundle verify "$(BUNDLE)"
-	docker build --platform linux/amd64 --file container/Dockerfile \
+	$(if $(GPU),,test -e "$(BUNDLE)/exported" || $(BIN)/atypia bundle export "$(BUNDLE)")
+	$(ENGINE) build $(BUILD) --file container/Dockerfile --build-arg BASE="$(BASE)" \
 	  --build-context bundle="$(BUNDLE)" --build-context hub="$(HUB)" \
-	  --build-arg TORCH_INDEX="$(TORCH_INDEX)" --build-arg EXPORT="$(EXPORT)" --tag "$(IMAGE)" .
+	  --build-arg EXTRAS="challenge$(if $(GPU),$(comma)train)" --tag "$(IMAGE)" .
+
+comma := ,
 
 fuzz: .venv/installed-fuzz
 	$(BIN)/python campaigns/fuzz.py $(if $(MINUTES),--minutes $(MINUTES)) $(FUZZ)
@@ -69,11 +74,17 @@ mutants: .venv/installed-dev
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
 	touch $@
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# What `pip install atypia` brings, without torch: tests/installs runs the verbs in it.
+.venv-plain/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-plain
+	.venv-plain/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
 .venv/installed-fuzz: .venv/installed-dev

@@ -112,19 +112,18 @@ def crop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_export(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small bundle as an ONNX file."""
+    """The exported network of the small bundle, in the folder `exported` of a copy of it."""
     from atypia.inference.export import export_onnx
 
-    return export_onnx(small_bundle, tmp_path_factory.mktemp("export") / "kept.onnx")
+    folder = tmp_path_factory.mktemp("export") / "bundle"
+    shutil.copytree(small_bundle, folder)
+    return export_onnx(folder)
 
 
 @pytest.fixture
 def exported_copy(tmp_path: Path, small_bundle: Path, small_export: Path) -> Path:
-    """A copy of the small bundle with its exported file beside it, that a test may spoil."""
-    folder = tmp_path / "bundle"
-    shutil.copytree(small_bundle, folder)
-    shutil.copy(small_export, tmp_path / "bundle.onnx")
-    return folder
+    """A copy of the small bundle with its exported network, that a test may spoil."""
+    return Path(shutil.copytree(small_export.parents[1], tmp_path / "bundle"))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from atypia.extras import missing_extra
 from atypia.offline import switch_off_reports
 from atypia.version import __version__
 
@@ -89,7 +90,13 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'atypia' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as fault:
+        missing = missing_extra(fault, f"atypia.{name}")
+        if missing is None:
+            raise
+        raise missing from fault
 
 
 def __dir__() -> list[str]:

@@ -43,7 +43,7 @@ def bundle(small_bundle: Path, tmp_path: Path) -> Path:
 def test_predict_takes_the_exported_file_and_warns_in_a_line_once_it_is_stale(
     atypia: Callable, exported_copy: Path, crop_folder: Path, tmp_path: Path
 ) -> None:
-    bundle, path = exported_copy, tmp_path / "bundle.onnx"
+    bundle, path = exported_copy, exported_path(exported_copy)
     out = tmp_path / "p.csv"
     predict = ("predict", crop_folder, "--bundle", bundle, "--mpp", "0.25", "--out", out)
     predict += ("--precision", "fp32")  # where bf16 is fast, another runtime is the fastest
@@ -79,28 +79,24 @@ def test_a_file_written_elsewhere_is_for_others(
     out = tmp_path / "elsewhere" / "model.onnx"
     assert atypia("bundle", "export", bundle, "--out", out)[:2] == (0, f"wrote {out}\n")
     assert {path.name for path in out.parent.iterdir()} == {"model.onnx", NOTES_FOLDER}
-    assert not (tmp_path / "bundle.onnx").exists()
+    assert not exported_path(bundle).exists()
     code, _, told = atypia("predict", crop_folder, "--bundle", bundle, "--runtime", "onnx")
     assert code == 2
-    assert f"bundle.onnx does not exist; make it with `atypia bundle export {bundle}`" in told
+    assert f"network.onnx does not exist; make it with `atypia bundle export {bundle}`" in told
 
 
 def test_what_is_not_installed_is_named_with_its_extra(
     atypia: Callable, bundle: Path, crop_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
-    for place in (importlib.util, base):
-        monkeypatch.setattr(place, "find_spec", lambda name: None if name == "onnx" else find(name))
-    code, _, told = atypia("bundle", "export", bundle)
-    assert (code, told) == (
-        2,
-        "export to onnx: onnx is not installed; pip install 'atypia[onnx]'\n",
-    )
+    monkeypatch.setattr(base, "find_spec", lambda name: None if name == "openvino" else find(name))
+    exported_path(bundle).parent.mkdir()
     exported_path(bundle).touch()
-    code, _, told = atypia("predict", crop_folder, "--bundle", bundle, "--runtime", "onnx")
+    code, _, told = atypia("predict", crop_folder, "--bundle", bundle, "--runtime", "openvino")
     assert (code, told) == (
         2,
-        "--runtime onnx: is not installed; pip install 'atypia[onnx]', or use --runtime torch\n",
+        "--runtime openvino: is not installed; pip install 'atypia[openvino]', or use --runtime "
+        "torch\n",
     )
 
 

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from atypia.bundle.default import DEFAULT_BUNDLE
 from atypia.challenges.midog25.program import BUNDLE_FOLDERS
 from atypia.cli.main import app
-from atypia.inference.exported import exported_path
 from programs import require_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,14 +58,16 @@ def test_it_starts_the_program_as_a_user_without_rights_and_offline() -> None:
     ]
 
 
-def test_the_bundle_is_exported_to_where_it_is_looked_for_and_its_runtime_installed() -> None:
+def test_the_image_for_cpus_has_no_torch_and_a_bundle_that_it_cannot_load_ends_the_build() -> None:
+    settings = dict(rest.partition("=")[::2] for word, rest in _instructions() if word == "ARG")
+    assert settings["EXTRAS"] == "challenge"
     runs = [rest for word, rest in _instructions() if word == "RUN"]
-    export = next(rest for rest in runs if "bundle export" in rest)
-    out = Path(re.search(r"--out (\S+);", export)[1])
-    copies = [rest.split() for word, rest in _final_stage() if word == "COPY"]
-    to = next(to for _, where, to in copies if where == str(out.parent))
-    assert Path(to) / out.name == exported_path(BUNDLE_FOLDERS[1])
-    assert any(re.search(r"'\.\[[a-z,]*\bonnx\b", rest) for rest in runs if "pip install" in rest)
+    assert any('".[${EXTRAS}]"' in rest for rest in runs)
+    stage = _final_stage()
+    user = [word for word, _ in stage].index("USER")
+    (check,) = (rest for word, rest in stage[user:] if word == "RUN")
+    assert f"atypia bundle verify {BUNDLE_FOLDERS[1]}" in check
+    assert f"atypia.load('{BUNDLE_FOLDERS[1]}')" in check
 
 
 def test_it_names_no_address_and_no_moving_base() -> None:
@@ -102,16 +103,24 @@ def test_the_archive_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_make_container_builds_with_the_bundle_that_is_named_or_that_comes_along() -> None:
     require_program("make")
 
-    def make(*settings: str) -> subprocess.CompletedProcess[str]:
+    def make(*settings: str) -> str:
         command = ["make", "--dry-run", "container", *settings]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    for settings, tag in ((["BUNDLE=b"], "cuda"), (["BUNDLE=b", "TORCH_INDEX=there"], "cpu")):
-        done = make(*settings)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert 'bundle verify "b"' in done.stdout
-        assert '--build-context bundle="b"' in done.stdout
-        assert '--build-arg EXPORT="onnx"' in done.stdout
-        assert f':{tag}"' in done.stdout
-    assert '--build-arg EXPORT=""' in make("BUNDLE=b", "EXPORT=").stdout
-    assert f'--build-context bundle="bundles/{DEFAULT_BUNDLE}"' in make().stdout
+        return done.stdout
+
+    for settings, tag, extras in (
+        ([], "cpu", "challenge"),
+        (["GPU=1"], "cuda", "challenge,train"),
+    ):
+        printed = make("BUNDLE=b", *settings)
+        assert 'bundle verify "b"' in printed
+        assert '--build-context bundle="b"' in printed
+        assert f'--build-arg EXTRAS="{extras}"' in printed
+        assert f':{tag}"' in printed
+        assert ('bundle export "b"' in printed) == (tag == "cpu")
+        assert "docker build --platform linux/amd64" in printed
+    assert f'--build-context bundle="bundles/{DEFAULT_BUNDLE}"' in make()
+    other = make("ENGINE=buildah --storage-driver vfs", "BUILD=--isolation chroot", "BASE=b:1")
+    assert "buildah --storage-driver vfs build --isolation chroot" in other
+    assert '--build-arg BASE="b:1"' in other

@@ -25,6 +25,7 @@ from atypia.inference.options import PredictOptions, runtime_keys
 from atypia.inference.predictor import Predictor
 from atypia.inference.runtimes import choice
 from atypia.inference.runtimes.choice import REFERENCE, choose_runtime, runtime_class
+from atypia.inference.runtimes.torch import load_members
 from atypia.models.adapters import AdapterConfig
 from atypia.models.backbones.registry import backbone_spec
 from atypia.models.classifier import build_classifier
@@ -76,15 +77,13 @@ _OTHERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("full", "lora
 @pytest.fixture(scope="module", params=["linear", *_OTHERS])
 def exported(
     request: pytest.FixtureRequest,
-    small_bundle: Path,
     small_export: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A bundle with its exported file beside it, one for each kind of adapter."""
+    """A bundle with its exported network, one for each kind of adapter."""
     folder = tmp_path_factory.mktemp("exported") / "bundle"
     if request.param == "linear":
-        shutil.copytree(small_bundle, folder)
-        shutil.copy(small_export, exported_path(folder))
+        shutil.copytree(small_export.parents[1], folder)
     else:
         export_onnx(with_phases(folder, request.param))
     return folder
@@ -177,16 +176,16 @@ def test_first_looks_of_many_threads_at_once_end(
 def test_where_it_is_not_installed_its_extra_is_named(
     exported_copy: Path, runtime: type[choice.Runtime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not runtime.extra:
-        return
     monkeypatch.setattr(runtime, "modules", ("no_such_module",))
+    brings = rf"'atypia\[{runtime.extra}\]'" if runtime.extra else "atypia"
+    other = "" if runtime.key == REFERENCE else ", or use --runtime torch"
     with pytest.raises(
         OptionError,
-        match=rf"^runtime {runtime.key}: is not installed; pip install "
-        rf"'atypia\[{runtime.extra}\]', or use --runtime torch$",
+        match=rf"^runtime {runtime.key}: is not installed; pip install {brings}{other}$",
     ):
         choose_runtime(exported_copy, PredictOptions(runtime=runtime.key))
-    assert choose_runtime(exported_copy, FP32) is not runtime
+    if runtime.key != REFERENCE:
+        assert choose_runtime(exported_copy, FP32) is not runtime
 
 
 @EVERY
@@ -207,7 +206,12 @@ def test_the_measured_order_names_runtimes_that_are_there() -> None:
 
 def test_the_file_holds_calibrated_p_and_says_what_it_is(exported: Path) -> None:
     session = onnxruntime.InferenceSession(exported_path(exported))
-    logits, p = session.run(["logits", "p_atypical"], {"crops": crops(5)})
+    names = ["logits", "p_atypical", "embedding"]
+    logits, p, embedding = session.run(names, {"crops": crops(5)})
+    members = load_members(load_bundle(exported))
+    with torch.inference_mode():
+        expected = torch.stack([member(torch.from_numpy(crops(5))).embedding for member in members])
+    np.testing.assert_allclose(embedding, expected, atol=1e-3 * float(expected.abs().max()))
     np.testing.assert_allclose(p, 1 / (1 + np.exp(-(logits.mean(axis=0) / 1.5 + 0.1))), atol=1e-5)
     said = session.get_modelmeta().custom_metadata_map
     assert said["atypia.bundle_sha256"] == bundle_hash(exported)

@@ -55,7 +55,7 @@ def write_inputs(folder: Path, files: dict[str, str]) -> None:
     for row in csv.DictReader(io.StringIO(files["slides.csv"])):
         _write_slide(folder / row["slide"], images)
         _write_points(folder / row["points"])
-    _write_stack(folder / "case", images[:16])
+    write_stack(folder / "case", images[:16])
 
 
 def _copy(image: Path, to: Path) -> None:
@@ -137,7 +137,7 @@ def _feature(kind: str, coordinates: list, name: str) -> dict:
     }
 
 
-def _write_stack(case: Path, images: list[Path]) -> None:
+def write_stack(case: Path, images: list[Path]) -> None:
     """A stack as the challenge hands it over."""
     slug = "stacked-histopathology-roi-cropouts"
     folder = case / "input" / "images" / slug

@@ -169,6 +169,8 @@ def serve(path: str, imports: Sequence[str]) -> Callable[[], None]:
 
     for name in imports:
         importlib.import_module(name)
+    # The export at the end of a training takes longer than those of the tests.
+    sys.modules["atypia.workflows.train"].__dict__["export_run_bundle"] = lambda *_: None
     multiprocessing.set_executable(str(Path(path).parent / "bin" / "python"))
     gc.collect()
     gc.freeze()  # it would copy all that the processes share

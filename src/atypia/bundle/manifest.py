@@ -17,6 +17,8 @@ MANIFEST_NAME = "bundle.json"
 CALIBRATION_NAME = "calibration.json"
 CARD_NAME = "card.md"
 SUMS_NAME = "sha256sums"
+#: Folder of the exported network: made of the bundle, and no part of what identifies it.
+EXPORTED_NAME = "exported"
 
 # Nothing else is a member's path: no '..', no absolute path, no file of another kind.
 _MEMBER = re.compile(r"members/(0|[1-9][0-9]*)\.safetensors")

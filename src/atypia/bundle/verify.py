@@ -9,7 +9,7 @@ import os
 import re
 from pathlib import Path
 
-from atypia.bundle.manifest import MANIFEST_NAME, SUMS_NAME
+from atypia.bundle.manifest import EXPORTED_NAME, MANIFEST_NAME, SUMS_NAME
 from atypia.errors import BundleError
 from atypia.files import sha256
 
@@ -96,11 +96,14 @@ def require_intact(folder: Path) -> str:
 def _plain_files(folder: Path) -> tuple[list[str], list[str]]:
     """Return the names of all plain files but the list of hashes, sorted, and what is no file.
 
-    Links are refused even where they stay inside: what is hashed must be what lies here.
+    The exported network has its own hash beside it (`inference/exported.py`). Links are refused
+    even where they stay inside: what is hashed must be what lies here.
     """
     files: list[str] = []
     odd: list[str] = []
     for parent, folders, names in os.walk(folder):
+        if Path(parent) == folder and EXPORTED_NAME in folders:
+            folders.remove(EXPORTED_NAME)
         for name in [*folders, *names]:
             path = Path(parent) / name
             relative = path.relative_to(folder).as_posix()

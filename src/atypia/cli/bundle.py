@@ -78,9 +78,10 @@ def verify(folder: Folder = None) -> None:
     from atypia.bundle.default import default_bundle
     from atypia.bundle.manifest import read_manifest
     from atypia.bundle.verify import bundle_faults, bundle_hash
+    from atypia.inference.exported import exported_faults
 
     folder = folder or default_bundle()
-    faults = bundle_faults(folder)
+    faults = [*bundle_faults(folder), *exported_faults(folder)]
     for fault in faults:
         typer.echo(fault, err=True)
     if faults:
@@ -98,8 +99,8 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Output file. Default: DIR.onnx beside the bundle, where `atypia predict` finds "
-            "it.",
+            help="Output file, for other programs. Default: exported/ in the bundle, where "
+            "`atypia predict` finds it.",
         ),
     ] = None,
     weights: Annotated[
@@ -121,18 +122,12 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export a bundle as one ONNX file with its calibration, for a faster runtime.
+    """Export the network of a bundle as ONNX, which is faster and needs no torch.
 
     The export is checked against torch before it is kept. Export again after the bundle changes.
 
     Example: atypia bundle export runs/first/bundle --to onnx
     """
-    from importlib.util import find_spec
-
-    from atypia.errors import AtypiaError
-
-    if find_spec("onnx") is None:
-        raise AtypiaError(f"export to {to}: onnx is not installed; pip install 'atypia[onnx]'")
     from atypia.bundle.default import default_bundle
     from atypia.inference.export import export_onnx
 

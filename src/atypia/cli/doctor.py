@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -77,6 +78,14 @@ def check_python() -> Check:
 
 def check_torch() -> list[Check]:
     """Check torch, whether torchvision fits it, the GPU and the CPU's arithmetic."""
+    if find_spec("torch") is None:
+        return [
+            Check(
+                "ok",
+                "torch is not installed: bundles that are exported are classified without it",
+                "pip install 'atypia[train]' to train, to export, or to use a GPU",
+            )
+        ]
     try:
         from atypia.models.machine import inspect_machine
     except (ImportError, OSError) as fault:
@@ -84,7 +93,7 @@ def check_torch() -> list[Check]:
             Check(
                 "broken",
                 f"torch cannot be imported ({describe_fault(fault)})",
-                "in a new virtual environment: pip install atypia",
+                "in a new virtual environment: pip install 'atypia[train]'",
             )
         ]
     machine = inspect_machine()

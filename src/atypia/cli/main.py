@@ -29,6 +29,7 @@ from atypia.cli.messages import print_messages
 from atypia.cli.stopping import Stop
 from atypia.cli.streams import open_streams
 from atypia.errors import AtypiaError, OptionError
+from atypia.extras import missing_extra
 from atypia.offline import use_temporary_caches
 from atypia.version import __version__
 
@@ -88,6 +89,12 @@ def run() -> None:
     except AtypiaError as mistake:
         sys.stderr.write(f"{mistake.typed if isinstance(mistake, OptionError) else mistake}\n")
         sys.exit(mistake.exit_code)
+    except ModuleNotFoundError as fault:
+        missing = missing_extra(fault, _typed_verb())
+        if missing is None:
+            raise
+        sys.stderr.write(f"{missing}\n")
+        sys.exit(missing.exit_code)
     except UnicodeEncodeError as fault:
         near = " ".join(fault.object[max(0, fault.start - 80) : fault.end + 80].split())
         advice = "rename the file" if fault.encoding == "utf-8" else "set PYTHONUTF8=1"
@@ -112,6 +119,13 @@ def run() -> None:
         goal = "to resume" if resumes else "to start over; unfinished files are removed"
         sys.stderr.write(f"stopped; run the same command again {goal}\n")
         sys.exit(_TERMINATED if terminated else _INTERRUPTED)
+
+
+def _typed_verb() -> str:
+    """Return the command as it was typed, without its arguments: `atypia bundle export`."""
+    groups = {group.name for group in app.registered_groups}
+    words = sys.argv[1 : 3 if sys.argv[1:2] and sys.argv[1] in groups else 2]
+    return " ".join(["atypia", *words])
 
 
 _INTERRUPTED, _TERMINATED = 130, 143

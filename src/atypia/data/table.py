@@ -31,6 +31,7 @@ from atypia.data.domains import unite_spellings
 from atypia.data.table_checks import find_faults, format_count
 from atypia.data.table_io import FIRST_ROW, format_faults, read_raw, rename_columns, rename_known
 from atypia.errors import TableError
+from atypia.extras import require_extra
 from atypia.files import create_output, join_inside
 
 _WRITTEN_SUFFIXES = (".csv", ".parquet")
@@ -342,6 +343,8 @@ def write_table(table: FigureTable, path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in _WRITTEN_SUFFIXES:
         raise TableError(f"{path}: expected a name ending in .csv or .parquet")
+    if suffix == ".parquet":
+        require_extra("parquet", f"{path}: a Parquet table")
     frame = table.frame.copy()
     frame["image"] = _relate_images(path.parent, table)
     for name in ("label", *vote_names(frame.columns)):

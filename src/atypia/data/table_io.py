@@ -8,10 +8,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from atypia.data.columns import (
     COLUMNS,
@@ -23,6 +22,10 @@ from atypia.data.columns import (
 )
 from atypia.data.table_checks import format_count, format_rows
 from atypia.errors import TableError, abbreviate, suggest_name
+from atypia.extras import require_extra
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _TEXT_SUFFIXES = (".csv", ".tsv")
 TABLE_SUFFIXES = (*_TEXT_SUFFIXES, ".parquet")
@@ -193,6 +196,10 @@ def _describe_ragged(lengths: dict[int, list[int]], expected: int) -> list[str]:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    require_extra("parquet", f"{path}: a Parquet table")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         # An index of pandas is a column like others: it may be the one of the ids.
         table = pq.read_table(path)
@@ -219,10 +226,12 @@ def _require_whole(table: pa.Table, path: Path) -> None:
     Raises:
         TableError: a column contains such a value, such as text that is not UTF-8.
     """
+    from pyarrow import ArrowInvalid
+
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:
             column.validate(full=True)
-        except pa.ArrowInvalid as fault:
+        except ArrowInvalid as fault:
             reason = str(fault).splitlines()[0].rpartition("Invalid: ")[2]
             raise TableError(
                 f"{path}: column {abbreviate(name)}: contains damaged values ({reason}); write the "

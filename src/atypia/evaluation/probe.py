@@ -7,12 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 FOLDS = 3
 
@@ -51,6 +45,14 @@ def probe_domains(
         Balanced accuracy over domains, and that of guessing (one over the number of domains); None
         where fewer than two domains remain.
     """
+    # Imported here: reports of trainings show probes, and only training makes them.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     kept = [code for code in np.unique(domain) if len(np.unique(case[domain == code])) >= FOLDS]
     if len(kept) < 2:
         return None

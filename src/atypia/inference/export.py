@@ -1,9 +1,8 @@
-"""Export: a bundle as one ONNX file, compared with torch before it is kept."""
+"""Export: the network of a bundle as ONNX, compared with torch before it is kept."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +12,15 @@ from atypia.bundle.load import Bundle, load_bundle
 from atypia.errors import AtypiaError, describe_fault
 from atypia.files import create_output, remove_partials, require_outputs
 from atypia.inference.exported import (
-    BUNDLE_KEY,
-    FORMAT,
-    FORMAT_KEY,
-    GRAPH_KEY,
+    EMBEDDING,
     INPUT,
     LOGITS,
     PHASE,
-    SHA256_KEY,
     ExportedRuntime,
     P,
-    exported_path,
-    graph_hash,
+    require_replaceable_export,
     usual_threads,
+    write_exported,
 )
 from atypia.inference.options import runtime_keys
 from atypia.inference.runtimes.choice import runtime_class
@@ -46,34 +41,32 @@ def export_onnx(
     members: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a bundle as one ONNX file: crops in, logits and calibrated P(atypical) out.
+    """Write the network of a bundle as ONNX: crops in, logits and calibrated P(atypical) out.
 
     Args:
         folder: of the bundle.
-        out: the file; none takes the place where `predict` looks for it.
+        out: the file; none writes `exported/` in the bundle, where `predict` looks for it.
         weights: file or folder of the backbone's weights, where the bundle holds an adapter to it.
         members: the first so many networks of an ensemble; none takes all of them.
-        overwrite: replace a file that lies there and that atypia did not write.
+        overwrite: replace what lies there and what atypia did not write.
 
     Returns:
         The file. Input: `crops`, float32 (B, 3, P, P), RGB in [0, 1]. Outputs: `logits`, float32
-        (members, B); `p_atypical`, float32 (B,); `phase`, float32 (B, phases), where the bundle
-        knows phases.
+        (members, B); `p_atypical`, float32 (B,); `embedding`, float32 (members, B, D); `phase`,
+        float32 (B, phases), where the bundle knows phases.
 
     Raises:
         BundleError: the bundle is at fault.
         AtypiaError: what exports is not installed, the network cannot be exported, the file would
             answer otherwise than torch, or it cannot be written.
     """
-    path = exported_path(folder) if out is None else out
-    require_outputs([path], overwrite=overwrite)
-    remove_partials(path)
+    if out is not None:
+        require_outputs([out], overwrite=overwrite)
+    elif not overwrite:
+        require_replaceable_export(folder)
+    remove_partials(folder if out is None else out)
     known = [runtime_class(key) for key in runtime_keys()]
     runtimes = [kind for kind in known if issubclass(kind, ExportedRuntime) and kind.is_installed()]
-    if find_spec("onnxscript") is None or not runtimes:
-        raise AtypiaError(
-            "export: needs onnx, onnxscript and a runtime to try it; pip install 'atypia[onnx]'"
-        )
     bundle = load_bundle(folder)
     networks = load_members(bundle, weights, members)
     side = bundle.manifest.input_px
@@ -98,9 +91,11 @@ def export_onnx(
                     f"{largest:.2g} in a logit, at most {LARGEST_DIFFERENCE:g} is allowed; predict "
                     "with torch"
                 )
-    with create_output(path) as partial:
+    if out is None:
+        return write_exported(folder, content, bundle.sha256, len(networks))
+    with create_output(out) as partial:
         partial.write_bytes(content)
-    return path
+    return out
 
 
 def _build_model(bundle: Bundle, members: Sequence[Classifier]) -> onnx.ModelProto:
@@ -112,13 +107,11 @@ def _build_model(bundle: Bundle, members: Sequence[Classifier]) -> onnx.ModelPro
         temperature=calibration.temperature,
         bias=calibration.bias,
         input_name=INPUT,
-        output_names=[LOGITS, P, *([PHASE] if manifest.phases else [])],
+        output_names=[LOGITS, P, EMBEDDING, *([PHASE] if manifest.phases else [])],
     )
     facts = {
-        FORMAT_KEY: FORMAT,
-        BUNDLE_KEY: manifest.name,
-        SHA256_KEY: bundle.sha256,
-        GRAPH_KEY: graph_hash(model),
+        "atypia.bundle": manifest.name,
+        "atypia.bundle_sha256": bundle.sha256,
         "atypia.crop_um": f"{manifest.crop_um:g}",
         "atypia.input_px": str(manifest.input_px),
         "atypia.members": str(len(members)),

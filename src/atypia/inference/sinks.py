@@ -8,17 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from atypia.data.predictions import PREDICTION_COLUMNS
 from atypia.errors import AtypiaError, find_nearest
+from atypia.extras import require_extra
 from atypia.files import create_output
 
 Write = Callable[[pd.DataFrame], None]
 
-_TYPES = {"p_atypical": pa.float64(), "spread": pa.float64(), "refer": pa.bool_()}
-_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in PREDICTION_COLUMNS])
 # Parquet's row groups are read as a whole; a batch of 32 rows would make thousands of them.
 _ROWS_IN_GROUP = 8192
 
@@ -53,6 +50,8 @@ def require_suffix(out: Path) -> None:
         )
     if out.is_dir():
         raise AtypiaError(f"{out}: is a folder; give the name of a file")
+    if suffix == ".parquet":
+        require_extra("parquet", f"{out}: a Parquet table")
 
 
 @contextmanager
@@ -69,12 +68,17 @@ def _csv(path: Path) -> Iterator[Write]:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[Write]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"p_atypical": pa.float64(), "spread": pa.float64(), "refer": pa.bool_()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in PREDICTION_COLUMNS])
     held: list[pd.DataFrame] = []
-    with path.open("wb") as handle, pq.ParquetWriter(handle, _SCHEMA) as writer:
+    with path.open("wb") as handle, pq.ParquetWriter(handle, schema) as writer:
 
         def flush() -> None:
             whole = pd.concat(held, ignore_index=True)
-            writer.write_table(pa.Table.from_pandas(whole, _SCHEMA, preserve_index=False))
+            writer.write_table(pa.Table.from_pandas(whole, schema, preserve_index=False))
             held.clear()
 
         def write(frame: pd.DataFrame) -> None:

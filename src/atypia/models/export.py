@@ -53,8 +53,9 @@ def trace_members(
         temperature: P(atypical) = sigmoid(mean logit / temperature + bias).
         bias: likewise.
         input_name: of crops, float32 (B, 3, P, P), RGB in [0, 1]; B stays free.
-        output_names: of logits, float32 (members, B); P(atypical), float32 (B,); and, where the
-            members have a phase head, mean probabilities of phases, float32 (B, phases).
+        output_names: of logits, float32 (members, B); P(atypical), float32 (B,); embeddings,
+            float32 (members, B, D); and, where the members have a phase head, mean probabilities
+            of phases, float32 (B, phases).
 
     Raises:
         AtypiaError: torch exports nothing.
@@ -108,4 +109,5 @@ class _Whole(nn.Module):
         scaled = logits.mean(dim=0) / self.temperature + self.bias
         phases = [output.phase.softmax(dim=1) for output in outputs if output.phase is not None]
         known = (torch.stack(phases).mean(dim=0),) if phases else ()
-        return (logits, scaled.sigmoid(), *known)
+        embeddings = torch.stack([output.embedding for output in outputs])
+        return (logits, scaled.sigmoid(), embeddings, *known)

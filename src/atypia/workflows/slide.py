@@ -11,36 +11,28 @@ from typing import Any, Unpack
 import pandas as pd
 
 from atypia.data.case_summary import Counts
-from atypia.errors import AtypiaError
+from atypia.data.points.areas import unite_outlines
+from atypia.data.points.classes import ClassFilter
+from atypia.data.points.on_slide import require_on_slide
+from atypia.data.points.open_points import open_points
+from atypia.data.points.qupath_results import ObjectType
+from atypia.data.slides import Origin, Slide, open_slide
 from atypia.files import remove_ours, remove_partials, require_outputs
+from atypia.inference.contact_sheet import MOST_PAGES, write_contact_sheet
 from atypia.inference.crops import CropSpec, Failure
 from atypia.inference.options import PredictKeywords, PredictOptions
+from atypia.inference.overview import write_overview
 from atypia.inference.predictor import Predictor
 from atypia.inference.record import RunRecord, record_path, write_record
+from atypia.inference.slides import (
+    InPointsOrder,
+    count_figures,
+    require_slide_ending,
+    slide_source,
+    write_figures,
+)
 from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.workflows.classify import classify_sources
-
-try:
-    from atypia.data.points.areas import unite_outlines
-    from atypia.data.points.classes import ClassFilter
-    from atypia.data.points.on_slide import require_on_slide
-    from atypia.data.points.open_points import open_points
-    from atypia.data.points.qupath_results import ObjectType
-    from atypia.data.slides import Origin, Slide, open_slide
-    from atypia.inference.contact_sheet import MOST_PAGES, write_contact_sheet
-    from atypia.inference.overview import write_overview
-    from atypia.inference.slides import (
-        InPointsOrder,
-        count_figures,
-        require_slide_ending,
-        slide_source,
-        write_figures,
-    )
-except ImportError as fault:
-    raise AtypiaError(
-        f"slides need {fault.name}, which is not installed; pip install 'atypia[slides]'"
-    ) from fault
-
 
 _log = logging.getLogger(__name__)
 

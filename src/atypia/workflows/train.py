@@ -19,7 +19,7 @@ from atypia.workflows.training.fit import fit
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training, training_tables
-from atypia.workflows.training.publish import TrainingRun, publish
+from atypia.workflows.training.publish import TrainingRun, export_run_bundle, publish
 from atypia.workflows.training.teachers import check_teachers, open_teachers
 
 _log = logging.getLogger(__name__)
@@ -111,4 +111,9 @@ def train(
     judged = judge_members(plan, members)
     run = publish(plan, members, judged, folder, published.sha256, fabric, started)
     on_progress("judging", 1, 1, "")
+    if fabric.is_global_zero:
+        on_progress("exporting", 0, 1, "")
+        export_run_bundle(run.bundle, plan.recipe)
+        on_progress("exporting", 1, 1, "")
+    fabric.barrier()
     return run

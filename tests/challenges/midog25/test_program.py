@@ -195,8 +195,8 @@ def test_an_exported_bundle_is_answered_without_what_is_slow_to_import(
 ) -> None:
     model = container.root / "opt" / "ml" / "model"
     model.parent.chmod(0o755)
-    shutil.copy(small_export, exported_path(model))
-    exported_path(model).chmod(0o444)
+    model.chmod(0o755)
+    shutil.copytree(small_export.parent, exported_path(model).parent)
     slow = ("torch", "timm", "peft", "sklearn", "scipy.optimize", "pandera", "matplotlib")
     done = container.answer(
         "-c",

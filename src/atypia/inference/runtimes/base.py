@@ -111,3 +111,11 @@ class Runtime(ABC):
     def is_installed(cls) -> bool:
         """Whether all that it needs is installed; nothing is imported."""
         return all(find_spec(name) is not None for name in cls.modules)
+
+    @classmethod
+    def why_not_installed(cls) -> str:
+        """Return what installs it; "" where it is installed."""
+        if cls.is_installed():
+            return ""
+        package = f"'atypia[{cls.extra}]'" if cls.extra else "atypia"
+        return f"is not installed; pip install {package}"

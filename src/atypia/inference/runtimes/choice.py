@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from atypia.bundle.load import Bundle
-from atypia.errors import BundleError, OptionError
+from atypia.errors import AtypiaError, BundleError, OptionError
+from atypia.extras import missing_extra
 from atypia.inference.options import Precision, PredictOptions, runtime_keys
 from atypia.inference.runtimes.base import Runtime
 
@@ -42,7 +44,7 @@ def start_runtime(bundle: Bundle, options: PredictOptions) -> Runtime:
     try:
         return runtime.load(bundle, options)
     except BundleError as fault:
-        if options.runtime != "auto" or runtime.key == REFERENCE:
+        if options.runtime != "auto" or runtime.key == REFERENCE or find_spec(REFERENCE) is None:
             raise
         _log.warning("warning: %s; %s is used instead", fault, REFERENCE)
     return runtime_class(REFERENCE).load(bundle, options)
@@ -53,12 +55,14 @@ def choose_runtime(folder: Path, options: PredictOptions) -> type[Runtime]:
 
     Raises:
         OptionError: the one asked for does not fit.
+        AtypiaError: none fits: the bundle has not been exported, and torch is not installed.
     """
     if options.runtime != "auto":
         runtime = runtime_class(options.runtime)
         reason = runtime.why_not(folder, options)
         if reason:
-            raise OptionError("runtime", runtime.key, f"{reason}, or use --runtime {REFERENCE}")
+            other = "" if runtime.key == REFERENCE else f", or use --runtime {REFERENCE}"
+            raise OptionError("runtime", runtime.key, f"{reason}{other}")
         return runtime
     if options.device == "cpu" or not _has_gpu():
         for key, precision in _MEASURED:
@@ -67,6 +71,12 @@ def choose_runtime(folder: Path, options: PredictOptions) -> type[Runtime]:
                 runtime.choose_precision(options) == precision
             ):
                 return runtime
+    if find_spec(REFERENCE) is None:
+        raise AtypiaError(
+            f"{folder}: holds no exported network that can be used here, and torch, which computes "
+            "any bundle, is not installed; pip install 'atypia[train]', or export the bundle where "
+            f"that is installed, with `atypia bundle export {folder}`"
+        )
     return runtime_class(REFERENCE)
 
 
@@ -78,7 +88,13 @@ def runtime_class(key: str) -> type[Runtime]:
     """
     if key not in runtime_keys():
         raise OptionError("runtime", key, f"expected one of {', '.join(runtime_keys())}")
-    runtime: type[Runtime] = import_module(f"{__package__}.{key}").RUNTIME
+    try:
+        runtime: type[Runtime] = import_module(f"{__package__}.{key}").RUNTIME
+    except ModuleNotFoundError as fault:
+        missing = missing_extra(fault, f"runtime {key}")
+        if missing is None:
+            raise
+        raise missing from fault
     return runtime
 
 

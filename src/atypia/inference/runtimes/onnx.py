@@ -1,4 +1,4 @@
-"""onnxruntime: starts sooner than torch, and computes the exported file in fp32."""
+"""onnxruntime: comes with atypia, and computes the exported network in fp32."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class OnnxRuntime(ExportedRuntime):
     """Computed by onnxruntime, in fp32. Attributes: `Runtime`."""
 
     key = "onnx"
-    extra = "onnx"
-    modules = ("onnx", "onnxruntime")
+    extra = ""
+    modules = ("onnxruntime",)
     precisions = ("fp32",)
 
     def __init__(self, model: bytes, precision: Precision, threads: int) -> None:

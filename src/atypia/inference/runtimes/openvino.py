@@ -22,7 +22,7 @@ class OpenVinoRuntime(ExportedRuntime):
 
     key = "openvino"
     extra = "openvino"
-    modules = ("onnx", "openvino")
+    modules = ("openvino",)
     precisions = ("fp32", "bf16")
 
     def __init__(self, model: bytes, precision: Precision, threads: int) -> None:

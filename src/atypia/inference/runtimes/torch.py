@@ -34,7 +34,7 @@ class TorchRuntime(Runtime):
     """Computed by torch. Attributes: `Runtime`."""
 
     key = "torch"
-    extra = ""
+    extra = "train"
     modules = ("torch",)
     precisions = ("fp32", "bf16")
 
@@ -53,8 +53,8 @@ class TorchRuntime(Runtime):
 
     @classmethod
     def why_not(cls, folder: Path, options: PredictOptions) -> str:
-        """Return "": it can compute every bundle."""
-        return ""
+        """Return "" where torch is installed: it can compute every bundle."""
+        return cls.why_not_installed()
 
     @classmethod
     def choose_precision(cls, options: PredictOptions) -> Precision:

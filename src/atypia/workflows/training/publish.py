@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,19 +16,27 @@ from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
 from atypia.data.table import explain_missing_slides, format_cases
 from atypia.data.table_checks import format_count
+from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.markdown import plain_markdown
 from atypia.evaluation.report import write_report
 from atypia.evaluation.training_story import TrainingStory
 from atypia.files import create_output, write_output
+from atypia.inference.export import export_onnx
 from atypia.models.backbones.registry import backbone_spec
 from atypia.training.devices import Fabric
 from atypia.training.member import Member
+from atypia.training.recipe import Recipe
 from atypia.workflows.training.folder import RunFolder
 from atypia.workflows.training.judge import JudgedRun, JudgedScheme
 from atypia.workflows.training.plan import FOLDS, TrainingPlan
 from atypia.workflows.training.record import run_facts, run_record
 from atypia.workflows.training.story import training_story
+
+_log = logging.getLogger(__name__)
+
+LARGEST_EXPORTED = 100_000_000
+"""Parameters of the largest backbone that a training exports: larger ones want a GPU."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +184,23 @@ def save_run_bundle(
     )
     states = [member.state for member in members]
     save_bundle(folder, manifest, states, judged.calibration, card, table.image_paths())
+
+
+def export_run_bundle(folder: Path, recipe: Recipe) -> None:
+    """Export the network of a bundle into it, where its weights are here and not huge.
+
+    Args:
+        folder: of the bundle.
+        recipe: that it was trained by.
+    """
+    spec = backbone_spec(recipe.backbone.key)
+    weights_here = bool(spec.package) or recipe.adapter.keeps_backbone
+    if not weights_here or spec.parameters > LARGEST_EXPORTED:
+        return
+    try:
+        export_onnx(folder, overwrite=True)
+    except AtypiaError as fault:
+        _log.warning("warning: %s; the bundle is classified with torch", fault)
 
 
 def _write_metrics(path: Path, run: TrainingRun) -> None:
