@@ -1,7 +1,8 @@
-"""What a training says of figures whose slides are not known: in its facts, bundle and card."""
+"""What a training says of figures whose slides are not known; the export at its end."""
 
 from __future__ import annotations
 
+import shutil
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,16 +12,25 @@ import pandas as pd
 import pytest
 import torch
 
+import atypia
 from atypia.bundle.calibration import read_calibration
 from atypia.bundle.manifest import CARD_NAME
+from atypia.bundle.verify import bundle_faults
 from atypia.data.predictions import check_predictions
 from atypia.data.table import FigureTable, figures_from_frame
+from atypia.errors import AtypiaError
 from atypia.evaluation.judge import judge
 from atypia.evaluation.training_story import TrainingStory
+from atypia.inference.exported import exported_faults
 from atypia.training.recipe_file import read_recipe
+from atypia.workflows.training import publish
 from atypia.workflows.training.judge import judge_members
 from atypia.workflows.training.plan import plan_training
-from atypia.workflows.training.publish import TrainingRun, save_run_bundle
+from atypia.workflows.training.publish import (
+    TrainingRun,
+    export_run_bundle,
+    save_run_bundle,
+)
 from atypia.workflows.training.record import run_facts
 
 RECIPE = read_recipe("lite", ["folds.count=2", "phase.weight=0"])
@@ -114,3 +124,37 @@ def test_a_run_is_printed_with_its_results_and_where_they_lie(tmp_path: Path) ->
     html = run._repr_html_()
     assert all(f"<li>{escape(place)}</li>" in html for place in places)
     assert "<run>" not in html
+
+
+def test_a_fresh_bundle_is_exported_and_classified_without_torch(
+    small_bundle: Path, crop_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small_bundle, tmp_path / "bundle"))
+    export_run_bundle(folder, read_recipe("lite"))
+    assert bundle_faults(folder) == exported_faults(folder) == []
+    predictor = atypia.load(folder, precision="fp32")
+    assert predictor.runtime.version_text.startswith("onnxruntime ")
+    assert len(predictor.predict(sorted(crop_folder.iterdir()), mpp=0.25)) == 12
+
+
+def test_a_bundle_that_cannot_be_exported_is_a_warning_and_a_large_one_is_left_alone(
+    small_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = Path(shutil.copytree(small_bundle, tmp_path / "bundle"))
+    asked: list[Path] = []
+
+    def refuse(folder: Path, *, overwrite: bool) -> None:
+        asked.append(folder)
+        raise AtypiaError(f"{folder}: cannot be exported")
+
+    monkeypatch.setattr(publish, "export_onnx", refuse)
+    export_run_bundle(folder, read_recipe("lite"))
+    assert asked == [folder]
+    assert f"{folder}: cannot be exported; the bundle is classified with torch" in caplog.text
+    export_run_bundle(folder, read_recipe("h-optimus-0"))
+    monkeypatch.setattr(publish, "LARGEST_EXPORTED", 1_000_000)
+    export_run_bundle(folder, read_recipe("lite"))
+    assert asked == [folder]
