@@ -1,0 +1,1 @@
+"""Votes of several experts on the same figures: rules, queues, store, agreement. Knows no web."""

@@ -1,0 +1,49 @@
+"""What an expert may answer for a figure, and what answers add up to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+Answer = Literal["atypical", "normal", "none", "unsure"]
+
+ANSWERS: tuple[Answer, ...] = get_args(Answer)
+
+IN_WORDS: dict[Answer, str] = {
+    "atypical": "atypical",
+    "normal": "normal",
+    "none": "no mitotic figure",
+    "unsure": "cannot tell",
+}
+
+
+def votes_of(answers: Iterable[Answer]) -> list[Answer]:
+    """Return the answers that count as votes: all but "cannot tell"."""
+    return [answer for answer in answers if answer != "unsure"]
+
+
+def is_none(answers: Iterable[Answer]) -> bool:
+    """Whether experts took a figure out: more than half of the votes, two at least, say so."""
+    votes = votes_of(answers)
+    count = votes.count("none")
+    return count >= 2 and 2 * count > len(votes)
+
+
+def differ(one: Answer, other: Answer) -> bool:
+    """Whether two experts' answers need a third: they differ, or one of them cannot tell."""
+    return one != other or one == "unsure"
+
+
+def is_settled(answers: Iterable[Answer], of: int) -> bool:
+    """Whether further votes cannot change the majority of a figure.
+
+    Args:
+        answers: given so far.
+        of: how many votes decide.
+
+    Returns:
+        True once one answer has more than half of `of`, or as many votes are there.
+    """
+    counts = Counter(votes_of(answers))
+    return any(2 * count > of for count in counts.values()) or counts.total() >= of

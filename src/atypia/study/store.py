@@ -1,0 +1,277 @@
+"""The votes of a study in SQLite: appended, on the disk before they are acknowledged.
+
+Nothing is ever changed or deleted: an undo is a row of its own, and triggers refuse the rest. Each
+request carries an id of the page's, so that one that is sent twice counts once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+from atypia.errors import AtypiaError
+from atypia.study.answers import Answer
+
+BUSY_S = 5.0
+"""How long a connection waits for another's write."""
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS votes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    given TEXT NOT NULL,
+    expert TEXT NOT NULL,
+    showing TEXT NOT NULL,
+    answer TEXT NOT NULL CHECK (answer IN ({", ".join(repr(one) for one in get_args(Answer))})),
+    detail TEXT NOT NULL,
+    milliseconds INTEGER NOT NULL CHECK (milliseconds >= 0),
+    request TEXT NOT NULL UNIQUE
+);
+CREATE INDEX IF NOT EXISTS votes_of_expert ON votes (expert, number);
+CREATE TABLE IF NOT EXISTS undos (
+    vote INTEGER PRIMARY KEY REFERENCES votes (number),
+    given TEXT NOT NULL,
+    request TEXT NOT NULL UNIQUE
+);
+CREATE TABLE IF NOT EXISTS locks (
+    expert TEXT PRIMARY KEY,
+    given TEXT NOT NULL
+);
+"""
+_TABLES = ("votes", "undos", "locks")
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A vote as it is stored.
+
+    Attributes:
+        number: counts all votes of the study, from 1.
+        given: when, UTC, ISO 8601.
+        expert: who.
+        showing: id of the place in the expert's queue.
+        answer: what.
+        detail: phase or kind of atypia, where the study asks for it; "" otherwise.
+        milliseconds: from the showing to the answer.
+        undone: when it was undone; "" where it stands.
+    """
+
+    number: int
+    given: str
+    expert: str
+    showing: str
+    answer: Answer
+    detail: str
+    milliseconds: int
+    undone: str
+
+    @property
+    def stands(self) -> bool:
+        """Whether it was not undone."""
+        return not self.undone
+
+
+class StaleStateError(AtypiaError):
+    """A page that does not know of the expert's last vote or undo, such as a second tab."""
+
+
+class LockedError(AtypiaError):
+    """An expert's part has ended: nothing of it changes any more."""
+
+
+class VoteStore:
+    """The votes of a study. One store may be used by one thread at a time; open one for each."""
+
+    def __init__(self, path: Path, *, on_share: bool = False) -> None:
+        """Open the file, and make it where there is none.
+
+        Args:
+            path: of the SQLite file.
+            on_share: it lies on a network share, where no write-ahead log may be used.
+
+        Raises:
+            AtypiaError: it cannot be opened or written, or is no store of votes.
+        """
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        with self._explain_faults():
+            self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            self._run(f"PRAGMA journal_mode = {'DELETE' if on_share else 'WAL'}")
+            self._run("PRAGMA synchronous = FULL")  # a vote survives a loss of power
+            self._run("PRAGMA fullfsync = ON")  # macOS keeps writes in the disk's own memory
+            self._run("PRAGMA foreign_keys = ON")
+            self._connection.executescript(_SCHEMA + _refuse_changes())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def vote(
+        self,
+        expert: str,
+        showing: str,
+        answer: Answer,
+        *,
+        request: str,
+        after: int,
+        detail: str = "",
+        milliseconds: int = 0,
+    ) -> int:
+        """Append a vote; it is on the disk when this returns.
+
+        Args:
+            expert: who.
+            showing: id of the place in the expert's queue.
+            answer: what.
+            request: id of this request; one that is known counts once.
+            after: number of the expert's last vote or undo that the page knows (`last_change`).
+            detail: phase or kind of atypia.
+            milliseconds: from the showing to the answer.
+
+        Returns:
+            The expert's `last_change` after it.
+
+        Raises:
+            StaleStateError: the expert has voted or undone since, elsewhere.
+            LockedError: the expert's part has ended.
+            AtypiaError: the disk is full, or another process holds the file.
+        """
+        with self._writing():
+            if not self._is_known("votes", request):
+                self._require_open(expert, after)
+                self._run(
+                    "INSERT INTO votes (given, expert, showing, answer, detail, milliseconds, "
+                    "request) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    *(_now(), expert, showing, answer, detail, milliseconds, request),
+                )
+            return self.last_change(expert)
+
+    def undo(self, expert: str, *, request: str, after: int) -> int:
+        """Undo the expert's last vote that stands; arguments, result and errors as `vote`.
+
+        Raises:
+            AtypiaError: there is no vote to undo.
+        """
+        with self._writing():
+            if not self._is_known("undos", request):
+                self._require_open(expert, after)
+                last = self._one(
+                    "SELECT max(number) FROM votes WHERE expert = ? AND number NOT IN "
+                    "(SELECT vote FROM undos)",
+                    expert,
+                )
+                if last is None:
+                    raise AtypiaError(f"{expert}: there is no vote to undo")
+                self._run("INSERT INTO undos VALUES (?, ?, ?)", last, _now(), request)
+            return self.last_change(expert)
+
+    def lock(self, expert: str) -> None:
+        """End an expert's part; a second time changes nothing."""
+        with self._writing():
+            self._run("INSERT OR IGNORE INTO locks VALUES (?, ?)", expert, _now())
+
+    def locked(self) -> dict[str, str]:
+        """Return when each expert whose part has ended ended it, UTC, ISO 8601."""
+        with self._explain_faults():
+            return dict(self._connection.execute("SELECT expert, given FROM locks"))
+
+    def last_change(self, expert: str) -> int:
+        """Return a number that grows with each vote and undo of an expert; 0 before the first."""
+        with self._explain_faults():
+            row = self._run(
+                "SELECT (SELECT count(*) FROM votes WHERE expert = ?1) + (SELECT count(*) FROM "
+                "undos JOIN votes ON vote = number WHERE expert = ?1)",
+                expert,
+            ).fetchone()
+        return int(row[0])
+
+    def votes(self, expert: str | None = None) -> list[Vote]:
+        """Return all votes, of an expert or of everybody, in order, those undone too."""
+        with self._explain_faults():
+            rows = self._connection.execute(
+                "SELECT number, votes.given, expert, showing, answer, detail, milliseconds, "
+                "coalesce(undos.given, '') FROM votes LEFT JOIN undos ON vote = number "
+                "WHERE ?1 IS NULL OR expert = ?1 ORDER BY number",
+                (expert,),
+            )
+            return [Vote(*row) for row in rows]
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the file while others may write to it, by SQLite's own backup."""
+        with self._explain_faults():
+            target = sqlite3.connect(path)
+            try:
+                self._connection.backup(target)
+            finally:
+                target.close()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        assert self._database is not None
+        return self._database
+
+    def _require_open(self, expert: str, after: int) -> None:
+        if self._one("SELECT 1 FROM locks WHERE expert = ?", expert):
+            raise LockedError(f"{expert}: has ended; nothing of it changes any more")
+        if after != self.last_change(expert):
+            raise StaleStateError(f"{expert}: has voted elsewhere since; load the page again")
+
+    def _is_known(self, table: str, request: str) -> bool:
+        return self._one(f"SELECT 1 FROM {table} WHERE request = ?", request) is not None
+
+    def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
+        return self._connection.execute(statement, values)
+
+    def _one(self, statement: str, *values: object) -> object:
+        row = self._run(statement, *values).fetchone()
+        return None if row is None else row[0]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Do all or nothing, alone; what was done is on the disk at the end."""
+        with self._explain_faults():
+            self._run("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._run("ROLLBACK")
+                raise
+            self._run("COMMIT")
+
+    @contextmanager
+    def _explain_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as fault:
+            raise AtypiaError(f"{self._path}: {_explain(fault)}") from fault
+
+
+def _explain(fault: sqlite3.DatabaseError) -> str:
+    code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "another program holds it; stop that, and try again"
+    if code == sqlite3.SQLITE_FULL:
+        return "the disk is full; nothing was stored: free some space, and vote again"
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return "cannot be written; choose a folder that you can write"
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return "is not a store of votes, or is damaged; put a copy of the study in its place"
+    return f"cannot be used ({fault})"
+
+
+def _refuse_changes() -> str:
+    return "".join(
+        f"CREATE TRIGGER IF NOT EXISTS {table}_{verb} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} are only added to'); END;\n"
+        for table in _TABLES
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
