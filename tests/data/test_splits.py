@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from atypia.data import splits
 from atypia.data.readers.open_figures import open_figures
 from atypia.data.splits import crossed_folds, domain_folds, select_training, slide_folds
 from atypia.data.table import FigureTable, figures_from_frame
@@ -221,3 +224,18 @@ def test_a_split_that_is_not_understood_or_leaves_nothing_is_refused() -> None:
         select_training(_split("train", "a", 3))
     with pytest.raises(TableError, match="no figure to train on"):
         select_training(_split("test", ""))
+
+
+def test_groups_are_the_connected_components_of_cases_and_slides() -> None:
+    rng = np.random.default_rng(0)
+    for figures, count in ((60, 40), (300, 150), (1, 1)):
+        case = rng.integers(0, count, figures)
+        slide = rng.integers(0, count, figures)
+        names = {"case": [f"c{one}" for one in case], "slide": [f"s{one}" for one in slide]}
+        frame = pd.DataFrame(names)
+        found = splits._groups(frame)
+        shape = (2 * count, 2 * count)
+        links = coo_array((np.ones(figures), (case, count + slide)), shape=shape)
+        component = connected_components(links, directed=False)[1][case]
+        first = frame["case"].groupby(component).transform("min")
+        assert list(found) == list(first)

@@ -74,7 +74,7 @@ def save_bundle(
             if path.is_file():
                 flush_to_disk(path)
         note_output(folder, bundle_hash(partial))
-        _put_in_place(partial, folder)
+        put_in_place(partial, folder, folder.with_name(f".{folder.name}.partial-old-{os.getpid()}"))
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise AtypiaError(
@@ -127,8 +127,17 @@ _FOREIGN = (
 )
 
 
-def _put_in_place(partial: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.partial-old-{os.getpid()}")
+def put_in_place(partial: Path, folder: Path, old: Path) -> None:
+    """Rename a folder that is whole to its place; what lay there is kept until it is there.
+
+    Args:
+        partial: to rename.
+        folder: its place.
+        old: where what lay there waits meanwhile; a place that nothing else uses.
+
+    Raises:
+        OSError: it cannot be renamed; what lay at its place lies there again.
+    """
     if not folder.exists():
         partial.rename(folder)
         return

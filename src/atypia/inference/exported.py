@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from atypia.bundle.load import Bundle
 from atypia.bundle.manifest import EXPORTED_NAME
+from atypia.bundle.save import put_in_place
 from atypia.bundle.verify import bundle_hash
 from atypia.errors import AtypiaError, BundleError
 from atypia.inference.options import Precision, PredictOptions
@@ -77,9 +78,7 @@ def write_exported(folder: Path, network: bytes, bundle_sha256: str, members: in
         (partial / ABOUT_NAME).write_text(about.model_dump_json(indent=2) + "\n", encoding="utf-8")
         for path in (partial / NETWORK_NAME, partial / ABOUT_NAME):
             flush_to_disk(path)
-        if place.exists():
-            place.rename(old)
-        partial.rename(place)
+        put_in_place(partial, place, old)
     except OSError as fault:
         raise AtypiaError(
             f"{place}: cannot be written ({fault.strerror or fault}); export to another place with "
@@ -87,7 +86,6 @@ def write_exported(folder: Path, network: bytes, bundle_sha256: str, members: in
         ) from fault
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return exported_path(folder)
 
 
@@ -157,6 +155,11 @@ def read_exported(folder: Path, sha256: str, members: int | None) -> bytes:
 
 def _read_about(folder: Path) -> AboutNetwork:
     path = folder / EXPORTED_NAME / ABOUT_NAME
+    for part in (path.parent, path, exported_path(folder)):
+        if part.is_symlink():
+            raise BundleError(
+                f"{part}: is a link; a bundle must contain plain files only; {_AGAIN}"
+            )
     try:
         return AboutNetwork.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as fault:
