@@ -9,7 +9,7 @@ import torch
 from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.errors import RecipeError
-from atypia.models.classifier import Classifier, Output
+from atypia.models.classifier import Classifier
 from atypia.training.batches import read_windows, training_batch, training_views
 from atypia.training.components.distillation import Teacher, Teachers, turn
 from atypia.training.crop_windows import View
@@ -20,16 +20,26 @@ from atypia.training.stepper import MemberStepper
 from small_training import small_recipe
 
 
+class _Eye(torch.nn.Module):
+    """A backbone that remembers what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        self.seen.append(crops)
+        return crops.mean(dim=(2, 3))[:, :1]
+
+
 class _Says(Classifier):
     """Says a logit, and remembers what it saw."""
 
     def __init__(self, logit: float) -> None:
-        torch.nn.Module.__init__(self)
-        self.logit, self.seen = logit, []
-
-    def forward(self, crops: torch.Tensor) -> Output:
-        self.seen.append(crops)
-        return Output(torch.full((len(crops),), self.logit), crops, None)
+        eye = _Eye()
+        super().__init__(eye, 1, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), dropout=0.0)
+        torch.nn.init.constant_(self.head.bias, logit)
+        self.seen = eye.seen
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from pydantic import Field, field_validator
 
 from atypia.models.classifier import Classifier
-from atypia.models.ensemble import Ensemble
+from atypia.models.folding import FoldedMembers
 from atypia.training.crop_windows import View
 from atypia.training.section import Section, Share
 
@@ -52,7 +52,7 @@ class Teacher:
 
     Attributes:
         view: how they see it.
-        networks: on the CPU, uncalibrated.
+        networks: on the CPU, uncalibrated; `Teachers` folds them in place.
     """
 
     view: View
@@ -72,7 +72,7 @@ class Teachers:
         self.views = [teacher.view for teacher in teachers]
         self._fabric = fabric
         self._ensembles = [
-            Ensemble(teacher.networks).eval().requires_grad_(False).to(fabric.device)
+            FoldedMembers(teacher.networks, teacher.view.input_px).to(fabric.device)
             for teacher in teachers
         ]
 
@@ -87,7 +87,7 @@ class Teachers:
         crops = [turn(seen, symmetry) for seen in crops]
         with self._fabric.autocast():
             logits = [
-                ensemble(seen).float().mean(dim=0)
+                torch.stack([output.logit for output in ensemble(seen)]).mean(dim=0)
                 for ensemble, seen in zip(self._ensembles, crops, strict=True)
             ]
         return torch.stack(logits).mean(dim=0)
