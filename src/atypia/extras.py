@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "slides": ("openslide", "shapely", "filelock", "zarr", "imagecodecs", "pydicom"),
     "parquet": ("pyarrow",),
+    "serve": ("fastapi", "uvicorn", "filelock"),
     "openvino": ("openvino",),
     "challenge": ("SimpleITK",),
     "ray": ("ray",),

@@ -14,8 +14,9 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import AtypiaError
 from atypia.study.answers import Answer
-from atypia.study.store import LockedError, StaleStateError
-from atypia.study.study import NotYetError, Study, create_study
+from atypia.study.create import create_study
+from atypia.study.store import Ballot, LockedError, StaleStateError
+from atypia.study.study import NotYetError, Study
 
 EXPERTS = ("anna", "ben", "eva")
 Choose = Callable[[str], Answer]
@@ -30,7 +31,7 @@ def vote_all(study: Study, expert: str, choose: Choose, *, lock: bool = True) ->
     while (place := study.place(expert)).showing is not None:
         showing = place.showing
         answer = choose(showing.figure)
-        study.vote(expert, showing.id, answer, request=showing.id, after=place.change)
+        study.vote(expert, [Ballot(showing.id, answer, showing.id)], after=place.change)
     if lock:
         study.lock(expert)
 
@@ -38,8 +39,9 @@ def vote_all(study: Study, expert: str, choose: Choose, *, lock: bool = True) ->
 def test_two_vote_on_everything_and_the_arbiter_on_what_they_differ_in(
     cohort: FigureTable, tmp_path: Path
 ) -> None:
-    study, faults = create_study(cohort, tmp_path / "study", EXPERTS)
-    assert faults == []
+    new = create_study(cohort, tmp_path / "study", EXPERTS)
+    study = new.study
+    assert new.left_out == ()
     ids = list(study.table.frame["figure_id"])
     disputed, unsure = set(ids[:8]), set(ids[8:10])
     with pytest.raises(NotYetError, match=r"eva: .* are known once anna and ben locked"):
@@ -68,7 +70,7 @@ def test_votes_that_were_replayed_come_out_as_they_went_in(
     cohort: FigureTable, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
-    study, _ = create_study(cohort, tmp_path / "study", EXPERTS, rule="all", seed=3)
+    study = create_study(cohort, tmp_path / "study", EXPERTS, rule="all", seed=3).study
     ids = list(study.table.frame["figure_id"])
     votes = pd.DataFrame(rng.integers(0, 2, (len(ids), 3)), index=ids, columns=EXPERTS)
     words: tuple[Answer, Answer] = ("normal", "atypical")
@@ -84,7 +86,7 @@ def test_votes_that_were_replayed_come_out_as_they_went_in(
 def test_a_figure_is_no_longer_shown_once_its_majority_cannot_change(
     cohort: FigureTable, tmp_path: Path
 ) -> None:
-    study, _ = create_study(cohort, tmp_path / "study", EXPERTS, rule="majority-of-3")
+    study = create_study(cohort, tmp_path / "study", EXPERTS, rule="majority-of-3").study
     ids = list(study.table.frame["figure_id"])
     vote_all(study, "anna", lambda figure: "normal")
     vote_all(study, "ben", lambda figure: "atypical" if figure in ids[:5] else "normal")
@@ -102,7 +104,7 @@ def test_a_figure_is_no_longer_shown_once_its_majority_cannot_change(
 
 
 def test_two_of_three_take_a_figure_out(cohort: FigureTable, tmp_path: Path) -> None:
-    study, _ = create_study(cohort, tmp_path / "study", EXPERTS, rule="all")
+    study = create_study(cohort, tmp_path / "study", EXPERTS, rule="all").study
     out = study.table.frame["figure_id"].iloc[7]
     for name, answer in zip(EXPERTS, ("none", "none", "atypical"), strict=True):
         vote_all(study, name, lambda figure, said=answer: said if figure == out else "normal")  # type: ignore[misc, return-value]
@@ -116,7 +118,7 @@ def test_a_study_holds_no_label_vote_or_phase_and_its_key_is_its_owners(
     cohort: FigureTable, tmp_path: Path
 ) -> None:
     assert cohort.frame["label"].notna().any() or any("vote_" in name for name in cohort.frame)
-    study, _ = create_study(cohort, tmp_path / "study", EXPERTS)
+    study = create_study(cohort, tmp_path / "study", EXPERTS).study
     assert study.table.frame["label"].isna().all()
     assert not [name for name in study.table.frame if name.startswith("vote_")]
     assert set(study.table.frame["phase"]) == {""}
@@ -130,20 +132,20 @@ def test_a_study_holds_no_label_vote_or_phase_and_its_key_is_its_owners(
 def test_it_goes_on_after_it_was_closed_and_two_that_are_open_see_the_same(
     cohort: FigureTable, tmp_path: Path
 ) -> None:
-    study, _ = create_study(cohort, tmp_path / "study", EXPERTS, rule="all")
+    study = create_study(cohort, tmp_path / "study", EXPERTS, rule="all").study
     first = study.place("anna")
     assert first.showing is not None
-    study.vote("anna", first.showing.id, "normal", request="r1", after=first.change)
+    study.vote("anna", [Ballot(first.showing.id, "normal", "r1")], after=first.change)
     again = Study(tmp_path / "study")
     place = again.place("anna")
     assert (place.number, place.change) == (2, 1)
     assert place == study.place("anna")
     assert place.showing is not None
     with pytest.raises(StaleStateError):
-        again.vote("anna", place.showing.id, "normal", request="r2", after=first.change)
+        again.vote("anna", [Ballot(place.showing.id, "normal", "r2")], after=first.change)
     with pytest.raises(AtypiaError, match="anna: has no such figure in the queue"):
         bens = again.queue("ben")[0].id
-        again.vote("anna", bens, "normal", request="r3", after=place.change)
+        again.vote("anna", [Ballot(bens, "normal", "r3")], after=place.change)
     with pytest.raises(AtypiaError, match="carl: is no expert of this study; its experts are anna"):
         again.place("carl")
     left = place.of - 1
@@ -151,7 +153,7 @@ def test_it_goes_on_after_it_was_closed_and_two_that_are_open_see_the_same(
         again.lock("anna")
     vote_all(again, "anna", lambda figure: "normal")
     with pytest.raises(LockedError):
-        study.vote("anna", first.showing.id, "normal", request="r9", after=place.of)
+        study.vote("anna", [Ballot(first.showing.id, "normal", "r9")], after=place.of)
 
 
 def test_what_cannot_be_a_study_is_a_line(cohort: FigureTable, tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_what_cannot_be_a_study_is_a_line(cohort: FigureTable, tmp_path: Path) -
     assert not (tmp_path / "study").exists()
     with pytest.raises(AtypiaError, match="cannot be read as the settings of a study"):
         Study(tmp_path / "full")
-    study, _ = create_study(cohort, tmp_path / "study", EXPERTS)
+    study = create_study(cohort, tmp_path / "study", EXPERTS).study
     table = tmp_path / "study" / "figures.csv"
     table.write_text(table.read_text().replace("unknown", "other", 1) + "\n")
     with pytest.raises(AtypiaError, match="has changed since the study began, or is missing"):

@@ -24,6 +24,7 @@ from atypia.cli import (
     slide,
     slides,
     train,
+    vote,
 )
 from atypia.cli.messages import print_messages
 from atypia.cli.stopping import Stop
@@ -55,6 +56,7 @@ app.command()(slides.slides)
 app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(challenge.app, name="challenge")
+app.add_typer(vote.app, name="vote")
 app.command()(doctor.doctor)
 
 

@@ -17,6 +17,12 @@ IN_WORDS: dict[Answer, str] = {
     "unsure": "cannot tell",
 }
 
+DETAILS: dict[Answer, tuple[str, ...]] = {
+    "atypical": ("multipolar", "asymmetrical", "lagging or bridging chromosomes", "other"),
+    "normal": ("prometaphase", "metaphase", "ring shape", "anaphase or telophase"),
+}
+"""What a study may ask in addition: the kind of atypia, or the phase (Bertram et al. 2025)."""
+
 
 def votes_of(answers: Iterable[Answer]) -> list[Answer]:
     """Return the answers that count as votes: all but "cannot tell"."""

@@ -7,7 +7,8 @@ request carries an id of the page's, so that one that is sent twice counts once.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,20 +30,51 @@ CREATE TABLE IF NOT EXISTS votes (
     answer TEXT NOT NULL CHECK (answer IN ({", ".join(repr(one) for one in get_args(Answer))})),
     detail TEXT NOT NULL,
     milliseconds INTEGER NOT NULL CHECK (milliseconds >= 0),
-    request TEXT NOT NULL UNIQUE
+    request TEXT NOT NULL,
+    UNIQUE (expert, request)
 );
 CREATE INDEX IF NOT EXISTS votes_of_expert ON votes (expert, number);
+CREATE INDEX IF NOT EXISTS votes_on_showing ON votes (showing);
 CREATE TABLE IF NOT EXISTS undos (
-    vote INTEGER PRIMARY KEY REFERENCES votes (number),
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     given TEXT NOT NULL,
-    request TEXT NOT NULL UNIQUE
+    expert TEXT NOT NULL,
+    vote INTEGER NOT NULL UNIQUE REFERENCES votes (number),
+    request TEXT NOT NULL,
+    UNIQUE (expert, request)
 );
+CREATE INDEX IF NOT EXISTS undos_of_expert ON undos (expert, number);
 CREATE TABLE IF NOT EXISTS locks (
     expert TEXT PRIMARY KEY,
     given TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS closings (
+    given TEXT NOT NULL
+);
 """
-_TABLES = ("votes", "undos", "locks")
+_ELSEWHERE = "{}: has voted elsewhere since; load the page again"
+_TABLES = ("votes", "undos", "locks", "closings")
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """A vote as it is handed in.
+
+    Attributes:
+        showing: id of the place in the expert's queue.
+        answer: what.
+        request: id of the page's; a ballot of the expert's whose id is known counts once.
+        detail: phase or kind of atypia, where the study asks for it; "" otherwise.
+        milliseconds: from the showing to the answer.
+        given: when, UTC, ISO 8601; "" is now.
+    """
+
+    showing: str
+    answer: Answer
+    request: str
+    detail: str = ""
+    milliseconds: int = 0
+    given: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +89,7 @@ class Vote:
         answer: what.
         detail: phase or kind of atypia, where the study asks for it; "" otherwise.
         milliseconds: from the showing to the answer.
+        request: that it came with.
         undone: when it was undone; "" where it stands.
     """
 
@@ -67,6 +100,7 @@ class Vote:
     answer: Answer
     detail: str
     milliseconds: int
+    request: str
     undone: str
 
     @property
@@ -80,11 +114,11 @@ class StaleStateError(AtypiaError):
 
 
 class LockedError(AtypiaError):
-    """An expert's part has ended: nothing of it changes any more."""
+    """An expert's part, or the study, has ended: nothing of it changes any more."""
 
 
 class VoteStore:
-    """The votes of a study. One store may be used by one thread at a time; open one for each."""
+    """The votes of a study; threads may share a store."""
 
     def __init__(self, path: Path, *, on_share: bool = False) -> None:
         """Open the file, and make it where there is none.
@@ -97,9 +131,12 @@ class VoteStore:
             AtypiaError: it cannot be opened or written, or is no store of votes.
         """
         self._path = path
+        self._alone = threading.RLock()
         self._database: sqlite3.Connection | None = None
         with self._explain_faults():
-            self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            self._database = sqlite3.connect(
+                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
             self._run(f"PRAGMA journal_mode = {'DELETE' if on_share else 'WAL'}")
             self._run("PRAGMA synchronous = FULL")  # a vote survives a loss of power
             self._run("PRAGMA fullfsync = ON")  # macOS keeps writes in the disk's own memory
@@ -110,63 +147,70 @@ class VoteStore:
         """Close the file."""
         self._connection.close()
 
-    def vote(
-        self,
-        expert: str,
-        showing: str,
-        answer: Answer,
-        *,
-        request: str,
-        after: int,
-        detail: str = "",
-        milliseconds: int = 0,
-    ) -> int:
-        """Append a vote; it is on the disk when this returns.
+    def vote(self, expert: str, ballots: Sequence[Ballot], *, after: int) -> int:
+        """Append votes, all or none; they are on the disk when this returns.
 
         Args:
-            expert: who.
-            showing: id of the place in the expert's queue.
-            answer: what.
-            request: id of this request; one that is known counts once.
-            after: number of the expert's last vote or undo that the page knows (`last_change`).
-            detail: phase or kind of atypia.
-            milliseconds: from the showing to the answer.
+            expert: whose.
+            ballots: in the order in which they were given; one whose request is known is passed
+                over.
+            after: the expert's `last_change` that the page knows.
 
         Returns:
             The expert's `last_change` after it.
 
         Raises:
-            StaleStateError: the expert has voted or undone since, elsewhere.
-            LockedError: the expert's part has ended.
+            StaleStateError: the expert has voted or undone since, elsewhere; or has voted on one
+                of these places.
+            LockedError: the expert's part or the study has ended.
             AtypiaError: the disk is full, or another process holds the file.
         """
         with self._writing():
-            if not self._is_known("votes", request):
+            new = [one for one in ballots if not self._is_known("votes", expert, one.request)]
+            if new:
                 self._require_open(expert, after)
+            for one in new:
+                if self._stands(expert, one.showing):
+                    raise StaleStateError(_ELSEWHERE.format(expert))
                 self._run(
                     "INSERT INTO votes (given, expert, showing, answer, detail, milliseconds, "
                     "request) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    *(_now(), expert, showing, answer, detail, milliseconds, request),
+                    *(one.given or _now(), expert, one.showing, one.answer, one.detail),
+                    *(one.milliseconds, one.request),
                 )
             return self.last_change(expert)
 
-    def undo(self, expert: str, *, request: str, after: int) -> int:
-        """Undo the expert's last vote that stands; arguments, result and errors as `vote`.
+    def undo(self, expert: str, *, request: str, after: int, votes: int = 1) -> int:
+        """Undo the expert's last votes that stand.
+
+        Args:
+            expert: whose.
+            request: id of this request; one that is known counts once.
+            after: as for `vote`.
+            votes: how many, such as all of a screen.
+
+        Returns:
+            The expert's `last_change` after it.
 
         Raises:
-            AtypiaError: there is no vote to undo.
+            AtypiaError: as `vote`; or there are not so many votes to undo.
         """
         with self._writing():
-            if not self._is_known("undos", request):
+            requests = [f"{request}/{number}" for number in range(votes)]
+            if not self._is_known("undos", expert, requests[0]):
                 self._require_open(expert, after)
-                last = self._one(
-                    "SELECT max(number) FROM votes WHERE expert = ? AND number NOT IN "
-                    "(SELECT vote FROM undos)",
-                    expert,
-                )
-                if last is None:
+                last = self._run(
+                    "SELECT number FROM votes WHERE expert = ? AND number NOT IN "
+                    "(SELECT vote FROM undos) ORDER BY number DESC LIMIT ?",
+                    *(expert, votes),
+                ).fetchall()
+                if len(last) < votes:
                     raise AtypiaError(f"{expert}: there is no vote to undo")
-                self._run("INSERT INTO undos VALUES (?, ?, ?)", last, _now(), request)
+                for (vote,), each in zip(last, requests, strict=True):
+                    self._run(
+                        "INSERT INTO undos (given, expert, vote, request) VALUES (?, ?, ?, ?)",
+                        *(_now(), expert, vote, each),
+                    )
             return self.last_change(expert)
 
     def lock(self, expert: str) -> None:
@@ -176,33 +220,62 @@ class VoteStore:
 
     def locked(self) -> dict[str, str]:
         """Return when each expert whose part has ended ended it, UTC, ISO 8601."""
-        with self._explain_faults():
+        with self._reading():
             return dict(self._connection.execute("SELECT expert, given FROM locks"))
+
+    def close_study(self) -> None:
+        """End the study for everybody; a second time changes nothing."""
+        with self._writing():
+            if not self._one("SELECT 1 FROM closings"):
+                self._run("INSERT INTO closings VALUES (?)", _now())
+
+    def closed(self) -> str:
+        """Return when the study was ended, UTC, ISO 8601; "" while it goes on."""
+        with self._reading():
+            return str(self._one("SELECT min(given) FROM closings") or "")
 
     def last_change(self, expert: str) -> int:
         """Return a number that grows with each vote and undo of an expert; 0 before the first."""
-        with self._explain_faults():
+        with self._reading():
             row = self._run(
-                "SELECT (SELECT count(*) FROM votes WHERE expert = ?1) + (SELECT count(*) FROM "
-                "undos JOIN votes ON vote = number WHERE expert = ?1)",
+                "SELECT (SELECT count(*) FROM votes WHERE expert = ?1) + "
+                "(SELECT count(*) FROM undos WHERE expert = ?1)",
                 expert,
             ).fetchone()
         return int(row[0])
 
-    def votes(self, expert: str | None = None) -> list[Vote]:
-        """Return all votes, of an expert or of everybody, in order, those undone too."""
-        with self._explain_faults():
+    def changes_by_others(self) -> int:
+        """Return a number that differs once another process has changed the file."""
+        with self._reading():
+            return int(self._run("PRAGMA data_version").fetchone()[0])
+
+    def votes(self, expert: str | None = None, *, since: int = 0) -> list[Vote]:
+        """Return all votes, of an expert or of everybody, in order, those undone too.
+
+        Args:
+            expert: whose; None is everybody's.
+            since: only those with a larger number.
+        """
+        with self._reading():
             rows = self._connection.execute(
-                "SELECT number, votes.given, expert, showing, answer, detail, milliseconds, "
-                "coalesce(undos.given, '') FROM votes LEFT JOIN undos ON vote = number "
-                "WHERE ?1 IS NULL OR expert = ?1 ORDER BY number",
-                (expert,),
+                "SELECT votes.number, votes.given, votes.expert, showing, answer, detail, "
+                "milliseconds, votes.request, coalesce(undos.given, '') FROM votes "
+                "LEFT JOIN undos ON vote = votes.number "
+                f"WHERE {'?1 IS NULL' if expert is None else 'votes.expert = ?1'} "
+                "AND votes.number > ?2 ORDER BY votes.number",
+                (expert, since),
             )
             return [Vote(*row) for row in rows]
 
+    def requests(self, expert: str) -> set[str]:
+        """Return the ids of the requests that an expert's votes came with."""
+        with self._reading():
+            rows = self._run("SELECT request FROM votes WHERE expert = ?", expert)
+            return {request for (request,) in rows}
+
     def copy_to(self, path: Path) -> None:
         """Copy the file while others may write to it, by SQLite's own backup."""
-        with self._explain_faults():
+        with self._reading():
             target = sqlite3.connect(path)
             try:
                 self._connection.backup(target)
@@ -215,13 +288,23 @@ class VoteStore:
         return self._database
 
     def _require_open(self, expert: str, after: int) -> None:
+        if self._one("SELECT 1 FROM closings"):
+            raise LockedError("the study is closed; nothing of it changes any more")
         if self._one("SELECT 1 FROM locks WHERE expert = ?", expert):
             raise LockedError(f"{expert}: has ended; nothing of it changes any more")
         if after != self.last_change(expert):
-            raise StaleStateError(f"{expert}: has voted elsewhere since; load the page again")
+            raise StaleStateError(_ELSEWHERE.format(expert))
 
-    def _is_known(self, table: str, request: str) -> bool:
-        return self._one(f"SELECT 1 FROM {table} WHERE request = ?", request) is not None
+    def _stands(self, expert: str, showing: str) -> bool:
+        standing = (
+            "SELECT 1 FROM votes WHERE expert = ? AND showing = ? "
+            "AND number NOT IN (SELECT vote FROM undos)"
+        )
+        return self._one(standing, expert, showing) is not None
+
+    def _is_known(self, table: str, expert: str, request: str) -> bool:
+        known = f"SELECT 1 FROM {table} WHERE expert = ? AND request = ?"
+        return self._one(known, expert, request) is not None
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
@@ -233,7 +316,7 @@ class VoteStore:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Do all or nothing, alone; what was done is on the disk at the end."""
-        with self._explain_faults():
+        with self._reading():
             self._run("BEGIN IMMEDIATE")
             try:
                 yield
@@ -242,6 +325,12 @@ class VoteStore:
                     self._run("ROLLBACK")
                 raise
             self._run("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Use the connection alone."""
+        with self._alone, self._explain_faults():
+            yield
 
     @contextmanager
     def _explain_faults(self) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""Applications with pages or addresses of their own."""

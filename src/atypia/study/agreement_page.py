@@ -1,0 +1,151 @@
+"""The agreement of a study as one HTML file, in the look of the other reports."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from atypia.data.pictures import encode_jpeg
+from atypia.errors import AtypiaError
+from atypia.evaluation.agreement import Measure
+from atypia.files import write_output
+from atypia.study.agreement import StudyAgreement, measure_study
+from atypia.study.answers import IN_WORDS
+from atypia.study.pictures import FIRST_UM, Pictures
+from atypia.study.study import Study
+
+MOST_PICTURES = 300
+_THUMBNAIL_PX = 160
+_MEANINGS = (
+    ("raw", "Raw agreement", "Chance that two experts of a figure give the same answer."),
+    (
+        "atypical",
+        "Agreement on atypical",
+        "Chance that one expert says atypical if another one did.",
+    ),
+    ("normal", "Agreement on normal", "Chance that one expert says normal if another one did."),
+    ("kappa", "Fleiss' kappa", "Agreement beyond chance; 0 is chance, 1 is perfect."),
+    (
+        "alpha",
+        "Krippendorff's alpha",
+        "Agreement beyond chance, corrected for small samples; answers may be missing.",
+    ),
+    (
+        "ac1",
+        "Gwet's AC1",
+        "Agreement beyond chance that does not fall where one answer is rare.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class SplitRemark:
+    """What a classifier says of a figure that experts differ in; see `workflows.agree`.
+
+    Attributes:
+        p_atypical: its calibrated P.
+        refer: whether it would refer the figure to a person.
+        neighbours: nearest voted figures of other slides: their ids, and their votes in words.
+    """
+
+    p_atypical: float
+    refer: bool
+    neighbours: tuple[tuple[str, str], ...] = ()
+
+
+def write_agreement(
+    study: Study,
+    path: Path,
+    agreement: StudyAgreement | None = None,
+    remarks: Mapping[str, SplitRemark] | None = None,
+    *,
+    remarks_by: str = "",
+) -> None:
+    """Write the agreement of a closed study as one HTML file without a link to the outside.
+
+    Args:
+        study: closed.
+        path: of the file.
+        agreement: as `measure_study` gives it; None measures it.
+        remarks: of a classifier, on figures by their id; splits are shown in their order then.
+        remarks_by: name of the classifier.
+
+    Raises:
+        AtypiaError: the study goes on, or the file cannot be written.
+    """
+    write_output(path, render_agreement(study, agreement, remarks, remarks_by=remarks_by))
+
+
+def render_agreement(
+    study: Study,
+    agreement: StudyAgreement | None = None,
+    remarks: Mapping[str, SplitRemark] | None = None,
+    *,
+    remarks_by: str = "",
+) -> str:
+    """Return the HTML that `write_agreement` writes."""
+    agreement = agreement or measure_study(study)
+    remarks = remarks or {}
+    order = [figure for figure in remarks if figure in agreement.splits]
+    order += [figure for figure in agreement.splits if figure not in remarks]
+    pictures = Pictures(study)
+    environment = Environment(
+        loader=ChoiceLoader(
+            [
+                PackageLoader("atypia.study", "templates"),
+                PackageLoader("atypia.evaluation", "templates"),
+            ]
+        ),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda value: "" if value is None else f"{value:.3f}"
+    environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f} %"
+    try:
+        return environment.get_template("agreement.html.j2").render(
+            study=study,
+            closed=study.closed[:10],
+            agreement=agreement,
+            measures=_measures(agreement),
+            words=IN_WORDS,
+            splits=[
+                (
+                    figure,
+                    agreement.splits[figure],
+                    remarks.get(figure),
+                    _thumbnail(pictures, figure),
+                )
+                for figure in order[:MOST_PICTURES]
+            ],
+            more=len(order) - MOST_PICTURES,
+            remarks_by=remarks_by,
+        )
+    finally:
+        pictures.close()
+
+
+def _measures(agreement: StudyAgreement) -> list[tuple[str, Measure, str]]:
+    overall = agreement.overall
+    values = {
+        "raw": overall.raw,
+        "atypical": overall.specific[0],
+        "normal": overall.specific[1],
+        "kappa": overall.kappa,
+        "alpha": overall.alpha,
+        "ac1": overall.ac1,
+    }
+    return [(name, values[key], meaning) for key, name, meaning in _MEANINGS]
+
+
+def _thumbnail(pictures: Pictures, figure: str) -> str:
+    try:
+        data = encode_jpeg(pictures.draw(figure, FIRST_UM, _THUMBNAIL_PX), quality=85)
+    except AtypiaError:
+        return ""
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

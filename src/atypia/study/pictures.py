@@ -1,0 +1,110 @@
+"""What experts see of a figure: the same micrometres at the same size for all of them.
+
+A picture is made anew from pixels and has one size, whatever file, scanner or slide it is from:
+neither metadata nor resolution tells where a figure comes from.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from atypia.data.images import read_image
+from atypia.data.pictures import Pixels, cut_picture
+from atypia.data.slides import Slide, open_slide
+from atypia.errors import AtypiaError
+from atypia.study.study import Study
+
+SIDES_UM = (24, 32, 48, 64, 96, 128, 192, 256)
+"""Sides of the squares that experts may look at."""
+
+FIRST_UM = 32
+"""Side of the square that is shown first."""
+
+PICTURE_PX = {side: 256 if side <= 32 else 512 for side in SIDES_UM}
+SLIDE_FILE, SLIDE_MPP = "slide_file", "slide_mpp"
+_KEPT = 200
+
+
+class Pictures:
+    """The pictures of a study; threads may share them. The last ones are kept."""
+
+    def __init__(self, study: Study) -> None:
+        """Take the figures of a study; nothing is read yet."""
+        self._table = study.table
+        self._rows = study.rows
+        self._alone = threading.Lock()
+        self._images: OrderedDict[str, Pixels] = OrderedDict()
+        self._slides: dict[str, Slide | None] = {}
+
+    def list_sides(self, figure: str) -> list[int]:
+        """Return the sides, um, of the squares that can be shown of a figure.
+
+        As far as its image reaches, or its slide, where that is here.
+        """
+        row = self._row(figure)
+        if self._open_slide(row) is not None:
+            return list(SIDES_UM)
+        image = self._read_image(figure)
+        reach = max(image.shape[:2]) * float(row["mpp"])
+        return [side for side in SIDES_UM if side <= max(FIRST_UM, reach * 1.02)]
+
+    def draw(self, figure: str, side_um: int, side_px: int | None = None) -> Pixels:
+        """Return the square around a figure, uint8 (P, P, 3).
+
+        Args:
+            figure: its id in the study's table.
+            side_um: of `SIDES_UM`.
+            side_px: of the picture; None takes `PICTURE_PX`.
+
+        Raises:
+            AtypiaError: the image cannot be read any more.
+        """
+        row = self._row(figure)
+        size = side_px or PICTURE_PX[side_um]
+        image, mpp = self._read_image(figure), float(row["mpp"])
+        slide = self._open_slide(row)
+        if slide is not None and min(image.shape[:2]) * mpp < side_um:
+            level = slide.level_for(side_um / size)
+            x, y = float(row["x"]), float(row["y"])
+            image = slide.window(x, y, side_um=side_um, level=level)
+            mpp = slide.level_mpp[level]
+        return cut_picture(image, mpp, side_um, size)
+
+    def close(self) -> None:
+        """Close the slides."""
+        with self._alone:
+            for slide in self._slides.values():
+                if slide is not None:
+                    slide.close()
+            self._slides.clear()
+
+    def _row(self, figure: str) -> dict[str, Any]:
+        return dict(self._table.frame.iloc[self._rows[figure]])
+
+    def _read_image(self, figure: str) -> Pixels:
+        with self._alone:
+            if figure in self._images:
+                self._images.move_to_end(figure)
+                return self._images[figure]
+        image = read_image(self._table.image_path(str(self._row(figure)["image"])))
+        with self._alone:
+            self._images[figure] = image
+            while len(self._images) > _KEPT:
+                self._images.popitem(last=False)
+        return image
+
+    def _open_slide(self, row: dict[str, Any]) -> Slide | None:
+        """Return the slide of a figure; None where it has none, or it is not here now."""
+        file = str(row.get(SLIDE_FILE) or "")
+        if not file:
+            return None
+        with self._alone:
+            if file not in self._slides:
+                try:
+                    self._slides[file] = open_slide(Path(file), mpp=float(row[SLIDE_MPP]))
+                except AtypiaError:
+                    self._slides[file] = None
+            return self._slides[file]
