@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from atypia.cli.summary import print_summary
 from atypia.data.predictions import CALLS, check_predictions
 from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import TableError
-from atypia.evaluation.judge import (
-    infer_operating_point,
-    judge,
-)
+from atypia.evaluation.judge import Judgement, infer_operating_point, judge
+from atypia.evaluation.report import render_report
 
 
 def _changed(cohort: FigureTable, **columns: object) -> FigureTable:
@@ -157,8 +158,8 @@ def test_a_notebook_shows_numbers_domains_and_notes() -> None:
     assert shown.count("<li>") == len(judgement.notes)
 
 
-def test_small_domains_together_have_intervals_and_are_never_the_worst() -> None:
-    """Together they have more atypical figures than a small domain, and stay small domains."""
+def judge_small_domains(**columns: object) -> tuple[Judgement, FigureTable]:
+    """Judge four domains, two of which are small and called wrong."""
     counts = {"large": (30, 30), "larger": (40, 40), "few": (20, 20), "fewer": (15, 15)}
     names = np.concatenate([[name] * sum(of) for name, of in counts.items()])
     truth = np.concatenate([[1] * atypical + [0] * normal for atypical, normal in counts.values()])
@@ -168,6 +169,7 @@ def test_small_domains_together_have_intervals_and_are_never_the_worst() -> None
             {
                 **{"figure_id": ids, "image": ids, "label": truth, "laboratory": names},
                 "case": [f"{name}-{number % 5}" for number, name in enumerate(names)],
+                **columns,
             }
         )
     )
@@ -175,7 +177,36 @@ def test_small_domains_together_have_intervals_and_are_never_the_worst() -> None
     scores = pd.DataFrame(
         {"figure_id": ids, "p_atypical": called * 0.8 + 0.1, "call": np.array(CALLS)[called]}
     )
-    found = judge(check_predictions(scores), table)
+    return judge(check_predictions(scores), table), table
+
+
+def test_small_domains_together_are_shown_wherever_domains_are() -> None:
+    """Experts agree by domain, small ones too; all else is by what domains are judged under."""
+    rng = np.random.default_rng(0)
+    votes = {f"vote_{name}": rng.integers(0, 2, 210) for name in "abc"}
+    found, table = judge_small_domains(tumour="breast", species="dog", **votes)
+    assert found.experts is not None
+    single = {"breast, few, dog", "breast, fewer, dog"}
+    assert single <= set(found.experts["domain"])
+    assert not single & set(found.domains.frame["domain"])
+    together = "small domains together: few; fewer"
+    assert found.short_names[together] == together
+    assert found.short_names["breast, fewer, dog"] == "fewer"
+    html = render_report(found, table, title="Small domains", facts={})
+    assert "All domains share: breast, dog." in html
+    assert f">{together}<" in html
+    for name in ("large", "larger", "few", "fewer"):
+        assert f">{name}<" in html
+    printed = io.StringIO()
+    print_summary(found, Console(file=printed, width=200))
+    assert together in printed.getvalue()
+    assert "larger" in printed.getvalue()
+    assert "breast" not in printed.getvalue()
+
+
+def test_small_domains_together_have_intervals_and_are_never_the_worst() -> None:
+    """Together they have more atypical figures than a small domain, and stay small domains."""
+    found, _ = judge_small_domains()
     together = "small domains together: few; fewer"
     frame = found.domains.frame.set_index("domain")
     assert list(frame.index) == ["large", "larger", together]

@@ -37,12 +37,11 @@ def print_summary(judgement: Judgement, console: Console) -> None:
     """Print metrics by domain and overall, the intervals, and the notes."""
     from rich.text import Text
 
-    from atypia.data.domains import short_domain_names
     from atypia.data.table import format_cases
 
     names = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
     domains, overall = judgement.domains, judgement.overall
-    short = short_domain_names(list(domains.frame["domain"]))
+    short = judgement.short_names
     rows = [
         [
             short[row["domain"]],

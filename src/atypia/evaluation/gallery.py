@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from atypia.data.domains import short_domain_names
 from atypia.data.images import read_image
 from atypia.data.logits import logit
 from atypia.data.table import FigureTable
@@ -125,7 +124,7 @@ def make_galleries(judgement: Judgement, table: FigureTable) -> list[Gallery]:
         ),
     )
     counts = vote_counts(frame)
-    short = short_domain_names(list(judgement.domains.frame["domain"]))
+    short = judgement.short_names
     return [
         Gallery(
             key,
@@ -162,7 +161,7 @@ def pick_hard_negatives(
         return None
     fraction = vote_fractions(frame)
     counts = vote_counts(frame)
-    short = short_domain_names(list(judgement.domains.frame["domain"]))
+    short = judgement.short_names
     exhibits = []
     for row in rows:
         exhibit = _make_exhibit(frame.iloc[row], counts[row], fraction[row], short, table)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from atypia.data.domains import domain_names
+from atypia.data.domains import domain_names, short_domain_names
 from atypia.data.join import match_ids
 from atypia.data.predictions import join_predictions
 from atypia.data.table import FigureTable, explain_missing_slides
@@ -28,6 +28,7 @@ from atypia.evaluation.intervals import (
     bootstrap_clusters,
 )
 from atypia.evaluation.metrics import (
+    POOLED,
     SMALL_DOMAIN,
     DomainMetrics,
     Metrics,
@@ -107,6 +108,20 @@ class Judgement:
     referral: Referral
     cases: int
     notes: tuple[str, ...]
+
+    @property
+    def domain_names(self) -> list[str]:
+        """Every domain by itself that is named anywhere here, sorted."""
+        names = {str(name) for name in self.domains.frame["domain"]}
+        if self.experts is not None:
+            names |= {str(name) for name in self.experts["domain"][:-1]}
+        return sorted(name for name in names if not name.startswith(POOLED))
+
+    @property
+    def short_names(self) -> dict[str, str]:
+        """Short names of domains, and of what they are judged under in `domains`."""
+        judged = [str(name) for name in self.domains.frame["domain"]]
+        return {name: name for name in judged} | short_domain_names(self.domain_names)
 
     def __repr__(self) -> str:
         numbers = ", ".join(

@@ -20,6 +20,9 @@ ECE_BINS = 15
 #: A domain with fewer atypical figures is judged together with the others of the kind.
 SMALL_DOMAIN = 25
 
+POOLED = "small domains together: "
+"""How the common name of small domains begins."""
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -241,7 +244,7 @@ def pool_small_domains(
     if not small or len(atypical) - len(small) < 2:
         return names, ""
     short = short_domain_names([str(name) for name in atypical.index])
-    together = f"small domains together: {'; '.join(short[name] for name in small)}"
+    together = POOLED + "; ".join(short[name] for name in small)
     pool = small[0] if len(small) == 1 else together
     return np.where(np.isin(names, small), pool, names).astype(object), pool
 

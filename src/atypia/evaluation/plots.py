@@ -24,7 +24,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from atypia.data.count_intervals import exact_interval
-from atypia.data.domains import short_domain_names
 from atypia.evaluation.judge import Judgement, infer_operating_point
 from atypia.evaluation.metrics import ECE_BINS, roc_curve
 from atypia.evaluation.refer_curve import refer_curve
@@ -111,7 +110,7 @@ def roc_plot(judgement: Judgement) -> Figure | None:
         return None
     rows = judgement.domains.frame.dropna(subset=["auroc"])
     several = len(judgement.domains.frame) > 1
-    short = short_domain_names(list(judgement.domains.frame["domain"]))
+    short = judgement.short_names
     with matplotlib.rc_context(STYLE):
         height = 4.6 + (0.19 * (len(rows) + 1) if several else 0.2)
         figure, axes = make_canvas(5.2, height)
@@ -206,7 +205,7 @@ def domain_plot(judgement: Judgement) -> Figure | None:
     rows = rows.sort_values("balanced_accuracy", ascending=True, kind="stable")
     value = rows["balanced_accuracy"].to_numpy(dtype=np.float64)
     places = np.arange(len(rows))
-    short = short_domain_names(list(judgement.domains.frame["domain"]))
+    short = judgement.short_names
     with matplotlib.rc_context(STYLE):
         figure, axes = make_canvas(7.6, 1.2 + 0.52 * len(rows))
         axes.barh(places, value, height=0.62, color="#b9d3e6")

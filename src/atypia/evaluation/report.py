@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from atypia.data.domains import shared_domain_parts, short_domain_names
+from atypia.data.domains import shared_domain_parts
 from atypia.data.table import FigureTable, explain_missing_slides, format_cases
 from atypia.evaluation.gallery import Gallery, make_galleries, pick_hard_negatives
 from atypia.evaluation.intervals import Interval
@@ -140,7 +140,6 @@ def render_report(
     environment.filters["interval"] = _format_interval
     overall = judgement.overall
     figures = judgement.figures
-    domains = list(judgement.domains.frame["domain"])
     called = int(figures["call"].sum())
     hits = int((figures["call"] & (figures["truth"] == 1.0)).sum())
     return environment.get_template("report.html.j2").render(
@@ -160,8 +159,8 @@ def render_report(
             for key, name, meaning in _MEANINGS
         ],
         domain_metrics=_DOMAIN_METRICS,
-        short=short_domain_names(domains),
-        shared=", ".join(shared_domain_parts(domains)),
+        short=judgement.short_names,
+        shared=", ".join(shared_domain_parts(judgement.domain_names)),
         domain_rows=judgement.domains.frame.to_dict(orient="records"),
         summary=judgement.domains.summary.to_dict(orient="index"),
         experts=[] if judgement.experts is None else judgement.experts.to_dict(orient="records"),
