@@ -15,7 +15,7 @@ from atypia.evaluation.agreement import Measure
 from atypia.files import write_output
 from atypia.study.agreement import StudyAgreement, measure_study
 from atypia.study.answers import IN_WORDS
-from atypia.study.pictures import FIRST_UM, Pictures
+from atypia.study.pictures import Pictures
 from atypia.study.study import Study
 
 MOST_PICTURES = 300
@@ -119,7 +119,7 @@ def render_agreement(
                     figure,
                     agreement.splits[figure],
                     remarks.get(figure),
-                    _thumbnail(pictures, figure),
+                    _thumbnail(pictures, figure, study.settings.first_um),
                 )
                 for figure in order[:MOST_PICTURES]
             ],
@@ -143,9 +143,9 @@ def _measures(agreement: StudyAgreement) -> list[tuple[str, Measure, str]]:
     return [(name, values[key], meaning) for key, name, meaning in _MEANINGS]
 
 
-def _thumbnail(pictures: Pictures, figure: str) -> str:
+def _thumbnail(pictures: Pictures, figure: str, side_um: int) -> str:
     try:
-        data = encode_jpeg(pictures.draw(figure, FIRST_UM, _THUMBNAIL_PX), quality=85)
+        data = encode_jpeg(pictures.draw(figure, side_um, _THUMBNAIL_PX), quality=85)
     except AtypiaError:
         return ""
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

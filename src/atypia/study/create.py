@@ -11,17 +11,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from atypia.data.columns import vote_names
 from atypia.data.gather import TABLE_NAME, gather
 from atypia.data.images import read_image
+from atypia.data.pictures import Pixels
 from atypia.data.readers.open_figures import Source, open_figures
 from atypia.data.table import FigureTable
-from atypia.errors import AtypiaError, TableError
+from atypia.errors import AtypiaError, ImageError, TableError
 from atypia.files import sha256
 from atypia.platform import flush_to_disk
 from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.study.definition import copy_definition
+from atypia.study.pictures import choose_first_um, compute_reach_um
 from atypia.study.settings import TWO_AND_ONE, check_settings
 from atypia.study.store import VoteStore
 from atypia.study.study import KEY_NAME, SETTINGS_NAME, STORE_NAME, Study
@@ -87,7 +90,7 @@ def create_study(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise AtypiaError(f"{folder}: is not an empty folder; choose a new one for the study")
     table = open_figures(figures)
-    values = {
+    values: dict[str, Any] = {
         "experts": tuple(experts),
         "rule": rule,
         "arbiter": arbiter,
@@ -99,7 +102,7 @@ def create_study(
         "figures_sha256": "",
     }
     check_settings(values)  # before anything is written
-    table, unreadable = _only_shown(table, on_progress)
+    table, values["first_um"], unreadable = _only_shown(table, on_progress)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -130,15 +133,20 @@ def create_study(
     return NewStudy(Study(folder), (*left_out, *unreadable, *map(str, faults)))
 
 
-def _only_shown(table: FigureTable, on_progress: OnProgress) -> tuple[FigureTable, list[str]]:
-    """Return the figures that can be shown, without labels and votes; and why others cannot."""
+def _only_shown(table: FigureTable, on_progress: OnProgress) -> tuple[FigureTable, int, list[str]]:
+    """Return the figures that can be shown, without labels and votes; and why others cannot.
+
+    Between the two, the side of the square that is shown of each first, um.
+    """
     frame = table.frame
-    faults, shown = [], []
+    faults, shown, reach_um = [], [], math.inf
     rows = zip(frame["figure_id"], frame["image"], frame["mpp"], strict=True)
     for done, (figure, image, mpp) in enumerate(rows, start=1):
-        fault = _why_not_shown(table, image, mpp)
-        shown.append(not fault)
-        if fault:
+        try:
+            reach_um = min(reach_um, compute_reach_um(_read_shown(table, image, mpp), mpp))
+            shown.append(True)
+        except AtypiaError as fault:
+            shown.append(False)
             faults.append(f"{figure}: left out: {fault}")
         on_progress("looking at images", done, len(frame), "")
     if not any(shown):
@@ -146,16 +154,16 @@ def _only_shown(table: FigureTable, on_progress: OnProgress) -> tuple[FigureTabl
         raise TableError(f"{table.where}: no figure can be shown; {first}")
     votes = vote_names(frame.columns)
     blind = frame[shown].drop(columns=votes).assign(label=float("nan"), phase="")
-    return replace(table, frame=blind.reset_index(drop=True)), faults
+    return (
+        replace(table, frame=blind.reset_index(drop=True)),
+        choose_first_um(reach_um),
+        faults,
+    )
 
 
-def _why_not_shown(table: FigureTable, image: str, mpp: float) -> str:
+def _read_shown(table: FigureTable, image: str, mpp: float) -> Pixels:
     if not image:
-        return "it has no image; give crops, or a list of slides with their points"
+        raise ImageError("it has no image; give crops, or a list of slides with their points")
     if math.isnan(mpp):
-        return "nobody says how large its pixels are; fill the column mpp, or give --mpp"
-    try:
-        read_image(table.image_path(image))
-    except AtypiaError as fault:
-        return str(fault)
-    return ""
+        raise ImageError("nobody says how large its pixels are; fill the column mpp, or give --mpp")
+    return read_image(table.image_path(image))

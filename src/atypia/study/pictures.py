@@ -17,15 +17,30 @@ from atypia.data.slides import Slide, open_slide
 from atypia.errors import AtypiaError
 from atypia.study.study import Study
 
-SIDES_UM = (24, 32, 48, 64, 96, 128, 192, 256)
+SIDES_UM = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Sides of the squares that experts may look at."""
 
-FIRST_UM = 32
-"""Side of the square that is shown first."""
+MOST_FIRST_UM = 32
+"""Most that is shown of a figure at first."""
 
 PICTURE_PX = {side: 256 if side <= 32 else 512 for side in SIDES_UM}
 SLIDE_FILE, SLIDE_MPP = "slide_file", "slide_mpp"
 _KEPT = 200
+
+
+def compute_reach_um(image: Pixels, mpp: float) -> float:
+    """Return how far an image, uint8 (H, W, 3), reaches: its shorter side, in um."""
+    # A border of a hundredth of the side cannot be seen.
+    return float(min(image.shape[:2]) * mpp * 1.01)
+
+
+def choose_first_um(reach_um: float) -> int:
+    """Return the side of the square that is shown first, um, where all images reach so far.
+
+    It is the same for all figures of a study, and none has a border that tells its origin, unless
+    images are smaller than the smallest square.
+    """
+    return max([side for side in SIDES_UM if side <= min(reach_um, MOST_FIRST_UM)] or SIDES_UM[:1])
 
 
 class Pictures:
@@ -33,7 +48,7 @@ class Pictures:
 
     def __init__(self, study: Study) -> None:
         """Take the figures of a study; nothing is read yet."""
-        self._table = study.table
+        self._table, self._first_um = study.table, study.settings.first_um
         self._rows = study.rows
         self._alone = threading.Lock()
         self._images: OrderedDict[str, Pixels] = OrderedDict()
@@ -47,9 +62,8 @@ class Pictures:
         row = self._row(figure)
         if self._open_slide(row) is not None:
             return list(SIDES_UM)
-        image = self._read_image(figure)
-        reach = max(image.shape[:2]) * float(row["mpp"])
-        return [side for side in SIDES_UM if side <= max(FIRST_UM, reach * 1.02)]
+        reach = compute_reach_um(self._read_image(figure), float(row["mpp"]))
+        return [side for side in SIDES_UM if side <= max(self._first_um, reach)]
 
     def draw(self, figure: str, side_um: int, side_px: int | None = None) -> Pixels:
         """Return the square around a figure, uint8 (P, P, 3).

@@ -34,6 +34,7 @@ class StudySettings(BaseModel):
     definition: Annotated[str, Field(description="of atypical, Markdown; shown to experts")] = ""
     asks_detail: Annotated[bool, Field(description="asks for phase or kind of atypia, too")] = False
     shows_domain: Annotated[bool, Field(description="experts see laboratory and scanner")] = False
+    first_um: Annotated[int, Field(gt=0, description="side of the square that is shown first")] = 32
     seed: Annotated[int, Field(ge=0, description="of the queues")] = 0
     figures_sha256: Annotated[str, Field(description="of the table of figures")]
     created: Annotated[str, Field(description="UTC, ISO 8601")]

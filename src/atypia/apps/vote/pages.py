@@ -13,7 +13,7 @@ from atypia.errors import AtypiaError
 from atypia.progress import OnProgress, show_nothing
 from atypia.study.answers import DETAILS
 from atypia.study.definition import render_definition
-from atypia.study.pictures import FIRST_UM, Pictures
+from atypia.study.pictures import Pictures
 from atypia.study.sheets import make_mark
 from atypia.study.study import Study
 
@@ -70,12 +70,13 @@ def make_offline_page(study: Study, expert: str, *, on_progress: OnProgress = sh
             f"{expert}: {len(waiting):,} figures wait for a vote, and a file may hold "
             f"{MOST_OFFLINE:,}; use atypia vote serve, or make studies of fewer figures"
         )
+    side_um = study.settings.first_um
     pictures, items = Pictures(study), []
     try:
         for done, showing in enumerate(waiting, start=1):
-            data = encode_jpeg(pictures.draw(showing.figure, FIRST_UM))
+            data = encode_jpeg(pictures.draw(showing.figure, side_um))
             items.append(
-                describe_item(study, showing.id, showing.figure, [FIRST_UM])
+                describe_item(study, showing.id, showing.figure, [side_um])
                 | {
                     "mark": make_mark(study, showing),
                     "picture": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}",
@@ -126,7 +127,7 @@ def _facts(study: Study, expert: str) -> dict[str, Any]:
     return {
         "study": study.id,
         "name": expert,
-        "first_um": FIRST_UM,
+        "first_um": study.settings.first_um,
         "details": DETAILS if study.settings.asks_detail else None,
     }
 

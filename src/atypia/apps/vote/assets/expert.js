@@ -405,7 +405,7 @@
   $("answers").replaceChildren(...ANSWERS.map(([answer, text], place) => makeButton(`${place + 1}`, text, answer, () => vote(answer))));
 
   function setGrid(grid) { view.grid = grid; remember("grid", grid); show(); }
-  function help() { $("intro").showModal(); $("begin").focus(); }
+  function help() { $("intro").showModal(); $("begin").focus({ preventScroll: true }); $("intro").scrollTop = 0; }
   $("single").addEventListener("click", () => setGrid(false));
   $("grid").addEventListener("click", () => setGrid(true));
   $("count").addEventListener("change", () => { if (view.grid) show(); });
