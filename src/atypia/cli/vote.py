@@ -296,13 +296,33 @@ def agree(
             show_default=False,
         ),
     ] = None,
+    classifier: Annotated[
+        bool,
+        typer.Option(
+            "--classifier",
+            help="Show beside each disagreement what a classifier says, and the figures of other "
+            "slides that look most like it, with their votes. Needs atypia[train].",
+        ),
+    ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="DIR",
+            help="Which classifier. Default: the one that comes with atypia.",
+            show_default=False,
+        ),
+    ] = None,
     on_share: OnShare = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Tell how far experts agree, each with the others and with himself, and in what time.
 
     Example: atypia vote agree study
+
+    Example: atypia vote agree study --classifier
     """
+    from atypia.bundle.default import DEFAULT_BUNDLE
     from atypia.files import require_outputs
     from atypia.study.agreement import measure_study
     from atypia.study.agreement_page import write_agreement
@@ -313,7 +333,17 @@ def agree(
     opened.require_closed("agreement is told")
     require_outputs([target], inputs=[], overwrite=overwrite)
     agreement = measure_study(opened)
-    write_agreement(opened, target, agreement)
+    remarks = None
+    if classifier or bundle is not None:
+        from atypia.inference.options import PredictOptions
+        from atypia.workflows.agree import remark_splits
+
+        with progress_bars() as on_progress:
+            remarks = remark_splits(
+                opened, agreement, PredictOptions(bundle=bundle), on_progress=on_progress
+            )
+    by = "" if remarks is None else DEFAULT_BUNDLE if bundle is None else str(bundle)
+    write_agreement(opened, target, agreement, remarks, remarks_by=by)
     for line in _agreement_lines(agreement):
         typer.echo(line)
     typer.echo(f"wrote {target}")

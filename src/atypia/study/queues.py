@@ -77,8 +77,9 @@ def insert_repeats(
     again: dict[int, str] = {}
     used: set[int] = set()
     for place in chosen:
-        free = [early for early in range(place - APART + 1) if early not in used]
-        early = int(rng.choice(free))
+        early = int(rng.integers(place - APART + 1))
+        while early in used:  # there are more such figures than repeats before this one
+            early = (early + 1) % (place - APART + 1)
         used.add(early)
         again[int(place)] = order[early][0]
     shown: list[tuple[str, bool]] = []

@@ -304,7 +304,7 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def explain_request(request: Request, fault: RequestValidationError) -> JSONResponse:
         first = fault.errors()[0]
-        place = ".".join(map(str, first["loc"][1:]))
+        place = ".".join(map(str, first["loc"][1:])) or "the request"
         _log.warning("refused: %s: %s", place, first["msg"])
         return JSONResponse({"detail": f"{place}: {first['msg']}"}, 422)
 
