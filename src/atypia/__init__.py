@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from atypia.evaluation.judge import Judgement
     from atypia.inference.options import PredictOptions
     from atypia.inference.predictor import Predictor, load
+    from atypia.study.agreement import measure_study
+    from atypia.study.study import Study
     from atypia.training.recipe import Recipe
     from atypia.training.recipe_file import read_recipe
     from atypia.workflows.ablate import ablate
@@ -47,6 +49,7 @@ __all__ = [
     "PredictOptions",
     "Predictor",
     "Recipe",
+    "Study",
     "TrainingRun",
     "__version__",
     "ablate",
@@ -56,6 +59,7 @@ __all__ = [
     "evaluate",
     "figures_from_frame",
     "load",
+    "measure_study",
     "open_figures",
     "predict",
     "predict_slide",
@@ -71,6 +75,7 @@ _HOMES = {
     "PredictOptions": "atypia.inference.options",
     "Predictor": "atypia.inference.predictor",
     "Recipe": "atypia.training.recipe",
+    "Study": "atypia.study.study",
     "TrainingRun": "atypia.workflows.training.publish",
     "ablate": "atypia.workflows.ablate",
     "audit": "atypia.data.audit",
@@ -79,6 +84,7 @@ _HOMES = {
     "evaluate": "atypia.workflows.evaluate",
     "figures_from_frame": "atypia.data.table",
     "load": "atypia.inference.predictor",
+    "measure_study": "atypia.study.agreement",
     "open_figures": "atypia.data.readers.open_figures",
     "predict": "atypia.workflows.predict",
     "predict_slide": "atypia.workflows.slide",

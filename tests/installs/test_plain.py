@@ -14,6 +14,7 @@ from typer.main import get_command
 from atypia.cli.main import app
 from atypia.data.phantom import make_phantom
 from atypia.extras import EXTRAS
+from atypia.study.create import create_study
 from docs_commands import ROOT
 from docs_inputs import write_stack
 
@@ -42,6 +43,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "slide": ("slides", "slide.tif --points points.csv --out points.geojson"),
     "slides": ("slides", "slides.csv --out results"),
     "train": ("train", "cohort --out run"),
+    "vote agree": ("", "closed"),
+    "vote close": ("", "to-close --now"),
+    "vote collect": ("", "study answers.json"),
+    "vote export": ("", "closed --out voted/figures.csv"),
+    "vote new": ("", "cohort --experts anna,ben --rule all --out votes"),
+    "vote page": ("", "study --expert anna --out anna.html"),
+    "vote serve": ("serve", "study"),
 }
 
 
@@ -58,6 +66,14 @@ def place(small_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plain")
     shutil.copytree(small_export.parents[1], folder / "bundle")
     make_phantom(folder / "cohort", figures=60, domains=2, size_px=64)
+    for name in ("study", "closed", "to-close"):
+        study = create_study(folder / "cohort", folder / name, ["anna"], rule="all").study
+        if name == "closed":
+            study.close(now=True)
+        if name == "study":
+            sheet = {"format_version": 1, "study": study.id, "expert": "anna", "votes": []}
+            (folder / "answers.json").write_text(json.dumps(sheet))
+        study.store.close()
     pages = make_phantom(folder.parent / "pages", figures=3, domains=1, size_px=128)
     write_stack(folder / "case", list(pages.image_paths()))
     return folder

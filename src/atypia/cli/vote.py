@@ -335,13 +335,16 @@ def agree(
     agreement = measure_study(opened)
     remarks = None
     if classifier or bundle is not None:
+        from atypia.bundle.seen import count_seen
         from atypia.inference.options import PredictOptions
         from atypia.workflows.agree import remark_splits
 
+        options = PredictOptions(bundle=bundle)
+        seen = count_seen(options.folder, opened.table.image_paths())
+        if seen:
+            typer.echo(f"note: the classifier was trained on {_count(seen, 'figure')} of these")
         with progress_bars() as on_progress:
-            remarks = remark_splits(
-                opened, agreement, PredictOptions(bundle=bundle), on_progress=on_progress
-            )
+            remarks = remark_splits(opened, agreement, options, on_progress=on_progress)
     by = "" if remarks is None else DEFAULT_BUNDLE if bundle is None else str(bundle)
     write_agreement(opened, target, agreement, remarks, remarks_by=by)
     for line in _agreement_lines(agreement):

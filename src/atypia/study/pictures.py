@@ -9,13 +9,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atypia.data.images import read_image
 from atypia.data.pictures import Pixels, cut_picture
-from atypia.data.slides import Slide, open_slide
 from atypia.errors import AtypiaError
 from atypia.study.study import Study
+
+if TYPE_CHECKING:
+    from atypia.data.slides import Slide
 
 SIDES_UM = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Sides of the squares that experts may look at."""
@@ -111,14 +113,16 @@ class Pictures:
         return image
 
     def _open_slide(self, row: dict[str, Any]) -> Slide | None:
-        """Return the slide of a figure; None where it has none, or it is not here now."""
+        """Return the slide of a figure; None where it has none, or none that can be read here."""
         file = str(row.get(SLIDE_FILE) or "")
         if not file:
             return None
         with self._alone:
             if file not in self._slides:
                 try:
+                    from atypia.data.slides import open_slide  # of the extra `slides`
+
                     self._slides[file] = open_slide(Path(file), mpp=float(row[SLIDE_MPP]))
-                except AtypiaError:
+                except (AtypiaError, ModuleNotFoundError):
                     self._slides[file] = None
             return self._slides[file]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,15 +26,16 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> FigureTable:
 class Server:
     """`atypia vote serve`, that can be killed and started again."""
 
-    def __init__(self, study: Path, *options: str) -> None:
-        self._study, self._options, self._port = study, options, "0"
+    def __init__(self, study: Path, before: Sequence[str] = ()) -> None:
+        self._study, self._before, self._port = study, before, "0"
         self.links: dict[str, str] = {}
         self.start()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "atypia", "vote", "serve", str(self._study)]
         self._process = subprocess.Popen(
-            [*command, "--port", self._port, *self._options],
+            [*self._before, *command, "--port", self._port],
+            start_new_session=True,  # so that a program before it dies with it
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -50,7 +53,7 @@ class Server:
         return self._process.pid
 
     def kill(self) -> None:
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -60,8 +63,8 @@ class Server:
 def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def start(study: Path, *options: str) -> Server:
-        servers.append(Server(study, *options))
+    def start(study: Path, before: Sequence[str] = ()) -> Server:
+        servers.append(Server(study, before))
         return servers[-1]
 
     yield start

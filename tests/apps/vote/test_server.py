@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
+import re
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,9 @@ from atypia.errors import AtypiaError
 from atypia.study.create import create_study
 from atypia.study.store import Ballot
 from atypia.study.study import Study
+from programs import require_program
+
+from .conftest import Server
 
 ADDRESS = "http://127.0.0.1:8808"
 EXPERTS = ("anna", "ben", "eva")
@@ -282,3 +289,30 @@ def test_votes_of_the_server_are_in_the_export(
     rows = list(csv.DictReader((tmp_path / "out" / "votes.csv").open()))
     assert len(rows) == sum(len(study.queue(name)) for name in EXPERTS)
     assert len({(row["expert"], row["showing"]) for row in rows}) == len(rows)
+
+
+def test_a_vote_is_on_the_disk_before_the_server_says_so(
+    serve: Callable[..., Server], cohort: FigureTable, tmp_path: Path
+) -> None:
+    require_program("strace")
+    create_study(cohort, tmp_path / "study", ["anna"], rule="all")
+    trace, calls = tmp_path / "trace", "trace=fsync,fdatasync,sendto,sendmsg,write,writev"
+    server = serve(tmp_path / "study", ["strace", "-f", "-o", str(trace), "-e", calls])
+    link = server.links["anna"]
+    for number in range(5):
+        with urllib.request.urlopen(f"{link}next?count=1") as answer:
+            state = json.load(answer)
+        vote = vote_of(state["next"][0]["id"], f"request-{number}")
+        body = json.dumps({"after": state["change"], "votes": [vote]}).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{link}votes", body, headers)
+        with urllib.request.urlopen(request) as answer:
+            assert json.load(answer) == {"change": number + 1}
+    server.kill()
+    answers = trace.read_text(errors="replace").split('"HTTP/1.1 200 OK')
+    assert len(answers) == 11
+    # Every second answer acknowledges a vote: between it and the one before, it was synced.
+    for before in answers[1::2]:
+        assert re.search(r"sync\(\d+\)\s+= 0|sync resumed", before)
+    for before in answers[2::2]:  # nothing is written for a question
+        assert "sync" not in before
