@@ -251,6 +251,7 @@ def test_votes_wait_for_a_server_that_is_gone_even_over_a_reload(
     page = open_page(browser, server.links["anna"])
     page.on("dialog", lambda dialog: dialog.accept())
     shown = wait_for_next(page, None)
+    page.wait_for_load_state("networkidle")  # the next pictures are here
     os.kill(server.pid, signal.SIGSTOP)
     page.keyboard.press("1")
     other = wait_for_next(page, shown)  # decoded before, so it is shown at once
@@ -263,6 +264,35 @@ def test_votes_wait_for_a_server_that_is_gone_even_over_a_reload(
     wait_until_saved(page)
     votes = Study(tmp_path / "study").store.votes()
     assert {vote.showing: vote.answer for vote in votes} == {shown: "atypical", other: "normal"}
+
+
+@pytest.mark.parametrize("grid", [False, True])
+def test_a_picture_that_does_not_come_is_not_voted_on(
+    browser: Browser, serve: Callable[..., Server], cohort: FigureTable, tmp_path: Path, grid: bool
+) -> None:
+    study = create_study(cohort, tmp_path / "study", ["anna"], rule="all").study
+    server = serve(tmp_path / "study")
+    queue = [one.id for one in study.queue("anna")]
+    page = open_page(browser, server.links["anna"])
+    shown = wait_for_next(page, None)
+    page.route(f"**/picture/{queue[14]}*", lambda route: route.abort())
+    if grid:
+        page.keyboard.press("g")
+        page.wait_for_selector("#cells button")
+        page.keyboard.press("r")
+        page.keyboard.press("Enter")
+    else:
+        for _ in range(13):
+            page.keyboard.press("2")
+            shown = wait_for_next(page, shown)
+        page.keyboard.press("2")
+    expect(page.locator("#saving")).to_contain_text("A picture cannot be loaded")
+    page.keyboard.press("2")
+    page.unroute(f"**/picture/{queue[14]}*")
+    wait_until(page, f"{SHOWN} === {json.dumps(queue[12 if grid else 14])}")
+    expect(page.locator("#saving")).to_have_text("")
+    wait_until_saved(page)
+    assert study.count_voted("anna") == (12 if grid else 14)
 
 
 def test_the_file_gives_what_the_served_page_gives_and_asks_for_nothing(

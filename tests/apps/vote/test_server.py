@@ -249,6 +249,26 @@ def test_the_lead_sees_counts_first_and_votes_once_it_is_closed(
     assert client.get(f"{links['eva']}next").json()["closed"] is True
 
 
+def test_a_figure_whose_image_goes_is_shown_to_nobody_and_listed_for_the_lead(
+    client: TestClient, links: dict[str, str], study: Study
+) -> None:
+    lost = {study.queue("anna")[place].figure for place in (0, 2)}
+    for figure in lost:
+        image = study.table.frame["image"].iloc[study.rows[figure]]
+        study.table.image_path(image).unlink()
+    state = client.get(f"{links['anna']}next", params={"count": 200}).json()
+    shown = {study.showing("anna", one["id"]).figure for one in state["next"]}
+    assert not shown & lost
+    assert len(shown) == 58
+    assert state["missing"] >= 2
+    assert not any(figure in client.get(f"{links['anna']}next").text for figure in lost)
+    few = client.get(f"{links['anna']}next", params={"count": 1}).json()
+    assert len(few["next"]) >= 1
+    faults = client.get(f"{links['lead']}progress").json()["faults"]
+    assert {fault.partition(":")[0] for fault in faults} == lost
+    assert all("no such file" in fault for fault in faults)
+
+
 def test_text_of_others_is_shown_as_text(cohort: FigureTable, tmp_path: Path) -> None:
     nasty = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     (tmp_path / "definition.md").write_text(f"# {nasty}\n\n[link](javascript:alert(3)) {nasty}\n")

@@ -87,6 +87,7 @@ def make_app(study: Study, *, hosts: Sequence[str], scheme: str = "http") -> Fas
         scheme: http or https.
     """
     pictures = Pictures(study)
+    faults: dict[str, str] = {}  # of figures that cannot be shown now, by id
 
     @asynccontextmanager
     async def closing(_: FastAPI) -> Any:
@@ -115,7 +116,11 @@ def make_app(study: Study, *, hosts: Sequence[str], scheme: str = "http") -> Fas
 
     @app.get("/lead/{token}/progress", dependencies=for_lead)
     def progress() -> dict[str, Any]:
-        return {"parts": [asdict(part) for part in study.progress()], "closed": study.closed}
+        return {
+            "parts": [asdict(part) for part in study.progress()],
+            "closed": study.closed,
+            "faults": sorted(faults.values()),
+        }
 
     @app.post("/lead/{token}/close", dependencies=for_lead)
     def close(body: CloseRequest) -> dict[str, str]:
@@ -138,7 +143,7 @@ def make_app(study: Study, *, hosts: Sequence[str], scheme: str = "http") -> Fas
     def upcoming(
         expert: Expert, count: Annotated[int, Query(ge=1, le=MOST_PLACES)] = 60
     ) -> dict[str, Any]:
-        return _describe_state(study, pictures, expert, count)
+        return _describe_state(study, pictures, faults, expert, count)
 
     @app.get("/{name}/{token}/picture/{showing}")
     def picture(expert: Expert, showing: str, um: Annotated[int, Query()]) -> Response:
@@ -207,6 +212,11 @@ def serve(
         raise AtypiaError(
             f"{study.folder}: another server has this study; use its links, or stop it first"
         ) from fault
+    except OSError as fault:
+        raise AtypiaError(
+            f"{study.folder}: cannot be written ({fault.strerror or fault}); votes need a folder "
+            "that you can write"
+        ) from fault
     try:
         listener = _listen(host, port)
         with listener:
@@ -264,10 +274,21 @@ def _asks(study: Study, vote: SheetVote) -> bool:
     return study.settings.asks_detail and vote.detail in DETAILS.get(vote.answer, ())
 
 
-def _describe_state(study: Study, pictures: Pictures, expert: str, count: int) -> dict[str, Any]:
-    """Return where an expert stands, and the next places of the queue."""
+def _describe_state(
+    study: Study, pictures: Pictures, faults: dict[str, str], expert: str, count: int
+) -> dict[str, Any]:
+    """Return where an expert stands, and the next places of the queue.
+
+    A figure that cannot be shown any more is shown to nobody, and goes into `faults`.
+    """
     locked, closed = expert in study.store.locked(), bool(study.closed)
-    state: dict[str, Any] = {"locked": locked, "closed": closed, "waiting": "", "next": []}
+    state: dict[str, Any] = {
+        "locked": locked,
+        "closed": closed,
+        "waiting": "",
+        "next": [],
+        "missing": 0,
+    }
     try:
         place = study.place(expert)
     except NotYetError:
@@ -276,12 +297,16 @@ def _describe_state(study: Study, pictures: Pictures, expert: str, count: int) -
     state |= {"change": place.change, "of": place.of, "voted": study.count_voted(expert)}
     if locked or closed:
         return state
-    for _, showing in study.upcoming(expert, count):
+    for _, showing in study.upcoming(expert, count + 2 * len(faults)):
         try:
             sides = pictures.list_sides(showing.figure)
         except AtypiaError as fault:
-            _log.warning("%s", fault)
+            if showing.figure not in faults:
+                _log.warning("%s: cannot be shown: %s", showing.figure, fault)
+            faults[showing.figure] = f"{showing.figure}: {fault}"
+            state["missing"] += 1
             continue
+        faults.pop(showing.figure, None)
         state["next"].append(describe_item(study, showing.id, showing.figure, sides))
     return state
 

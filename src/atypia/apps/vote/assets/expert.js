@@ -146,7 +146,7 @@
   }
 
   const desk = facts.items ? new Filed() : new Served();
-  const view = { grid: recall("grid", false), side: facts.first_um, screen: [], focus: 0, since: 0, spent: 0, pending: null };
+  const view = { grid: recall("grid", false), side: facts.first_um, screen: [], focus: 0, since: 0, spent: 0, pending: null, lost: false };
   let queue = [], voted = 0, of = 0, state = null, filling = false;
   const given = [];            // sizes of what was voted at once in this visit, for undo
   const gone = new Set();      // voted on, perhaps not acknowledged yet
@@ -163,7 +163,7 @@
       const image = new Image();
       image.alt = "";
       image.src = address;
-      pictures.set(address, image.decode().then(() => image, () => image));
+      pictures.set(address, image.decode().then(() => image, () => { pictures.delete(address); return null; }));
       if (pictures.size > 150) pictures.delete(pictures.keys().next().value);
     }
     return pictures.get(address);
@@ -216,6 +216,8 @@
     view.side = item.sides.includes(view.side) ? view.side : facts.first_um;
     const image = await load(item, view.side);
     if (queue[0] !== item || view.grid) return;
+    if (!image) return lookAgain();
+    found();
     image.alt = `figure ${voted + 1} of ${of}`;
     $("stage").replaceChildren(image, ruler(view.side));
     $("side").textContent = `${view.side} µm${item.domain ? `, ${item.domain}` : ""}`;
@@ -225,6 +227,19 @@
     startClock();
     for (const next of queue.slice(1, 1 + AHEAD)) load(next, facts.first_um);
     refill();
+  }
+
+  // A picture that does not come is not voted on: the server is gone, or its image is.
+  function lookAgain() {
+    const text = "A picture cannot be loaded, trying again.";
+    view.lost = true;
+    showSaving(text, true);
+    setTimeout(() => reload(text), AGAIN_MS);
+  }
+
+  function found() {
+    if (view.lost) showSaving("");
+    view.lost = false;
   }
 
   function ruler(side) {
@@ -244,7 +259,7 @@
     if (side === undefined) return;
     view.side = side;
     const image = await load(item, side);
-    if (queue[0] !== item || view.side !== side) return;
+    if (queue[0] !== item || view.side !== side || !image) return;
     image.alt = `figure ${voted + 1} of ${of}`;
     $("stage").replaceChildren(image, ruler(side));
     $("side").textContent = `${side} µm${item.domain ? `, ${item.domain}` : ""}`;
@@ -257,6 +272,8 @@
     const screen = queue.slice(0, size).map((item) => ({ item, answer: "" }));
     const images = await Promise.all(screen.map(({ item }) => load(item, facts.first_um)));
     if (!view.grid) return;
+    if (images.includes(null)) return lookAgain();
+    found();
     view.screen = screen;
     view.focus = 0;
     $("cells").replaceChildren(...screen.map((cell, place) => drawCell(cell, images[place], place)));
@@ -375,13 +392,15 @@
 
   function showEnd() {
     const waiting = state.waiting, locked = state.locked, closed = state.closed;
-    $("end-title").textContent = waiting ? "Not yet" : locked || closed ? "Thank you" : "All figures are voted on";
+    const missing = locked || closed ? 0 : state.missing ?? 0;
+    $("end-title").textContent = waiting ? "Not yet" : locked || closed ? "Thank you" : missing ? "Almost done" : "All figures are voted on";
     $("end-text").textContent = waiting
+      || (missing ? `${missing} figures cannot be shown: their images are gone. Tell whoever leads the study.` : "")
       || (closed ? "The study is closed. Nothing changes any more."
         : locked ? (facts.items ? "Your part has ended. Send the saved file to whoever leads the study." : "Your part has ended. You may close this page.")
           : "You may still undo. Once you end your part, nothing of it changes any more.");
-    $("lock").hidden = Boolean(waiting || locked || closed);
-    $("end-undo").hidden = $("lock").hidden || !voted;
+    $("lock").hidden = Boolean(waiting || locked || closed || missing);
+    $("end-undo").hidden = Boolean(waiting || locked || closed) || !voted;
     $("end-save").hidden = !facts.items;
     $("end-title").focus();
     document.documentElement.dataset.shown = "";

@@ -43,6 +43,12 @@
     try {
       const state = await ask("progress");
       $("parts").replaceChildren(...state.parts.map(drawPart));
+      $("missing").hidden = !state.faults.length;
+      $("faults").replaceChildren(...state.faults.map((fault) => {
+        const line = document.createElement("li");
+        line.textContent = fault;
+        return line;
+      }));
       $("goes-on").hidden = Boolean(state.closed);
       $("over").hidden = !state.closed;
       say("");
