@@ -80,6 +80,15 @@ def new(
         typer.Option("--show-domain", help="Show tumour, scanner and laboratory to experts."),
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the experts' orders.")] = 0,
+    votes_of: Annotated[
+        Path | None,
+        typer.Option(
+            "--votes-of",
+            metavar="STUDY",
+            help="Take the votes of an earlier study over, of the same experts on the same images: "
+            "experts, rule and figures of a study cannot be changed, those of a new one can.",
+        ),
+    ] = None,
     layout: LayoutName = None,
     mpp: Mpp = None,
     column: Columns = None,
@@ -92,7 +101,10 @@ def new(
     Example: atypia vote new figures.csv --experts anna,ben,eva --out study
     """
     from atypia.study.create import create_study
+    from atypia.study.study import Study
+    from atypia.study.take_over import take_over
 
+    earlier = None if votes_of is None else Study(votes_of)
     with tempfile.TemporaryDirectory(prefix="atypia-") as folder, progress_bars() as on_progress:
         if _is_slide_list(figures):
             from atypia.data.slide_list import read_slide_list
@@ -118,6 +130,9 @@ def new(
     for line in made.left_out:
         typer.echo(line, err=True)
     typer.echo(f"{made.study}")
+    for one in [] if earlier is None else take_over(made.study, earlier):
+        rest = f", {one.left_out:,} left out" if one.left_out else ""
+        typer.echo(f"{one.expert}: {_count(one.votes, 'vote')} taken over{rest}")
     typer.echo(f"wrote {out}; start voting with atypia vote serve {out}")
     if made.left_out:
         raise typer.Exit(1)

@@ -159,7 +159,7 @@ class Study:
         if not path.is_file() or sha256(path) != self.settings.figures_sha256:
             raise AtypiaError(
                 f"{path}: has changed since the study began, or is missing; put the table of then "
-                "in its place, or make a new study"
+                "in its place, or make a new study, which can take this one's votes over"
             )
         self.table = read_table(path)
         self.rows = {figure: row for row, figure in enumerate(self.table.frame["figure_id"])}
@@ -335,9 +335,13 @@ class Study:
         return parts
 
     @_alone
+    def standing(self, expert: str) -> dict[str, Vote]:
+        """Return an expert's vote on each figure that has one that stands; repeats left out."""
+        return {one.figure: vote for one, vote in self._shown(expert) if not one.is_repeat}
+
     def answers(self, expert: str) -> dict[str, Answer]:
         """Return an expert's answer for each figure that has one; repeats are left out."""
-        return {one.figure: vote.answer for one, vote in self._shown(expert) if not one.is_repeat}
+        return {figure: vote.answer for figure, vote in self.standing(expert).items()}
 
     @_alone
     def repeated(self, expert: str) -> list[tuple[Answer, Answer]]:
