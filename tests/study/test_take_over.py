@@ -12,6 +12,7 @@ from atypia.data.phantom import make_phantom
 from atypia.data.table import FigureTable
 from atypia.study.create import create_study
 from atypia.study.store import Ballot
+from atypia.study.study import Study
 from atypia.study.take_over import take_over
 from command import call
 
@@ -42,11 +43,9 @@ def test_votes_that_stand_come_with_their_times_and_repeats_come_again(
     new = ("vote", "new", cohort.root / "fewer.csv", "--experts", "anna,carl,ben")
     out = ("--out", tmp_path / "new", "--votes-of", earlier.folder)
     assert call(monkeypatch, *new, *out, "--rule", "all") == 0
-    from atypia.study.study import Study
-
     study = Study(tmp_path / "new")
     before, after = earlier.standing("anna"), study.standing("anna")
-    expected = set(list(study.rows)) & set(before) - {changed}
+    expected = set(study.rows) & set(before) - {changed}
     assert set(after) == expected
     for figure in expected:
         assert after[figure].given == before[figure].given

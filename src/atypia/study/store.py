@@ -104,6 +104,13 @@ class Vote:
     undone: str
 
     @property
+    def ballot(self) -> Ballot:
+        """It as it was handed in."""
+        return Ballot(
+            self.showing, self.answer, self.request, self.detail, self.milliseconds, self.given
+        )
+
+    @property
     def stands(self) -> bool:
         """Whether it was not undone."""
         return not self.undone

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atypia.files import sha256
-from atypia.study.store import Ballot
 from atypia.study.study import NotYetError, Study
 
 
@@ -48,14 +47,7 @@ def take_over(study: Study, earlier: Study) -> list[TakenOver]:
         except NotYetError:
             places = {}
         ballots = [
-            Ballot(
-                places[figure],
-                vote.answer,
-                vote.request,
-                vote.detail,
-                vote.milliseconds,
-                vote.given,
-            )
+            replace(vote.ballot, showing=places[figure])
             for figure, vote in votes.items()
             if figure in same and figure in places
         ]
