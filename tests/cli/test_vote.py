@@ -143,6 +143,7 @@ def test_a_server_says_in_a_line_why_it_cannot_start(
         cases = [
             (("--port", port), f"127.0.0.1:{port}: cannot be listened on"),
             (("--host", "203.0.113.7", "--port", 0), "203.0.113.7:0: cannot be listened on"),
+            (("--host", "0.0.0.0"), "--host 0.0.0.0: stands for every address of this machine"),
             (("--tls-cert", tmp_path / "cert.pem"), "--tls-cert and --tls-key: give both"),
             (("--renew", "ana", "--port", 0), "--renew ana: expected anna, ben, eva or lead"),
             (

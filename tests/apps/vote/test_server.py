@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from atypia.apps.vote.links import make_links, renew_link
 from atypia.apps.vote.pages import make_expert_page, make_offline_page
-from atypia.apps.vote.server import MOST_BODY_BYTES, make_app
+from atypia.apps.vote.server import MOST_BODY_BYTES, list_hosts, make_app
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
 from atypia.study.create import create_study
@@ -164,6 +164,15 @@ def test_what_is_refused_changes_nothing_and_is_logged(
     assert links["anna"].split("/")[-2] not in caplog.text  # a token is no business of a log
     assert study.store.votes() == []
     assert client.post(f"{links['anna']}votes", **good).status_code == 200
+
+
+def test_hosts_are_named_as_browsers_name_them() -> None:
+    assert list_hosts("lab.example", 8808, "https") == ["lab.example:8808"]
+    assert list_hosts("lab.example", 443, "https") == ["lab.example:443", "lab.example"]
+    assert set(list_hosts("127.0.0.1", 80, "http")) == {
+        *("127.0.0.1:80", "localhost:80", "[::1]:80", "127.0.0.1", "localhost", "[::1]")
+    }
+    assert list_hosts("localhost", 1, "http") == ["localhost:1", "127.0.0.1:1", "[::1]:1"]
 
 
 def test_pictures_are_of_the_queue_and_of_known_sides_alone(

@@ -222,11 +222,9 @@ def serve(
         with listener:
             taken = listener.getsockname()[1]
             scheme = "http" if certificate is None else "https"
-            names = ["127.0.0.1", "localhost", "[::1]"] if _is_loopback(host) else [host]
             shown = f"[{host}]" if ":" in host else host
-            hosts = [f"{name}:{taken}" for name in dict.fromkeys([shown, *names])]
             config = uvicorn.Config(
-                make_app(study, hosts=hosts, scheme=scheme),
+                make_app(study, hosts=list_hosts(shown, taken, scheme), scheme=scheme),
                 log_level="warning",
                 access_log=False,  # links hold tokens
                 server_header=False,
@@ -246,7 +244,20 @@ def serve(
         lock.release()
 
 
+def list_hosts(host: str, port: int, scheme: str) -> list[str]:
+    """Return how browsers may name the server in a request: with the port, unless it is usual."""
+    names = ["127.0.0.1", "localhost", "[::1]"] if _is_loopback(host) else []
+    named = dict.fromkeys([host, *names])
+    usual = port == {"http": 80, "https": 443}[scheme]
+    return [f"{name}:{port}" for name in named] + (list(named) if usual else [])
+
+
 def _listen(host: str, port: int) -> socket.socket:
+    if host in ("", "0.0.0.0", "::"):
+        raise AtypiaError(
+            f"--host {host}: stands for every address of this machine; give the one, or the name, "
+            "by which experts reach it, since links hold it and requests by others are refused"
+        )
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -262,7 +273,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
 
 
 def _require_token(study: Study, name: str, token: str) -> None:
