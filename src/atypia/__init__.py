@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from atypia.inference.options import PredictOptions
     from atypia.inference.predictor import Predictor, load
     from atypia.study.agreement import measure_study
+    from atypia.study.create import create_study
     from atypia.study.study import Study
     from atypia.training.recipe import Recipe
     from atypia.training.recipe_file import read_recipe
@@ -54,6 +55,7 @@ __all__ = [
     "__version__",
     "ablate",
     "audit",
+    "create_study",
     "describe",
     "embed",
     "evaluate",
@@ -79,6 +81,7 @@ _HOMES = {
     "TrainingRun": "atypia.workflows.training.publish",
     "ablate": "atypia.workflows.ablate",
     "audit": "atypia.data.audit",
+    "create_study": "atypia.study.create",
     "describe": "atypia.data.describe",
     "embed": "atypia.workflows.embed",
     "evaluate": "atypia.workflows.evaluate",
