@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Begun first, so that at the end no process waits long for the other.
 LONGEST = (
     "docs/test_docs_commands.py",
+    "apps/vote/test_browser.py",
     "test_offline.py",
     "contracts/test_runtimes.py",
     "workflows/test_ablate.py",
