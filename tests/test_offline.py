@@ -66,6 +66,13 @@ ROWS: dict[str, dict[str, int]] = {
     "bundle show": {"bundle show out/small": 0},
     "bundle verify": {"bundle verify out/small": 0},
     "doctor": {"doctor": 0},
+    "vote new": {"vote new cohort --experts anna --rule all --out out/study": 0},
+    "vote page": {"vote page out/study --expert anna --out out/anna.html": 0},
+    "vote collect": {"vote collect out/study nothing.json": 1},
+    "vote serve": {"vote serve out/study --renew nobody": 2},  # it would wait for experts
+    "vote close": {"vote close out/study --now": 0},
+    "vote agree": {"vote agree out/study": 0},
+    "vote export": {"vote export out/study --out out/voted/figures.csv": 0},
 }
 ON_RAY = "slides slides.csv --bundle small --out out/on-ray --engine ray --threads 1"
 

@@ -17,6 +17,9 @@ WRITING_IN_GROUPS = (
     ("data", "phantom"),
     ("bundle", "export"),
     ("challenge", "midog25-t2"),
+    ("vote", "page"),
+    ("vote", "agree"),
+    ("vote", "export"),
 )
 
 

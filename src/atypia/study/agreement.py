@@ -90,6 +90,15 @@ def measure_study(study: Study, *, resamples: int = 1000, seed: int = 0) -> Stud
 
     Raises:
         AtypiaError: the study goes on.
+
+    Example:
+        >>> import atypia
+        >>> from atypia.data.phantom import make_phantom
+        >>> cohort = make_phantom("cohort", figures=20, domains=2, size_px=64)
+        >>> study = atypia.create_study(cohort, "study", ["anna", "ben"], rule="all").study
+        >>> study.close(now=True)
+        >>> [one.expert for one in atypia.measure_study(study).experts]
+        ['anna', 'ben']
     """
     study.require_closed("agreement is told")
     settings, frame = study.settings, study.table.frame

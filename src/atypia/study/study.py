@@ -134,7 +134,7 @@ class Study:
         >>> from atypia.data.phantom import make_phantom
         >>> from atypia.study.create import create_study
         >>> cohort = make_phantom("cohort", figures=20, domains=2, size_px=64)
-        >>> study, _ = create_study(cohort, "study", ["anna", "ben"], rule="all")
+        >>> study = create_study(cohort, "study", ["anna", "ben"], rule="all").study
         >>> place = study.place("anna")
         >>> ballot = Ballot(place.showing.id, "atypical", request="1")
         >>> study.vote("anna", [ballot], after=place.change)

@@ -147,7 +147,7 @@
 
   const desk = facts.items ? new Filed() : new Served();
   const view = { grid: recall("grid", false), side: facts.first_um, screen: [], focus: 0, since: 0, spent: 0, pending: null, lost: false };
-  let queue = [], voted = 0, of = 0, state = null, filling = false;
+  let queue = [], voted = 0, of = 0, state = null, filling = null;
   const given = [];            // sizes of what was voted at once in this visit, for undo
   const gone = new Set();      // voted on, perhaps not acknowledged yet
   const pictures = new Map();  // address -> promise of a decoded picture
@@ -176,14 +176,23 @@
     queue = fresh.next.filter((item) => !gone.has(item.id));
   }
 
-  async function refill() {
-    if (filling || facts.items || queue.length >= REFILL || queue.length + voted >= of) return;
-    filling = true;
+  // Loads more places where few are left; false if the server does not answer.
+  function refill() {
+    if (facts.items || queue.length >= REFILL || (queue.length && queue.length + voted >= of)) return true;
+    filling ??= loadMore().finally(() => { filling = null; });
+    return filling;
+  }
+
+  async function loadMore() {
     try {
-      const fresh = await desk.load(BLOCK, false);
+      state = await desk.load(BLOCK, false);
       const here = new Set(queue.map((item) => item.id));
-      queue.push(...fresh.next.filter((item) => !gone.has(item.id) && !here.has(item.id)));
-    } catch (fault) { showSaving(`The server does not answer. ${fault.message}`, true); } finally { filling = false; }
+      queue.push(...state.next.filter((item) => !gone.has(item.id) && !here.has(item.id)));
+      return true;
+    } catch (fault) {
+      showSaving(`The server does not answer, trying again. ${fault.message}`, true);
+      return false;
+    }
   }
 
   // ---- time: only while the page can be seen
@@ -201,7 +210,7 @@
     $("single").setAttribute("aria-pressed", String(!view.grid));
     $("grid").setAttribute("aria-pressed", String(view.grid));
     $("progress").textContent = `${Math.min(voted, of).toLocaleString()} of ${of.toLocaleString()} figures voted on`;
-    if (!queue.length) await refill();
+    if (!queue.length && !(await refill())) { setTimeout(show, AGAIN_MS); return; }
     const ended = !queue.length;
     $("end").hidden = !ended;
     $("one").hidden = ended || view.grid;
@@ -234,7 +243,7 @@
     const text = "A picture cannot be loaded, trying again.";
     view.lost = true;
     showSaving(text, true);
-    setTimeout(() => reload(text), AGAIN_MS);
+    setTimeout(async () => { await desk.flushed?.(); await reload(text); }, AGAIN_MS);
   }
 
   function found() {
@@ -382,11 +391,16 @@
 
   async function reload(message) {
     try {
+      const fresh = await desk.load(BLOCK, true);
       gone.clear();
-      take(await desk.load(BLOCK, true));
+      take(fresh);
       if (message) given.length = 0;
       showSaving(message, Boolean(message));
-    } catch (fault) { showSaving(`The server does not answer. ${fault.message}`, true); return; }
+    } catch (fault) {
+      showSaving(`The server does not answer, trying again. ${fault.message}`, true);
+      setTimeout(() => reload(message), AGAIN_MS);
+      return;
+    }
     await show();
   }
 
