@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from atypia.apps.vote.server import make_app
+from atypia.apps.vote.app import make_app
 from atypia.data.phantom import make_phantom
 from atypia.study.create import create_study
 from atypia.study.study import Study

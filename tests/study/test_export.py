@@ -16,7 +16,7 @@ from atypia.data.votes import hard_labels, soft_labels
 from atypia.errors import AtypiaError
 from atypia.study.answers import Answer
 from atypia.study.create import create_study
-from atypia.study.export import export
+from atypia.study.export import export, make_voted_frame
 from atypia.study.store import Ballot
 from atypia.study.study import Study
 
@@ -143,7 +143,7 @@ def test_two_and_one_on_amibr_gives_the_majority_of_its_three_experts(
             for name in names
         },
     )
-    voted, none = study.voted_frame()
+    voted, none = make_voted_frame(study)
     assert none == []
     np.testing.assert_array_equal(hard_labels(voted), hard_labels(frame))
     arbiters = voted[f"vote_{names[2]}"].notna().sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from atypia.study.answers import Answer
 from atypia.study.queues import (
     APART,
     LEAST_REPEATS,
@@ -60,8 +61,10 @@ def test_ids_tell_neither_a_repeat_nor_a_colleagues_figure() -> None:
 def test_an_arbiter_sees_a_fifth_of_agreed_figures_too(
     disputed: int, agreed: int, mixed: int
 ) -> None:
-    one, other = figures(disputed), [f"a{row}" for row in range(agreed)]
+    differ, same = figures(disputed), [f"a{row}" for row in range(agreed)]
+    one: dict[str, Answer] = dict.fromkeys([*differ, *same], "normal")
+    other: dict[str, Answer] = {**one, **dict.fromkeys(differ, "atypical")}
     shown = arbiter_figures(one, other, 0, "eva")
-    assert set(one) <= set(shown)
+    assert set(differ) <= set(shown)
     assert len(shown) == len(set(shown)) == disputed + mixed
     assert shown == arbiter_figures(one, other, 0, "eva")

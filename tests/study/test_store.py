@@ -158,6 +158,7 @@ def test_nobody_votes_once_the_study_is_closed(store: VoteStore) -> None:
     for call in (
         lambda: vote(store, "anna", "s2", "normal", request="r2", after=1),
         lambda: store.undo("anna", request="r3", after=1),
+        lambda: store.lock("anna"),
     ):
         with pytest.raises(LockedError, match="the study is closed"):
             call()

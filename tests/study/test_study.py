@@ -15,6 +15,7 @@ from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import AtypiaError
 from atypia.study.answers import Answer
 from atypia.study.create import create_study
+from atypia.study.export import list_votes, make_voted_frame
 from atypia.study.store import Ballot, LockedError, StaleStateError
 from atypia.study.study import NotYetError, Study
 
@@ -55,13 +56,13 @@ def test_two_vote_on_everything_and_the_arbiter_on_what_they_differ_in(
     assert disputed | unsure <= set(shown)
     assert len(shown) == 10 + 2  # a fifth of all are agreed ones
     vote_all(study, "eva", lambda figure: "atypical")
-    frame, none = study.voted_frame()
+    frame, none = make_voted_frame(study)
     assert none == []
     assert frame["vote_eva"].notna().sum() == 12
     assert frame.set_index("figure_id").loc[sorted(unsure), "vote_ben"].isna().all()
     voted = figures_from_frame(frame, study.table.root)
     assert list(voted.frame["figure_id"]) == ids
-    rows = study.vote_rows()
+    rows = list_votes(study)
     assert len(rows) == sum(len(study.queue(name)) for name in EXPERTS)
     assert set(rows["expert"]) == set(EXPERTS)
 
@@ -76,7 +77,7 @@ def test_votes_that_were_replayed_come_out_as_they_went_in(
     words: tuple[Answer, Answer] = ("normal", "atypical")
     for name in EXPERTS:
         vote_all(study, name, lambda figure, name=name: words[votes.loc[figure, name]])  # type: ignore[misc]
-    frame, _ = study.voted_frame()
+    frame, _ = make_voted_frame(study)
     for name in EXPERTS:
         assert list(frame[f"vote_{name}"]) == list(votes[name])
         assert all(one == other for one, other in study.repeated(name))
@@ -108,7 +109,7 @@ def test_two_of_three_take_a_figure_out(cohort: FigureTable, tmp_path: Path) -> 
     out = study.table.frame["figure_id"].iloc[7]
     for name, answer in zip(EXPERTS, ("none", "none", "atypical"), strict=True):
         vote_all(study, name, lambda figure, said=answer: said if figure == out else "normal")  # type: ignore[misc, return-value]
-    frame, none = study.voted_frame()
+    frame, none = make_voted_frame(study)
     assert none == [out]
     assert out not in set(frame["figure_id"])
     assert len(frame) == len(study.table) - 1

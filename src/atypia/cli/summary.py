@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atypia.evaluation.judge import Judgement
     from atypia.evaluation.training_story import TrainingStory
     from atypia.inference.record import RunRecord
+    from atypia.study.agreement import StudyAgreement
 
 
 def describe_run(record: RunRecord) -> list[str]:
@@ -84,3 +85,28 @@ def print_probe(story: TrainingStory) -> None:
 def _number(value: float | None) -> str:
     """Return three decimals, or a dash for what is not defined (None or NaN)."""
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def describe_agreement(agreement: StudyAgreement) -> list[str]:
+    """Return the agreement of a study in lines: each measure, each expert."""
+    from atypia.study.agreement import list_measures
+
+    overall = agreement.overall
+    lines = [f"{overall.figures:,} figures with answers of {', '.join(agreement.raters)}"]
+    for name, measure, _ in list_measures(overall):
+        value = "not defined" if measure.value is None else f"{measure.value:.3f}"
+        span = measure.interval
+        between = f" [{span.low:.3f}, {span.high:.3f}]" if span else ""
+        lines.append(f"{name:21} {value}{between}")
+    for one in agreement.experts:
+        own = (
+            f", {100 * one.agrees_with_self:.0f} % same answer twice (of {one.repeats})"
+            if one.agrees_with_self is not None
+            else ""
+        )
+        pace = "" if one.minutes_per_100 is None else f", {one.minutes_per_100:.1f} minutes per 100"
+        lines.append(
+            f"{one.expert}: sensitivity {one.sensitivity:.3f}, specificity "
+            f"{one.specificity:.3f}{own}{pace}"
+        )
+    return lines

@@ -5,17 +5,15 @@ from __future__ import annotations
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from atypia.cli.figures import Columns, LayoutName, Mpp, open_sources
 from atypia.cli.outputs import Overwrite
 from atypia.cli.progress import progress_bars
+from atypia.cli.summary import describe_agreement
 from atypia.errors import AtypiaError
-
-if TYPE_CHECKING:
-    from atypia.study.agreement import StudyAgreement
 
 app = typer.Typer(no_args_is_help=True, help="Let several experts vote on figures, blind.")
 
@@ -72,8 +70,8 @@ def new(
             help="Your definition of atypical, Markdown, with example crops beside it.",
         ),
     ] = None,
-    kinds: Annotated[
-        bool, typer.Option("--kinds", help="Ask for the phase or the kind of atypia, too.")
+    detail: Annotated[
+        bool, typer.Option("--detail", help="Ask for the phase or the kind of atypia, too.")
     ] = False,
     show_domain: Annotated[
         bool,
@@ -100,14 +98,14 @@ def new(
 
     Example: atypia vote new figures.csv --experts anna,ben,eva --out study
     """
+    from atypia.data.slide_list import is_slide_list, read_slide_list
     from atypia.study.create import create_study
     from atypia.study.study import Study
     from atypia.study.take_over import take_over
 
     earlier = None if votes_of is None else Study(votes_of)
     with tempfile.TemporaryDirectory(prefix="atypia-") as folder, progress_bars() as on_progress:
-        if _is_slide_list(figures):
-            from atypia.data.slide_list import read_slide_list
+        if is_slide_list(figures):
             from atypia.study.from_slides import cut_figures
 
             listed = read_slide_list(figures)
@@ -121,20 +119,20 @@ def new(
             rule=rule,
             arbiter=arbiter,
             definition=definition,
-            asks_detail=kinds,
+            asks_detail=detail,
             shows_domain=show_domain,
             seed=seed,
-            left_out=left_out,
             on_progress=on_progress,
         )
-    for line in made.left_out:
+    left_out += made.left_out
+    for line in left_out:
         typer.echo(line, err=True)
     typer.echo(f"{made.study}")
     for one in [] if earlier is None else take_over(made.study, earlier):
         rest = f", {one.left_out:,} left out" if one.left_out else ""
         typer.echo(f"{one.expert}: {_count(one.votes, 'vote')} taken over{rest}")
     typer.echo(f"wrote {out}; start voting with atypia vote serve {out}")
-    if made.left_out:
+    if left_out:
         raise typer.Exit(1)
 
 
@@ -177,7 +175,7 @@ def serve(
 
     Example: atypia vote serve study
     """
-    from atypia.apps.vote.links import renew_link
+    from atypia.apps.vote.links import is_loopback, renew_link
     from atypia.apps.vote.server import serve as serve_study
     from atypia.study.study import Study
 
@@ -191,7 +189,7 @@ def serve(
         width = max(map(len, links))
         for name, link in links.items():
             typer.echo(f"{name:{width}}  {link}")
-        if host not in ("127.0.0.1", "::1", "localhost"):
+        if not is_loopback(host):
             way = "" if tls_cert else ", and whoever listens on the way can read the links"
             typer.echo(f"note: other machines can reach this study{way}", err=True)
         typer.echo("press Ctrl-C to stop; votes are saved as they come", err=True)
@@ -362,7 +360,7 @@ def agree(
             remarks = remark_splits(opened, agreement, options, on_progress=on_progress)
     by = "" if remarks is None else DEFAULT_BUNDLE if bundle is None else str(bundle)
     write_agreement(opened, target, agreement, remarks, remarks_by=by)
-    for line in _agreement_lines(agreement):
+    for line in describe_agreement(agreement):
         typer.echo(line)
     typer.echo(f"wrote {target}")
 
@@ -397,46 +395,6 @@ def export(
         typer.echo(f"{_count(done.unsure, 'vote')} empty: cannot tell")
     for path in done.files:
         typer.echo(f"wrote {path}")
-
-
-def _is_slide_list(path: Path) -> bool:
-    """Whether a table has one row a slide, with a file of points."""
-    from atypia.data.table_io import TABLE_SUFFIXES, read_raw
-
-    if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
-        return False
-    columns = {str(name).strip().lower() for name in read_raw(path).columns}
-    return {"slide", "points"} <= columns
-
-
-def _agreement_lines(agreement: StudyAgreement) -> list[str]:
-    overall = agreement.overall
-    lines = [f"{overall.figures:,} figures with answers of {', '.join(agreement.raters)}"]
-    measures = (
-        ("raw agreement", overall.raw),
-        ("on atypical", overall.specific[0]),
-        ("on normal", overall.specific[1]),
-        ("Fleiss' kappa", overall.kappa),
-        ("Krippendorff's alpha", overall.alpha),
-        ("Gwet's AC1", overall.ac1),
-    )
-    for name, measure in measures:
-        value = "not defined" if measure.value is None else f"{measure.value:.3f}"
-        span = measure.interval
-        between = f" [{span.low:.3f}, {span.high:.3f}]" if span else ""
-        lines.append(f"{name:21} {value}{between}")
-    for one in agreement.experts:
-        own = (
-            f", {100 * one.agrees_with_self:.0f} % same answer twice (of {one.repeats})"
-            if one.agrees_with_self is not None
-            else ""
-        )
-        pace = "" if one.minutes_per_100 is None else f", {one.minutes_per_100:.1f} minutes per 100"
-        lines.append(
-            f"{one.expert}: sensitivity {one.sensitivity:.3f}, specificity "
-            f"{one.specificity:.3f}{own}{pace}"
-        )
-    return lines
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text
 from atypia.data.table_checks import format_rows
-from atypia.data.table_io import format_faults, read_raw, rename_known
+from atypia.data.table_io import TABLE_SUFFIXES, format_faults, read_raw, rename_known
 from atypia.errors import TableError, suggest_name
 
 LIST_COLUMNS = ("slide", "points", "name", "case", "mpp", "area_mm2")
@@ -60,6 +60,14 @@ class _RowFault:
 
     def _of(self, value: str) -> str:
         return f"{self.expected}, found {repr(value) if value else 'nothing'}"
+
+
+def is_slide_list(path: Path) -> bool:
+    """Whether a file is a table with a row a slide, naming a file of points."""
+    if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
+        return False
+    columns = {str(name).strip().lower() for name in read_raw(path).columns}
+    return {"slide", "points"} <= columns
 
 
 def read_slide_list(path: Path) -> list[ListedSlide]:

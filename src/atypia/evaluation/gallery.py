@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from atypia.data.logits import logit
 from atypia.data.table import FigureTable
 from atypia.data.votes import vote_counts, vote_fractions
 from atypia.errors import AtypiaError
+from atypia.evaluation.html import data_uri
 from atypia.evaluation.judge import Judgement, infer_operating_point
 
 PER_GALLERY = 12
@@ -218,5 +218,4 @@ def _make_thumbnail(image: str, table: FigureTable) -> tuple[str, str]:
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=_JPEG_QUALITY)
-    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/jpeg;base64,{encoded}", ""
+    return data_uri(buffer.getvalue(), "image/jpeg"), ""

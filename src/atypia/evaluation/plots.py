@@ -6,7 +6,6 @@ is opened and no figure is left in memory.
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import textwrap
@@ -24,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from atypia.data.count_intervals import exact_interval
+from atypia.evaluation.html import data_uri
 from atypia.evaluation.judge import Judgement, infer_operating_point
 from atypia.evaluation.metrics import ECE_BINS, roc_curve
 from atypia.evaluation.refer_curve import refer_curve
@@ -67,7 +67,7 @@ def svg_bytes(figure: Figure) -> bytes:
 
 def svg_uri(figure: Figure) -> str:
     """Return a figure as the data URI of an SVG, the same bytes for the same figure."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg_bytes(figure)).decode("ascii")
+    return data_uri(svg_bytes(figure), "image/svg+xml")
 
 
 def make_canvas(width: float, height: float) -> tuple[Figure, Axes]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from atypia.data.domains import shared_domain_parts
 from atypia.data.table import FigureTable, explain_missing_slides, format_cases
 from atypia.evaluation.gallery import Gallery, make_galleries, pick_hard_negatives
+from atypia.evaluation.html import open_template
 from atypia.evaluation.intervals import Interval
 from atypia.evaluation.judge import Judgement
 from atypia.evaluation.plots import (
@@ -128,21 +127,11 @@ def render_report(
     training: TrainingStory | None = None,
 ) -> str:
     """Return the HTML that `write_report` writes."""
-    environment = Environment(
-        loader=PackageLoader("atypia.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _format_number
-    environment.filters["percent"] = _format_percent
-    environment.filters["interval"] = _format_interval
     overall = judgement.overall
     figures = judgement.figures
     called = int(figures["call"].sum())
     hits = int((figures["call"] & (figures["truth"] == 1.0)).sum())
-    return environment.get_template("report.html.j2").render(
+    return open_template("report.html.j2").render(
         title=title,
         facts=dict(facts),
         judgement=judgement,
@@ -237,26 +226,3 @@ def _find_interval(judgement: Judgement, key: str) -> Interval | None:
     if key == "balanced_accuracy":
         return judgement.balanced_accuracy_interval
     return judgement.auroc_interval if key == "auroc" else None
-
-
-def _is_absent(value: object) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
-
-
-def _format_number(value: float | None) -> str:
-    """Return three decimals, or a dash if undefined."""
-    return "–" if value is None or _is_absent(value) else f"{value:.3f}"
-
-
-def _format_percent(value: float | None) -> str:
-    """Return a share in percent, or a dash if undefined."""
-    return "–" if value is None or _is_absent(value) else f"{100 * value:.1f} %"
-
-
-def _format_interval(low: float | None, high: float | None) -> str:
-    """Return both ends, or nothing if there is no interval."""
-    return (
-        ""
-        if _is_absent(low) or _is_absent(high)
-        else f"{_format_number(low)}-{_format_number(high)}"
-    )

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from atypia.data.votes import dawid_skene
-from atypia.evaluation.agreement import ABSENT, Agreement, cohen_kappa, measure_agreement
+from atypia.evaluation.agreement import ABSENT, Agreement, Measure, cohen_kappa, measure_agreement
 from atypia.study.answers import Answer
 from atypia.study.settings import TWO_AND_ONE
 from atypia.study.study import Study
@@ -129,6 +129,38 @@ def measure_study(study: Study, *, resamples: int = 1000, seed: int = 0) -> Stud
         ),
         _find_splits(study, answers),
     )
+
+
+def list_measures(overall: Agreement) -> list[tuple[str, Measure, str]]:
+    """Return each measure with its name, and what it means in plain words."""
+    return [
+        (
+            "Raw agreement",
+            overall.raw,
+            "Chance that two experts of a figure give the same answer.",
+        ),
+        (
+            "Agreement on atypical",
+            overall.specific[0],
+            "Chance that one expert says atypical if another one did.",
+        ),
+        (
+            "Agreement on normal",
+            overall.specific[1],
+            "Chance that one expert says normal if another one did.",
+        ),
+        ("Fleiss' kappa", overall.kappa, "Agreement beyond chance; 0 is chance, 1 is perfect."),
+        (
+            "Krippendorff's alpha",
+            overall.alpha,
+            "Agreement beyond chance, corrected for small samples; answers may be missing.",
+        ),
+        (
+            "Gwet's AC1",
+            overall.ac1,
+            "Agreement beyond chance that does not fall where one answer is rare.",
+        ),
+    ]
 
 
 def _category(answer: Answer | None) -> int:

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from atypia.data.pictures import encode_jpeg
 from atypia.errors import AtypiaError
-from atypia.evaluation.agreement import Measure
+from atypia.evaluation.html import data_uri, open_template
 from atypia.files import write_output
-from atypia.study.agreement import StudyAgreement, measure_study
+from atypia.study.agreement import StudyAgreement, list_measures, measure_study
 from atypia.study.answers import IN_WORDS
 from atypia.study.pictures import Pictures
 from atypia.study.study import Study
 
 MOST_PICTURES = 300
 _THUMBNAIL_PX = 160
-_MEANINGS = (
-    ("raw", "Raw agreement", "Chance that two experts of a figure give the same answer."),
-    (
-        "atypical",
-        "Agreement on atypical",
-        "Chance that one expert says atypical if another one did.",
-    ),
-    ("normal", "Agreement on normal", "Chance that one expert says normal if another one did."),
-    ("kappa", "Fleiss' kappa", "Agreement beyond chance; 0 is chance, 1 is perfect."),
-    (
-        "alpha",
-        "Krippendorff's alpha",
-        "Agreement beyond chance, corrected for small samples; answers may be missing.",
-    ),
-    (
-        "ac1",
-        "Gwet's AC1",
-        "Agreement beyond chance that does not fall where one answer is rare.",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -93,26 +70,12 @@ def render_agreement(
     order = [figure for figure in remarks if figure in agreement.splits]
     order += [figure for figure in agreement.splits if figure not in remarks]
     pictures = Pictures(study)
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("atypia.study", "templates"),
-                PackageLoader("atypia.evaluation", "templates"),
-            ]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda value: "" if value is None else f"{value:.3f}"
-    environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f} %"
     try:
-        return environment.get_template("agreement.html.j2").render(
+        return open_template("agreement.html.j2", "atypia.study").render(
             study=study,
             closed=study.closed[:10],
             agreement=agreement,
-            measures=_measures(agreement),
+            measures=list_measures(agreement.overall),
             words=IN_WORDS,
             splits=[
                 (
@@ -130,22 +93,9 @@ def render_agreement(
         pictures.close()
 
 
-def _measures(agreement: StudyAgreement) -> list[tuple[str, Measure, str]]:
-    overall = agreement.overall
-    values = {
-        "raw": overall.raw,
-        "atypical": overall.specific[0],
-        "normal": overall.specific[1],
-        "kappa": overall.kappa,
-        "alpha": overall.alpha,
-        "ac1": overall.ac1,
-    }
-    return [(name, values[key], meaning) for key, name, meaning in _MEANINGS]
-
-
 def _thumbnail(pictures: Pictures, figure: str, side_um: int) -> str:
     try:
         data = encode_jpeg(pictures.draw(figure, side_um, _THUMBNAIL_PX), quality=85)
     except AtypiaError:
         return ""
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    return data_uri(data, "image/jpeg")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
 Answer = Literal["atypical", "normal", "none", "unsure"]
@@ -53,3 +53,17 @@ def is_settled(answers: Iterable[Answer], of: int) -> bool:
     """
     counts = Counter(votes_of(answers))
     return any(2 * count > of for count in counts.values()) or counts.total() >= of
+
+
+def find_settled(answers: Iterable[Mapping[str, Answer]], of: int) -> set[str]:
+    """Return the figures whose majority further votes cannot change.
+
+    Args:
+        answers: of each expert, by figure.
+        of: how many votes decide.
+    """
+    given: dict[str, list[Answer]] = {}
+    for own in answers:
+        for figure, answer in own.items():
+            given.setdefault(figure, []).append(answer)
+    return {figure for figure, each in given.items() if is_settled(each, of)}

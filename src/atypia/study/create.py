@@ -57,7 +57,6 @@ def create_study(
     asks_detail: bool = False,
     shows_domain: bool = False,
     seed: int = 0,
-    left_out: Iterable[str] = (),
     on_progress: OnProgress = show_bars,
 ) -> NewStudy:
     """Write a new study and open it; the images are copied into it.
@@ -72,7 +71,6 @@ def create_study(
         asks_detail: also for the phase, or the kind of atypia.
         shows_domain: experts see tumour, scanner and laboratory of a figure.
         seed: of the queues.
-        left_out: lines on figures that were left out before.
         on_progress: called often; without it, bars in a terminal or notebook.
 
     Raises:
@@ -130,7 +128,7 @@ def create_study(
         ) from fault
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return NewStudy(Study(folder), (*left_out, *unreadable, *map(str, faults)))
+    return NewStudy(Study(folder), (*unreadable, *map(str, faults)))
 
 
 def _only_shown(table: FigureTable, on_progress: OnProgress) -> tuple[FigureTable, int, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,6 +11,7 @@ from markdown_it.token import Token
 from atypia.data.images import decode_image
 from atypia.data.pictures import encode_png
 from atypia.errors import AtypiaError
+from atypia.evaluation.html import data_uri
 from atypia.files import join_inside
 
 IMAGES = "definition"
@@ -59,7 +59,7 @@ def render_definition(text: str, folder: Path) -> str:
     tokens = _parse(text)
     for number, token in enumerate(_images(tokens)):
         data = (folder / IMAGES / f"{number}.png").read_bytes()
-        token.attrs["src"] = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        token.attrs["src"] = data_uri(data, "image/png")
     return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))
 
 

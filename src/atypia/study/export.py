@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from atypia.data.columns import VOTE_PREFIX
 from atypia.data.table import FigureTable, write_table
 from atypia.files import create_output, require_outputs, write_output
-from atypia.study.answers import IN_WORDS
+from atypia.study.answers import IN_WORDS, is_none
 from atypia.study.study import Study
 
 VOTES_NAME, ABOUT_NAME = "votes.csv", "study.json"
+VOTE_COLUMNS = (
+    *("figure_id", "expert", "answer", "detail", "given", "milliseconds"),
+    *("showing", "repeat", "undone"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def export(study: Study, out: Path | str, *, overwrite: bool = False) -> Exporte
     """
     out = Path(out)
     study.require_closed("votes are exported")
-    rows, (frame, none) = study.vote_rows(), study.voted_frame()
+    rows, (frame, none) = list_votes(study), make_voted_frame(study)
     beside = [out.with_name(VOTES_NAME), out.with_name(ABOUT_NAME)]
     inside = out.resolve().parent == study.folder.resolve()
     if inside:  # study.json there is the study's own
@@ -68,6 +73,40 @@ def export(study: Study, out: Path | str, *, overwrite: bool = False) -> Exporte
     table = FigureTable(frame, out.parent)
     write_table(table, out)
     return Exported((out, *beside), len(frame), tuple(none), unsure)
+
+
+def make_voted_frame(study: Study) -> tuple[pd.DataFrame, list[str]]:
+    """Return the figures with a column `vote_NAME` an expert, and those that are none.
+
+    Returns:
+        The frame of the figure table, 1 atypical, 0 normal, NaN for "cannot tell" and without a
+        vote, without the figures that experts took out; and the ids of these.
+    """
+    frame = study.table.frame.copy()
+    answers = {name: study.answers(name) for name in study.settings.experts}
+    for name, given in answers.items():
+        words = frame["figure_id"].map(given)
+        frame[VOTE_PREFIX + name] = words.map({"atypical": 1.0, "normal": 0.0}).astype(float)
+    none = [
+        figure
+        for figure in frame["figure_id"]
+        if is_none(given[figure] for given in answers.values() if figure in given)
+    ]
+    kept = frame[~frame["figure_id"].isin(none)]
+    return kept.reset_index(drop=True), none
+
+
+def list_votes(study: Study) -> pd.DataFrame:
+    """Return one row a vote, those undone and repeats too, for `votes.csv`.
+
+    Returns:
+        The columns of `VOTE_COLUMNS`, in the order in which votes were given.
+    """
+    rows = []
+    for vote in study.store.votes():
+        showing = study.showing(vote.expert, vote.showing)
+        rows.append(asdict(vote) | {"figure_id": showing.figure, "repeat": showing.is_repeat})
+    return pd.DataFrame(rows, columns=list(VOTE_COLUMNS))
 
 
 def _plan_images(study: Study, frame: pd.DataFrame, folder: Path) -> dict[Path, Path]:

@@ -6,6 +6,7 @@ neither metadata nor resolution tells where a figure comes from.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -18,6 +19,8 @@ from atypia.study.study import Study
 
 if TYPE_CHECKING:
     from atypia.data.slides import Slide
+
+_log = logging.getLogger(__name__)
 
 SIDES_UM = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Sides of the squares that experts may look at."""
@@ -54,6 +57,7 @@ class Pictures:
         self._rows = study.rows
         self._alone = threading.Lock()
         self._images: OrderedDict[str, Pixels] = OrderedDict()
+        self._faults: dict[str, str] = {}
         self._slides: dict[str, Slide | None] = {}
 
     def list_sides(self, figure: str) -> list[int]:
@@ -89,6 +93,14 @@ class Pictures:
             mpp = slide.level_mpp[level]
         return cut_picture(image, mpp, side_um, size)
 
+    def list_faults(self) -> list[str]:
+        """Return a line for each figure whose image could not be read when it was last asked for.
+
+        They are for the lead: they name figures and files.
+        """
+        with self._alone:
+            return sorted(self._faults.values())
+
     def close(self) -> None:
         """Close the slides."""
         with self._alone:
@@ -105,8 +117,16 @@ class Pictures:
             if figure in self._images:
                 self._images.move_to_end(figure)
                 return self._images[figure]
-        image = read_image(self._table.image_path(str(self._row(figure)["image"])))
+        try:
+            image = read_image(self._table.image_path(str(self._row(figure)["image"])))
+        except AtypiaError as fault:
+            with self._alone:
+                if figure not in self._faults:
+                    _log.warning("%s: cannot be shown: %s", figure, fault)
+                self._faults[figure] = f"{figure}: {fault}"
+            raise
         with self._alone:
+            self._faults.pop(figure, None)
             self._images[figure] = image
             while len(self._images) > _KEPT:
                 self._images.popitem(last=False)

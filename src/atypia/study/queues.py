@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from atypia.study.answers import Answer, differ
 
 REPEATED_SHARE = 0.05
 LEAST_REPEATS = 20
@@ -35,6 +37,20 @@ class Showing:
     id: str
     figure: str
     is_repeat: bool
+
+
+class Queue:
+    """A queue.
+
+    Attributes:
+        showings: its places, in order.
+        by_id: the same by their ids.
+    """
+
+    def __init__(self, showings: list[Showing]) -> None:
+        """Hold places."""
+        self.showings = showings
+        self.by_id = {one.id: one for one in showings}
 
 
 def make_queue(figures: Sequence[str], expert: str, key: bytes, seed: int) -> list[Showing]:
@@ -91,12 +107,21 @@ def insert_repeats(
 
 
 def arbiter_figures(
-    disputed: Sequence[str], agreed: Sequence[str], seed: int, expert: str
+    one: Mapping[str, Answer], other: Mapping[str, Answer], seed: int, expert: str
 ) -> list[str]:
     """Return the figures that an arbiter sees: those disputed, and a fifth of agreed ones.
 
     So that "shown to me" does not mean "disputed". Where fewer agreed, all of them.
+
+    Args:
+        one: answers of an expert, by figure.
+        other: those of the second one, to the same figures.
+        seed: of the study.
+        expert: the arbiter.
     """
+    figures = sorted(one)
+    disputed = [figure for figure in figures if differ(one[figure], other[figure])]
+    agreed = [figure for figure in figures if not differ(one[figure], other[figure])]
     rng = np.random.default_rng(_number(f"{seed}/agreed/{expert}"))
     wanted = round(len(disputed) * AGREED_SHARE / (1 - AGREED_SHARE))
     places = rng.permutation(len(agreed))[:wanted]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from atypia.errors import AtypiaError, abbreviate, suggest_name
+from atypia.files import parse_json
+from atypia.study.answers import DETAILS, Answer
 
 TWO_AND_ONE, ALL = "two-and-one", "all"
 RULES_IN_WORDS = f"{TWO_AND_ONE}, {ALL} or majority-of-N, such as majority-of-3"
@@ -82,10 +85,29 @@ class StudySettings(BaseModel):
         match = _MAJORITY.fullmatch(self.rule)
         return None if match is None else int(match[1])
 
+    def details_of(self, answer: Answer) -> tuple[str, ...]:
+        """Return the kinds or phases that the study asks for with an answer."""
+        return DETAILS.get(answer, ()) if self.asks_detail else ()
+
     @property
     def first_two(self) -> tuple[str, ...]:
         """The experts that vote on every figure under two-and-one."""
         return tuple(name for name in self.experts if name != self.arbiter)
+
+
+def read_settings(path: Path) -> StudySettings:
+    """Read the settings of a study.
+
+    Raises:
+        AtypiaError: the file is missing, or holds none.
+    """
+    try:
+        return StudySettings.model_validate(parse_json(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as fault:
+        raise AtypiaError(
+            f"{path}: cannot be read as the settings of a study; give the folder that "
+            "atypia vote new wrote"
+        ) from fault
 
 
 def check_settings(values: dict[str, Any]) -> StudySettings:

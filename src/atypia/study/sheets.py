@@ -22,6 +22,10 @@ MOST_BYTES = 20_000_000
 _MOST_MILLISECONDS = 24 * 3600 * 1000
 
 
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{8,64}$")]
+"""Id of a page's request: sent twice, it counts once."""
+
+
 class SheetVote(BaseModel):
     """A vote as a page gives it."""
 
@@ -31,7 +35,7 @@ class SheetVote(BaseModel):
     answer: Answer
     detail: Annotated[str, Field(max_length=64)] = ""
     milliseconds: Annotated[int, Field(ge=0, le=_MOST_MILLISECONDS)] = 0
-    request: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{8,64}$")]
+    request: RequestId
 
     def ballot(self, given: str = "") -> Ballot:
         """Return it as the store takes it; `given` is "" for now."""

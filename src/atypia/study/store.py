@@ -77,38 +77,19 @@ class Ballot:
     given: str = ""
 
 
-@dataclass(frozen=True)
-class Vote:
+@dataclass(frozen=True, kw_only=True)
+class Vote(Ballot):
     """A vote as it is stored.
 
     Attributes:
         number: counts all votes of the study, from 1.
-        given: when, UTC, ISO 8601.
         expert: who.
-        showing: id of the place in the expert's queue.
-        answer: what.
-        detail: phase or kind of atypia, where the study asks for it; "" otherwise.
-        milliseconds: from the showing to the answer.
-        request: that it came with.
         undone: when it was undone; "" where it stands.
     """
 
     number: int
-    given: str
     expert: str
-    showing: str
-    answer: Answer
-    detail: str
-    milliseconds: int
-    request: str
     undone: str
-
-    @property
-    def ballot(self) -> Ballot:
-        """It as it was handed in."""
-        return Ballot(
-            self.showing, self.answer, self.request, self.detail, self.milliseconds, self.given
-        )
 
     @property
     def stands(self) -> bool:
@@ -122,6 +103,10 @@ class StaleStateError(AtypiaError):
 
 class LockedError(AtypiaError):
     """An expert's part, or the study, has ended: nothing of it changes any more."""
+
+
+class StoreError(AtypiaError):
+    """The file of the votes cannot be used now: disk full, held by another program, damaged."""
 
 
 class VoteStore:
@@ -170,7 +155,7 @@ class VoteStore:
             StaleStateError: the expert has voted or undone since, elsewhere; or has voted on one
                 of these places.
             LockedError: the expert's part or the study has ended.
-            AtypiaError: the disk is full, or another process holds the file.
+            StoreError: the disk is full, or another process holds the file.
         """
         with self._writing():
             new = [one for one in ballots if not self._is_known("votes", expert, one.request)]
@@ -221,8 +206,13 @@ class VoteStore:
             return self.last_change(expert)
 
     def lock(self, expert: str) -> None:
-        """End an expert's part; a second time changes nothing."""
+        """End an expert's part; a second time changes nothing.
+
+        Raises:
+            LockedError: the study is closed.
+        """
         with self._writing():
+            self._require_not_closed()
             self._run("INSERT OR IGNORE INTO locks VALUES (?, ?)", expert, _now())
 
     def locked(self) -> dict[str, str]:
@@ -265,14 +255,17 @@ class VoteStore:
         """
         with self._reading():
             rows = self._connection.execute(
-                "SELECT votes.number, votes.given, votes.expert, showing, answer, detail, "
-                "milliseconds, votes.request, coalesce(undos.given, '') FROM votes "
+                "SELECT showing, answer, votes.request, detail, milliseconds, votes.given, "
+                "votes.number, votes.expert, coalesce(undos.given, '') FROM votes "
                 "LEFT JOIN undos ON vote = votes.number "
                 f"WHERE {'?1 IS NULL' if expert is None else 'votes.expert = ?1'} "
                 "AND votes.number > ?2 ORDER BY votes.number",
                 (expert, since),
             )
-            return [Vote(*row) for row in rows]
+            return [
+                Vote(*ballot, number=number, expert=voter, undone=undone)
+                for *ballot, number, voter, undone in rows
+            ]
 
     def requests(self, expert: str) -> set[str]:
         """Return the ids of the requests that an expert's votes came with."""
@@ -294,9 +287,12 @@ class VoteStore:
         assert self._database is not None
         return self._database
 
-    def _require_open(self, expert: str, after: int) -> None:
+    def _require_not_closed(self) -> None:
         if self._one("SELECT 1 FROM closings"):
             raise LockedError("the study is closed; nothing of it changes any more")
+
+    def _require_open(self, expert: str, after: int) -> None:
+        self._require_not_closed()
         if self._one("SELECT 1 FROM locks WHERE expert = ?", expert):
             raise LockedError(f"{expert}: has ended; nothing of it changes any more")
         if after != self.last_change(expert):
@@ -344,7 +340,7 @@ class VoteStore:
         try:
             yield
         except sqlite3.DatabaseError as fault:
-            raise AtypiaError(f"{self._path}: {_explain(fault)}") from fault
+            raise StoreError(f"{self._path}: {_explain(fault)}") from fault
 
 
 def _explain(fault: sqlite3.DatabaseError) -> str:

@@ -12,26 +12,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-import pandas as pd
-from pydantic import ValidationError
-
-from atypia.data.columns import VOTE_PREFIX
 from atypia.data.gather import TABLE_NAME
 from atypia.data.table import read_table
-from atypia.errors import AtypiaError
-from atypia.files import parse_json, sha256
-from atypia.study.answers import Answer, differ, is_none, is_settled
-from atypia.study.queues import Showing, arbiter_figures, make_queue
-from atypia.study.settings import StudySettings
+from atypia.errors import AtypiaError, abbreviate
+from atypia.files import sha256
+from atypia.study.answers import Answer, find_settled
+from atypia.study.queues import Queue, Showing, arbiter_figures, make_queue
+from atypia.study.settings import read_settings
 from atypia.study.store import Ballot, Vote, VoteStore
 
 SETTINGS_NAME, STORE_NAME, KEY_NAME = "study.json", "votes.sqlite", "key"
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-VOTE_COLUMNS = (
-    *("figure_id", "expert", "answer", "detail", "given", "milliseconds"),
-    *("showing", "repeat", "undone"),
-)
 
 
 class UnknownShowingError(AtypiaError):
@@ -76,18 +68,6 @@ class Part:
     of: int | None
     minutes: float
     locked: str
-
-
-@dataclass(frozen=True)
-class _Queue:
-    """A queue, with the number of each place, from 0, by its id."""
-
-    showings: list[Showing]
-    places: dict[str, int]
-
-    def find(self, showing: str) -> Showing | None:
-        place = self.places.get(showing)
-        return None if place is None else self.showings[place]
 
 
 @dataclass
@@ -154,7 +134,7 @@ class Study:
             AtypiaError: it is no study, its table has changed, or its votes cannot be opened.
         """
         self.folder = Path(folder)
-        self.settings = _read_settings(self.folder)
+        self.settings = read_settings(self.folder / SETTINGS_NAME)
         path = self.folder / TABLE_NAME
         if not path.is_file() or sha256(path) != self.settings.figures_sha256:
             raise AtypiaError(
@@ -166,7 +146,7 @@ class Study:
         self.key = _read_key(self.folder)
         self.store = VoteStore(self.folder / STORE_NAME, on_share=on_share)
         self._lock = threading.RLock()
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, Queue] = {}
         self._votes: dict[str, _Votes] = {}
         self._seen = self.store.changes_by_others()
 
@@ -224,7 +204,7 @@ class Study:
             UnknownShowingError: there is none in this queue.
             AtypiaError: as `queue`.
         """
-        found = self._queue(expert).find(showing)
+        found = self._queue(expert).by_id.get(showing)
         if found is None:
             raise UnknownShowingError(
                 f"{expert}: has no such figure in the queue; load the page again"
@@ -237,10 +217,14 @@ class Study:
 
         Raises:
             UnknownShowingError: a showing is not in the expert's queue.
-            AtypiaError: as `VoteStore.vote`.
+            AtypiaError: a detail is not one that the study asks for; or as `VoteStore.vote`.
         """
         for ballot in ballots:
             self.showing(expert, ballot.showing)
+            if ballot.detail and ballot.detail not in self.settings.details_of(ballot.answer):
+                raise AtypiaError(
+                    f"detail {abbreviate(ballot.detail)}: is not one that the study asks for"
+                )
         return self.store.vote(expert, ballots, after=after)
 
     @_alone
@@ -353,51 +337,6 @@ class Study:
             if one.is_repeat and one.figure in first
         ]
 
-    def voted_frame(self) -> tuple[pd.DataFrame, list[str]]:
-        """Return the figures with a column `vote_NAME` an expert, and those that are none.
-
-        Returns:
-            The frame of the figure table, 1 atypical, 0 normal, NaN for "cannot tell" and without
-            a vote, without the figures that experts took out; and the ids of these.
-        """
-        frame = self.table.frame.copy()
-        answers = {name: self.answers(name) for name in self.settings.experts}
-        for name, given in answers.items():
-            words = frame["figure_id"].map(given)
-            frame[VOTE_PREFIX + name] = words.map({"atypical": 1.0, "normal": 0.0}).astype(float)
-        none = [
-            figure
-            for figure in frame["figure_id"]
-            if is_none(given[figure] for given in answers.values() if figure in given)
-        ]
-        kept = frame[~frame["figure_id"].isin(none)]
-        return kept.reset_index(drop=True), none
-
-    @_alone
-    def vote_rows(self) -> pd.DataFrame:
-        """Return one row a vote, those undone and repeats too, for `votes.csv`.
-
-        Returns:
-            The columns of `VOTE_COLUMNS`, in the order in which votes were given.
-        """
-        rows = []
-        for vote in self.store.votes():
-            showing = self.showing(vote.expert, vote.showing)
-            rows.append(
-                {
-                    "figure_id": showing.figure,
-                    "expert": vote.expert,
-                    "answer": vote.answer,
-                    "detail": vote.detail,
-                    "given": vote.given,
-                    "milliseconds": vote.milliseconds,
-                    "showing": vote.showing,
-                    "repeat": showing.is_repeat,
-                    "undone": vote.undone,
-                }
-            )
-        return pd.DataFrame(rows, columns=list(VOTE_COLUMNS))
-
     def _read_again(self) -> None:
         """Forget votes that were read before another process changed the file."""
         seen = self.store.changes_by_others()
@@ -405,7 +344,7 @@ class Study:
             self._seen = seen
             self._votes.clear()
 
-    def _queue(self, expert: str) -> _Queue:
+    def _queue(self, expert: str) -> Queue:
         if expert not in self.settings.experts:
             raise AtypiaError(
                 f"{expert}: is no expert of this study; its experts are "
@@ -416,8 +355,7 @@ class Study:
             if expert == self.settings.arbiter:
                 figures = self._figures_of_arbiter()
             showings = make_queue(figures, expert, self.key, self.settings.seed)
-            places = {one.id: place for place, one in enumerate(showings)}
-            self._queues[expert] = _Queue(showings, places)
+            self._queues[expert] = Queue(showings)
         return self._queues[expert]
 
     def _read_votes(self, expert: str) -> _Votes:
@@ -435,7 +373,7 @@ class Study:
             return []
         queue = self._queue(expert)
         standing = self._read_votes(expert).standing
-        return [(queue.showings[queue.places[one]], vote) for one, vote in standing.items()]
+        return [(queue.by_id[one], vote) for one, vote in standing.items()]
 
     def _waiting(self, expert: str) -> Iterator[tuple[int, Showing]]:
         """Give the places that wait for a vote, with their numbers from 1."""
@@ -456,10 +394,7 @@ class Study:
                 f"{self.settings.arbiter}: the figures to decide are known once {waits} locked"
             )
         one, other = (self.answers(name) for name in self.settings.first_two)
-        both = [figure for figure in self.table.frame["figure_id"] if figure in one]
-        disputed = [figure for figure in both if differ(one[figure], other[figure])]
-        agreed = [figure for figure in both if not differ(one[figure], other[figure])]
-        return arbiter_figures(disputed, agreed, self.settings.seed, self.settings.arbiter)
+        return arbiter_figures(one, other, self.settings.seed, self.settings.arbiter)
 
     def _knows_queue_of(self, expert: str) -> bool:
         return expert != self.settings.arbiter or self._others_have_locked()
@@ -471,22 +406,7 @@ class Study:
         votes = self.settings.votes_of_majority
         if votes is None:
             return set()
-        given: dict[str, list[Answer]] = {}
-        for name in self.settings.experts:
-            for figure, answer in self.answers(name).items():
-                given.setdefault(figure, []).append(answer)
-        return {figure for figure, answers in given.items() if is_settled(answers, votes)}
-
-
-def _read_settings(folder: Path) -> StudySettings:
-    path = folder / SETTINGS_NAME
-    try:
-        return StudySettings.model_validate(parse_json(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError) as fault:
-        raise AtypiaError(
-            f"{path}: cannot be read as the settings of a study; give the folder that "
-            "atypia vote new wrote"
-        ) from fault
+        return find_settled([self.answers(name) for name in self.settings.experts], votes)
 
 
 def _read_key(folder: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from atypia.files import sha256
+from atypia.study.store import Vote
 from atypia.study.study import NotYetError, Study
 
 
@@ -27,7 +28,8 @@ class TakenOver:
 def take_over(study: Study, earlier: Study) -> list[TakenOver]:
     """Give a new study the votes of an earlier one, of experts that both have.
 
-    Votes that stand are taken, with their times; repeats are not, and come again.
+    Votes that stand are taken, with their times, and with details where the new study asks for
+    them; repeats are not, and come again.
 
     Args:
         study: new, without votes.
@@ -47,13 +49,18 @@ def take_over(study: Study, earlier: Study) -> list[TakenOver]:
         except NotYetError:
             places = {}
         ballots = [
-            replace(vote.ballot, showing=places[figure])
+            replace(vote, showing=places[figure], detail=_keep_detail(study, vote))
             for figure, vote in votes.items()
             if figure in same and figure in places
         ]
         new, _, _ = study.merge(name, ballots)
         taken.append(TakenOver(name, new, len(votes) - new))
     return taken
+
+
+def _keep_detail(study: Study, vote: Vote) -> str:
+    """Return the detail of a vote where the new study asks for it, too."""
+    return vote.detail if vote.detail in study.settings.details_of(vote.answer) else ""
 
 
 def _is_same(figure: str, study: Study, earlier: Study) -> bool:

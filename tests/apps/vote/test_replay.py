@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
+from atypia.apps.vote.app import make_app
 from atypia.apps.vote.links import make_links
-from atypia.apps.vote.server import make_app
 from atypia.data.readers.open_figures import open_figures
 from atypia.data.votes import hard_labels, soft_labels
+from atypia.study.export import make_voted_frame
 from atypia.study.study import Study
 from atypia.training.figures import training_figures
 from atypia.training.recipe_file import read_recipe
@@ -82,6 +83,6 @@ def test_two_and_one_gives_the_majority_of_amibrs_three_experts(
     assert call(monkeypatch, *new, "--out", tmp_path / "study") == 0
     study = Study(tmp_path / "study")
     replay(study, frame)
-    voted, none = study.voted_frame()
+    voted, none = make_voted_frame(study)
     assert none == []
     np.testing.assert_array_equal(hard_labels(voted), hard_labels(frame))

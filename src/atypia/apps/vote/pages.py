@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from html import escape
 from importlib.resources import files
@@ -10,8 +9,9 @@ from typing import Any
 
 from atypia.data.pictures import encode_jpeg
 from atypia.errors import AtypiaError
+from atypia.evaluation.html import data_uri
 from atypia.progress import OnProgress, show_nothing
-from atypia.study.answers import DETAILS
+from atypia.study.answers import DETAILS, IN_WORDS
 from atypia.study.definition import render_definition
 from atypia.study.pictures import Pictures
 from atypia.study.sheets import make_mark
@@ -79,7 +79,7 @@ def make_offline_page(study: Study, expert: str, *, on_progress: OnProgress = sh
                 describe_item(study, showing.id, showing.figure, [side_um])
                 | {
                     "mark": make_mark(study, showing),
-                    "picture": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}",
+                    "picture": data_uri(data, "image/jpeg"),
                 }
             )
             on_progress("encoding pictures", done, len(waiting), "")
@@ -128,6 +128,7 @@ def _facts(study: Study, expert: str) -> dict[str, Any]:
         "study": study.id,
         "name": expert,
         "first_um": study.settings.first_um,
+        "answers": list(IN_WORDS.items()),
         "details": DETAILS if study.settings.asks_detail else None,
     }
 

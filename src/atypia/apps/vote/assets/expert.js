@@ -2,13 +2,11 @@
 // in the browser and saved as JSON. Everything else is the same.
 "use strict";
 (() => {
-  const ANSWERS = [
-    ["atypical", "Atypical"], ["normal", "Normal"], ["none", "No mitotic figure"], ["unsure", "Cannot tell"],
-  ];
-  const WORDS = Object.fromEntries(ANSWERS);
   const REFILL = 30, BLOCK = 60, AHEAD = 4, AGAIN_MS = 1000, RULER_UM = 10;
-  const facts = JSON.parse(document.getElementById("facts").textContent);
   const $ = (id) => document.getElementById(id);
+  const facts = JSON.parse($("facts").textContent);
+  const ANSWERS = facts.answers.map(([answer, words]) => [answer, words[0].toUpperCase() + words.slice(1)]);
+  const WORDS = Object.fromEntries(ANSWERS);
   const key = `atypia/${facts.study}/${facts.name}`;
   const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 
@@ -227,15 +225,20 @@
     if (queue[0] !== item || view.grid) return;
     if (!image) return lookAgain();
     found();
-    image.alt = `figure ${voted + 1} of ${of}`;
-    $("stage").replaceChildren(image, ruler(view.side));
-    $("side").textContent = `${view.side} µm${item.domain ? `, ${item.domain}` : ""}`;
-    $("closer").disabled = item.sides.indexOf(view.side) === 0;
-    $("further").disabled = item.sides.indexOf(view.side) === item.sides.length - 1;
+    draw(item, image);
     document.documentElement.dataset.shown = item.id;
     startClock();
     for (const next of queue.slice(1, 1 + AHEAD)) load(next, facts.first_um);
     refill();
+  }
+
+  function draw(item, image) {
+    const place = item.sides.indexOf(view.side);
+    image.alt = `figure ${voted + 1} of ${of}`;
+    $("stage").replaceChildren(image, ruler(view.side));
+    $("side").textContent = `${view.side} µm${item.domain ? `, ${item.domain}` : ""}`;
+    $("closer").disabled = place === 0;
+    $("further").disabled = place === item.sides.length - 1;
   }
 
   // A picture that does not come is not voted on: the server is gone, or its image is.
@@ -268,12 +271,7 @@
     if (side === undefined) return;
     view.side = side;
     const image = await load(item, side);
-    if (queue[0] !== item || view.side !== side || !image) return;
-    image.alt = `figure ${voted + 1} of ${of}`;
-    $("stage").replaceChildren(image, ruler(side));
-    $("side").textContent = `${side} µm${item.domain ? `, ${item.domain}` : ""}`;
-    $("closer").disabled = item.sides.indexOf(side) === 0;
-    $("further").disabled = item.sides.indexOf(side) === item.sides.length - 1;
+    if (queue[0] === item && view.side === side && image) draw(item, image);
   }
 
   async function showGrid() {
@@ -435,6 +433,15 @@
     button.addEventListener("click", act);
     return button;
   }
+  $("keys").prepend(...ANSWERS.map(([, words], place) => {
+    const row = document.createElement("tr"), head = document.createElement("th"), mark = document.createElement("kbd");
+    head.scope = "row";
+    mark.textContent = `${place + 1}`;
+    head.append(mark);
+    row.append(head, document.createElement("td"));
+    row.lastChild.textContent = words;
+    return row;
+  }));
   $("answers").replaceChildren(...ANSWERS.map(([answer, text], place) => makeButton(`${place + 1}`, text, answer, () => vote(answer))));
 
   function setGrid(grid) { view.grid = grid; remember("grid", grid); show(); }
