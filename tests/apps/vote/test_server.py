@@ -21,6 +21,7 @@ from atypia.apps.vote.guard import MOST_BODY_BYTES
 from atypia.apps.vote.links import make_links, renew_link
 from atypia.apps.vote.pages import make_expert_page, make_offline_page
 from atypia.apps.vote.server import list_hosts
+from atypia.apps.vote.server import serve as serve_study
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
 from atypia.study.create import create_study
@@ -178,6 +179,23 @@ def test_hosts_are_named_as_browsers_name_them() -> None:
         *("127.0.0.1:80", "localhost:80", "[::1]:80", "127.0.0.1", "localhost", "[::1]")
     }
     assert list_hosts("localhost", 1, "http") == ["localhost:1", "127.0.0.1:1", "[::1]:1"]
+
+
+def test_a_server_leaves_the_handlers_of_its_process_open(study: Study, tmp_path: Path) -> None:
+    closed = []
+
+    class Handler(logging.NullHandler):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    handler = Handler()
+    logging.getLogger("of somebody else").addHandler(handler)
+    (tmp_path / "cert.pem").write_text("no certificate")
+    pem = {"certificate": tmp_path / "cert.pem", "key": tmp_path / "cert.pem"}
+    with pytest.raises(AtypiaError, match="cannot be used as a certificate"):
+        serve_study(study, host="127.0.0.1", port=0, **pem)
+    assert closed == []
 
 
 def test_pictures_are_of_the_queue_and_of_known_sides_alone(

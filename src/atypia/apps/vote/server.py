@@ -60,6 +60,7 @@ def serve(
             shown = f"[{host}]" if ":" in host else host
             config = uvicorn.Config(
                 make_app(study, hosts=list_hosts(shown, taken, scheme), scheme=scheme),
+                log_config=None,  # uvicorn's own would close the handlers of this process
                 log_level="warning",
                 access_log=False,  # links hold tokens
                 server_header=False,
