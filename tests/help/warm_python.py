@@ -289,8 +289,13 @@ def _stand_in(path: str, arguments: list[str]) -> int:
         "files": files,
     }
     process = Process(_asked(path, given, files))
+
+    def hand_on(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended just now
+            os.kill(process.pid, number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: os.kill(process.pid, number))
+        signal.signal(number, hand_on)
     code = process.wait()
     return code if code >= 0 else 128 - code
 
