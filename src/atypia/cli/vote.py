@@ -175,7 +175,8 @@ def serve(
 
     Example: atypia vote serve study
     """
-    from atypia.apps.vote.links import is_loopback, renew_link
+    from atypia.apps.listening import is_loopback
+    from atypia.apps.vote.links import renew_link
     from atypia.apps.vote.server import serve as serve_study
     from atypia.study.study import Study
 

@@ -16,11 +16,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from atypia.apps.vote.app import make_app
-from atypia.apps.vote.guard import MOST_BODY_BYTES
+from atypia.apps.listening import list_hosts
+from atypia.apps.vote.app import MOST_BODY_BYTES, make_app
 from atypia.apps.vote.links import make_links, renew_link
 from atypia.apps.vote.pages import make_expert_page, make_offline_page
-from atypia.apps.vote.server import list_hosts
 from atypia.apps.vote.server import serve as serve_study
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from atypia.apps.vote.guard import Guard
+from atypia.apps.guard import Guard
 from atypia.apps.vote.links import LEAD, is_token
 from atypia.apps.vote.pages import (
     ASSETS,
@@ -32,6 +32,11 @@ from atypia.study.study import NotYetError, Study, UnknownShowingError
 _log = logging.getLogger(__name__)
 
 MOST_PLACES = 200
+MOST_BODY_BYTES = 100_000
+_POLICY = (
+    "default-src 'none'; img-src 'self' data:; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 # A report is one file with its style inside.
 _REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 
@@ -61,13 +66,12 @@ class CloseRequest(_Request):
     now: bool = False
 
 
-def make_app(study: Study, *, hosts: Sequence[str], scheme: str = "http") -> FastAPI:
+def make_app(study: Study, hosts: Sequence[str], scheme: str = "http") -> FastAPI:
     """Return the application of a study.
 
     Args:
         study: open; threads share it.
-        hosts: what a request may name as its host, with the port: a page elsewhere that points its
-            name at this machine names another one.
+        hosts: what a request may name as its host, with the port.
         scheme: http or https.
     """
     pictures = Pictures(study)
@@ -78,7 +82,9 @@ def make_app(study: Study, *, hosts: Sequence[str], scheme: str = "http") -> Fas
         pictures.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=closing)
-    app.add_middleware(Guard, hosts=hosts, origins=[f"{scheme}://{host}" for host in hosts])
+    app.add_middleware(
+        Guard, hosts=hosts, scheme=scheme, policy=_POLICY, most_bytes=MOST_BODY_BYTES
+    )
     _explain_errors(app)
 
     def expert_of(name: str, token: str) -> str:

@@ -16,11 +16,6 @@ LEAD = "lead"
 _RENEWED = "links.json"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
-    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
-
-
 def make_token(study: Study, name: str) -> str:
     """Return the token of an expert or the lead."""
     content = f"link\0{name}\0{_read_renewals(study.folder).get(name, 0)}".encode()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import uvicorn
 from filelock import FileLock, Timeout
 
+from atypia.apps.listening import listen
 from atypia.apps.vote.app import make_app
-from atypia.apps.vote.links import is_loopback, make_links
+from atypia.apps.vote.links import make_links
 from atypia.errors import AtypiaError
 from atypia.study.study import Study
 
@@ -53,56 +53,13 @@ def serve(
             "that you can write"
         ) from fault
     try:
-        listener = _listen(host, port)
-        with listener:
-            taken = listener.getsockname()[1]
-            scheme = "http" if certificate is None else "https"
-            shown = f"[{host}]" if ":" in host else host
-            config = uvicorn.Config(
-                make_app(study, hosts=list_hosts(shown, taken, scheme), scheme=scheme),
-                log_config=None,  # uvicorn's own would close the handlers of this process
-                log_level="warning",
-                access_log=False,  # links hold tokens
-                server_header=False,
-                ssl_certfile=certificate,
-                ssl_keyfile=key,
-            )
-            try:
-                config.load()
-            except OSError as fault:
-                raise AtypiaError(
-                    f"{certificate}: cannot be used as a certificate with its key "
-                    f"({fault.strerror or fault}); give both as PEM"
-                ) from fault
-            on_ready(make_links(study, f"{scheme}://{shown}:{taken}"))
-            uvicorn.Server(config).run(sockets=[listener])
+        listen(
+            partial(make_app, study),
+            host=host,
+            port=port,
+            certificate=certificate,
+            key=key,
+            on_ready=lambda address: on_ready(make_links(study, address)),
+        )
     finally:
         lock.release()
-
-
-def list_hosts(host: str, port: int, scheme: str) -> list[str]:
-    """Return how browsers may name the server in a request: with the port, unless it is usual."""
-    names = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else []
-    named = dict.fromkeys([host, *names])
-    usual = port == {"http": 80, "https": 443}[scheme]
-    return [f"{name}:{port}" for name in named] + (list(named) if usual else [])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if host in ("", "0.0.0.0", "::"):
-        raise AtypiaError(
-            f"--host {host}: stands for every address of this machine; give the one, or the name, "
-            "by which experts reach it, since links hold it and requests by others are refused"
-        )
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()  # from here on nobody who has a link is turned away
-        return listener
-    except OSError as fault:
-        raise AtypiaError(
-            f"{host}:{port}: cannot be listened on ({fault.strerror or fault}); give another "
-            "--port, or an address of this machine as --host"
-        ) from fault
