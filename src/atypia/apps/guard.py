@@ -61,7 +61,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        size = 0
+        size, ended = 0, False
 
         async def receive_bounded() -> Message:
             """Receive the body piece by piece; what comes after it, without a bound."""
@@ -83,10 +83,9 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = message | {"headers": self._add_headers(message["headers"])}
+                message["headers"] = self._add_headers(message["headers"])
             await send(message)
 
-        ended = False
         refusal = self._refuse(scope)
         try:
             if refusal is not None:

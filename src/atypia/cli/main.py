@@ -21,6 +21,7 @@ from atypia.cli import (
     phantom,
     predict,
     recipes,
+    serve,
     slide,
     slides,
     train,
@@ -57,6 +58,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(challenge.app, name="challenge")
 app.add_typer(vote.app, name="vote")
+app.command()(serve.serve)
 app.command()(doctor.doctor)
 
 
@@ -117,9 +119,11 @@ def run() -> None:
         terminated = stop is not None and stop.terminated
         if not (terminated or interrupted):
             raise
-        resumes = len(sys.argv) > 1 and sys.argv[1] in _RESUMES
-        goal = "to resume" if resumes else "to start over; unfinished files are removed"
-        sys.stderr.write(f"stopped; run the same command again {goal}\n")
+        # A server has ended as it should, and said so.
+        if not (isinstance(end, SystemExit) and end.code == 0):
+            resumes = len(sys.argv) > 1 and sys.argv[1] in _RESUMES
+            goal = "to resume" if resumes else "to start over; unfinished files are removed"
+            sys.stderr.write(f"stopped; run the same command again {goal}\n")
         sys.exit(_TERMINATED if terminated else _INTERRUPTED)
 
 

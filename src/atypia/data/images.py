@@ -86,6 +86,17 @@ def decode_image(data: bytes, name: str) -> RGBImage:
     return _decode(io.BytesIO(data), name)
 
 
+def is_too_large(data: bytes) -> bool:
+    """Whether the header of an image states more px a side than a crop has; nothing is decoded."""
+    try:
+        with silence_warnings():
+            return max(Image.open(io.BytesIO(data), formats=_FORMATS).size) > MAX_SIDE_PX
+    except Image.DecompressionBombError:
+        return True
+    except DAMAGE:
+        return False
+
+
 def image_pixels(image: Image.Image, name: str) -> RGBImage:
     """Return the pixels of an image of Pillow: as `read_image`; messages begin with `name`."""
     return _pixels(image, name)

@@ -126,7 +126,7 @@ def read_ahead(
         ahead: how many crops wait in memory at most.
     """
     with ThreadPoolExecutor(threads, "read") as pool:
-        yield from map_in_order(pool, partial(_read, spec=spec), figures, ahead=ahead)
+        yield from map_in_order(pool, partial(read_figure, spec=spec), figures, ahead=ahead)
 
 
 def map_in_order(
@@ -157,7 +157,8 @@ def map_in_order(
             future.cancel()
 
 
-def _read(figure: Figure, spec: CropSpec) -> ReadFigure:
+def read_figure(figure: Figure, spec: CropSpec) -> ReadFigure:
+    """Read a figure and make its crop; what cannot be read becomes a failure."""
     begun = time.perf_counter()
     crop: Crop | Failure
     try:

@@ -240,9 +240,10 @@ class Predictor:
         # Threads that each take whole batches never wait for one another inside a layer.
         with self.runtime.pool() as pool:
             # One batch more than a pool's threads, of which a runtime may have one more.
-            yield from map_in_order(pool, self._score, batches, ahead=self.runtime.workers + 2)
+            yield from map_in_order(pool, self.score, batches, ahead=self.runtime.workers + 2)
 
-    def _score(self, batch: Sequence[ReadFigure]) -> BatchScores:
+    def score(self, batch: Sequence[ReadFigure]) -> BatchScores:
+        """Classify figures that were read, in one batch, in the thread that asks for it."""
         begun = time.perf_counter()
         good = [read.figure for read in batch if not isinstance(read.crop, Failure)]
         failures = tuple(read.crop for read in batch if isinstance(read.crop, Failure))

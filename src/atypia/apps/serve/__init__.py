@@ -1,0 +1,1 @@
+"""Classification at an address: crops, and points on slides, for programs that hold no Python."""
