@@ -17,5 +17,7 @@ def rows(first: int, count: int, spread: float = 0.125) -> pd.DataFrame:
             "refer": [n % 3 == 0 for n in numbers],
             "spread": [spread for _ in numbers],
             "phase": "",
+            "in_scope": [n % 4 != 0 for n in numbers],
+            "scope_reason": ["" if n % 4 else "ink" for n in numbers],
         }
     )

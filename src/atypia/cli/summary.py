@@ -20,14 +20,17 @@ def describe_run(record: RunRecord) -> list[str]:
     """Return the results of a prediction in words, and the time it took."""
     failed = f", {len(record.failures)} failed (named above)" if record.failures else ""
     threads = f"{record.threads} thread{'' if record.threads == 1 else 's'}"
-    aligned = []
+    further = []
+    if record.out_of_scope:
+        of_each = ", ".join(f"{count} {reason}" for reason, count in record.out_of_scope.items())
+        further = [f"{sum(record.out_of_scope.values())} out of scope ({of_each}), referred"]
     if record.aligned_by is not None:
-        aligned = [f"aligned to {record.align_to}: {record.aligned_by:+.2f} on the logit of P"]
+        further += [f"aligned to {record.align_to}: {record.aligned_by:+.2f} on the logit of P"]
     return [
         f"{record.predicted} of {record.figures} figures classified{failed}: "
         f"{record.atypical} atypical, {record.predicted - record.atypical} normal; "
         f"{record.referred} referred to a person",
-        *aligned,
+        *further,
         f"{record.seconds:.1f} s ({record.crops_per_s:.0f} crops/s): {record.reading_s:.1f} s "
         f"reading, {record.network_s:.1f} s network, summed over {threads} "
         f"({record.runtime}, {record.device}, {record.precision})",

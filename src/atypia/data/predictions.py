@@ -31,6 +31,8 @@ PREDICTION_COLUMNS: tuple[str, ...] = (
     "refer",
     "spread",
     "phase",
+    "in_scope",
+    "scope_reason",
 )
 CALLS: tuple[str, str] = ("normal", "atypical")
 
@@ -55,7 +57,7 @@ class JoinedPredictions:
 
 def empty_predictions() -> pd.DataFrame:
     """Return a predictions table without rows."""
-    kinds = {"p_atypical": "float64", "spread": "float64", "refer": "bool"}
+    kinds = {"p_atypical": "float64", "spread": "float64", "refer": "bool", "in_scope": "bool"}
     return pd.DataFrame(
         {name: pd.Series(dtype=kinds.get(name, "str")) for name in PREDICTION_COLUMNS}
     )
@@ -69,8 +71,9 @@ def read_predictions(path: Path) -> pd.DataFrame:
     (atypical, AMF, 1, ...), in any capitals.
 
     Returns:
-        RangeIndex and all of `PREDICTION_COLUMNS` (`image`, `phase`: str, "" where absent; `refer`:
-        bool; `spread`: float64, NaN where absent); further columns are kept, as text.
+        RangeIndex and all of `PREDICTION_COLUMNS` (`image`, `phase`, `scope_reason`: str, "" where
+        absent; `refer`: bool; `in_scope`: bool, true where absent; `spread`: float64, NaN where
+        absent); further columns are kept, as text.
 
     Raises:
         TableError: the file is missing, not such a table, or faulty; all faults are listed, one a
@@ -142,6 +145,7 @@ def _check(raw: pd.DataFrame, source: str) -> pd.DataFrame:
     figure_id = columns["figure_id"] = as_ids(columns["figure_id"])
     p, spread = as_numbers(columns["p_atypical"]), as_numbers(columns["spread"])
     called, refer = as_answers(columns["call"]), columns["refer"].str.lower()
+    in_scope = columns["in_scope"].str.lower()
     spread_wrong = (columns["spread"] != "") & ~((spread >= 0) & np.isfinite(spread))
     doubled = (figure_id != "") & figure_id.duplicated(keep=False)
     faults = [
@@ -159,6 +163,11 @@ def _check(raw: pd.DataFrame, source: str) -> pd.DataFrame:
             "refer: expected true or false",
         ),
         *_find_faults(
+            ~in_scope.isin([*TRUE_WORDS, *FALSE_WORDS, ""]),
+            columns["in_scope"],
+            "in_scope: expected true or false",
+        ),
+        *_find_faults(
             spread_wrong, columns["spread"], "spread: expected a number of 0 or more, or nothing"
         ),
     ]
@@ -170,6 +179,7 @@ def _check(raw: pd.DataFrame, source: str) -> pd.DataFrame:
         "p_atypical": p,
         "call": called.map({0.0: CALLS[0], 1.0: CALLS[1]}).astype(object),
         "refer": refer.isin(TRUE_WORDS),
+        "in_scope": ~in_scope.isin(FALSE_WORDS),
         "spread": spread,
     }
     return pd.DataFrame({**known, **further}).reset_index(drop=True)

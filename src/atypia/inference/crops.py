@@ -17,12 +17,11 @@ from atypia.bundle.manifest import BundleManifest
 from atypia.data.plain_crops import plain_crop
 from atypia.data.windows import cut_window
 from atypia.errors import AtypiaError
+from atypia.inference.scope import Crop, find_fault
 from atypia.inference.sources import Figure
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-Crop = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,25 @@ class CropSpec:
         input_px: side of a crop in px.
         assumed_mpp: um/px taken for a figure of which none is known.
         finest_mpp: um/px of the sharpest figures in training; finer ones are made as coarse.
+        judges_scope: whether crops are told apart that hold no tissue, ink, or nothing sharp.
     """
 
     crop_um: float
     input_px: int
     assumed_mpp: float
     finest_mpp: float
+    judges_scope: bool = False
 
     @classmethod
-    def of(cls, manifest: BundleManifest) -> CropSpec:
+    def of(cls, manifest: BundleManifest, *, judges_scope: bool = False) -> CropSpec:
         """Return how a bundle wants figures."""
-        crop_um, input_px = manifest.crop_um, manifest.input_px
-        return cls(crop_um, input_px, manifest.assumed_mpp, manifest.training_mpp[0])
+        return cls(
+            manifest.crop_um,
+            manifest.input_px,
+            manifest.assumed_mpp,
+            manifest.training_mpp[0],
+            judges_scope,
+        )
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,13 @@ class ReadFigure:
         figure: what was read.
         crop: float32 (3, P, P), RGB in [0, 1], or why there is none.
         seconds: time of one thread spent on it.
+        scope_reason: why the crop is out of scope; "" where it is in scope, or nobody asked.
     """
 
     figure: Figure
     crop: Crop | Failure
     seconds: float
+    scope_reason: str = ""
 
 
 def compute_plain_window_um(crop_um: float, mpp: float) -> float:
@@ -161,12 +169,15 @@ def read_figure(figure: Figure, spec: CropSpec) -> ReadFigure:
     """Read a figure and make its crop; what cannot be read becomes a failure."""
     begun = time.perf_counter()
     crop: Crop | Failure
+    reason = ""
     try:
         mpp = spec.assumed_mpp if figure.mpp is None else figure.mpp
         crop = make_crop(figure.pixels(), mpp, spec)
+        if spec.judges_scope:
+            reason = find_fault(crop, spec.crop_um)
     except AtypiaError as fault:
         text = " ".join(str(fault).split())
         name = figure.image or f"image {figure.figure_id}"
         message = text if name in text else f"{name}: {text}"
         crop = Failure(figure.figure_id, figure.image, message)
-    return ReadFigure(figure, crop, time.perf_counter() - begun)
+    return ReadFigure(figure, crop, time.perf_counter() - begun, reason)

@@ -117,6 +117,12 @@ class PredictOptions(BaseModel):
         expected="the share of atypical figures, above 0 and below 1",
     )
 
+    scope: Literal["image", "off"] = _option(
+        "image",
+        "Whether crops are told apart that nobody can classify. image: those without tissue, under "
+        "ink or out of focus are out of scope, and referred to a person; off: none.",
+    )
+
     align_to: Path | None = _option(
         None,
         "Predictions of this bundle for 50 or more figures of your laboratory, labelled or not, "
@@ -180,6 +186,7 @@ class RuntimeKeywords(TypedDict, total=False):
     batch_size: int | None
     prevalence: float | None
     align_to: Path | str | None
+    scope: Literal["image", "off"]
 
 
 class PredictKeywords(RuntimeKeywords, total=False):

@@ -110,7 +110,7 @@ class Predictor:
         self.bundle = replace(bundle, calibration=calibration)
         self.options = options
         self.runtime = runtime
-        self.crop_spec = CropSpec.of(bundle.manifest)
+        self.crop_spec = CropSpec.of(bundle.manifest, judges_scope=options.scope == "image")
 
     @classmethod
     def load(
@@ -201,7 +201,8 @@ class Predictor:
 
         Returns:
             The predictions table, one row an image, in order: `figure_id` (a file's path, or
-            else the position), `image`, `p_atypical` in [0, 1], `call`, `refer`, `spread`, `phase`.
+            else the position), `image`, `p_atypical` in [0, 1], `call`, `refer`, `spread`, `phase`,
+            `in_scope`, `scope_reason`.
 
         Raises:
             ImageError: the first image that cannot be used; `stream` goes on past it.
@@ -250,12 +251,16 @@ class Predictor:
         frame = empty_predictions()
         if good:
             crops = stack_crops([read.crop for read in batch if not isinstance(read.crop, Failure)])
-            frame = self._make_table(good, self.runtime.infer(crops))
+            reasons = [read.scope_reason for read in batch if not isinstance(read.crop, Failure)]
+            frame = self._make_table(good, self.runtime.infer(crops), reasons)
         reading_s = sum(read.seconds for read in batch)
         return BatchScores(frame, failures, reading_s, time.perf_counter() - begun)
 
-    def _make_table(self, figures: Sequence[Figure], outputs: Outputs) -> pd.DataFrame:
+    def _make_table(
+        self, figures: Sequence[Figure], outputs: Outputs, reasons: Sequence[str]
+    ) -> pd.DataFrame:
         """Make rows of B figures from the outputs of the members."""
+        in_scope = np.array([reason == "" for reason in reasons])
         each = outputs.logits.astype(np.float64)
         p = self.calibration.probability(each.mean(axis=0))
         single = len(each) == 1
@@ -266,9 +271,11 @@ class Predictor:
                 "image": [figure.image for figure in figures],
                 "p_atypical": p,
                 "call": np.where(self.calibration.call(p), CALLS[1], CALLS[0]),
-                "refer": self.calibration.refer(p),
+                "refer": self.calibration.refer(p) | ~in_scope,
                 "spread": np.full(len(p), np.nan) if single else spread,
                 "phase": self._name_phases(outputs, len(p)),
+                "in_scope": in_scope,
+                "scope_reason": reasons,
             },
             columns=list(PREDICTION_COLUMNS),
         )

@@ -38,6 +38,7 @@ class RunRecord:
         predicted: rows of the predictions table.
         atypical: of these, called atypical.
         referred: of these, for a person to look at.
+        out_of_scope: of these, not to be classified, by the reason.
         failures: figures without a row, each with the reason.
         mpp_from: number of figures for each origin of mpp: table, layout, given, assumed.
         mpp_given: um/px given for all figures, if any.
@@ -69,6 +70,7 @@ class RunRecord:
     predicted: int
     atypical: int
     referred: int
+    out_of_scope: dict[str, int]
     failures: tuple[Failure, ...]
     mpp_from: dict[str, int]
     mpp_given: float | None

@@ -60,7 +60,8 @@ def _csv(path: Path) -> Iterator[Write]:
         handle.write(",".join(PREDICTION_COLUMNS) + "\n")
 
         def write(frame: pd.DataFrame) -> None:
-            words = frame.assign(refer=frame["refer"].map({True: "true", False: "false"}))
+            truth = {True: "true", False: "false"}
+            words = frame.assign(**{name: frame[name].map(truth) for name in _TRUTHS})
             words.to_csv(handle, header=False, index=False, lineterminator="\n")
 
         yield write
@@ -71,7 +72,11 @@ def _parquet(path: Path) -> Iterator[Write]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"p_atypical": pa.float64(), "spread": pa.float64(), "refer": pa.bool_()}
+    types = {
+        "p_atypical": pa.float64(),
+        "spread": pa.float64(),
+        **dict.fromkeys(_TRUTHS, pa.bool_()),
+    }
     schema = pa.schema([(name, types.get(name, pa.string())) for name in PREDICTION_COLUMNS])
     held: list[pd.DataFrame] = []
     with path.open("wb") as handle, pq.ParquetWriter(handle, schema) as writer:
@@ -108,5 +113,6 @@ def _json(path: Path) -> Iterator[Write]:
         handle.write("\n]\n" if between != "[\n" else "[]\n")
 
 
+_TRUTHS = ("refer", "in_scope")
 _SINKS = {".csv": _csv, ".parquet": _parquet, ".json": _json}
 SINK_SUFFIXES = tuple(_SINKS)

@@ -18,10 +18,12 @@ from atypia.data.points.file import PointFile
 from atypia.data.points.midog import write_midog
 from atypia.data.points.qupath_results import (
     ATYPICAL,
+    IN_SCOPE,
     NORMAL,
     P_ATYPICAL,
     PHASE,
     REFER,
+    SCOPE,
     SPREAD,
     ObjectType,
     PointResult,
@@ -109,7 +111,7 @@ class InPointsOrder:
         count = len(self._places)
         self._p, self._spread = np.full((2, count), np.nan)
         self._atypical, self._refer = np.zeros((2, count), dtype=bool)
-        self._phase = np.full(count, "", dtype=object)
+        self._phase, self._scope = np.full((2, count), "", dtype=object)
 
     def write(self, frame: pd.DataFrame) -> None:
         """Take rows of the predictions table."""
@@ -119,6 +121,7 @@ class InPointsOrder:
         self._atypical[rows] = frame["call"] == CALLS[1]
         self._refer[rows] = frame["refer"]
         self._phase[rows] = [sys.intern(phase) for phase in frame["phase"]]
+        self._scope[rows] = [sys.intern(reason) for reason in frame["scope_reason"]]
 
     def frame(self) -> pd.DataFrame:
         """Return rows of the predictions table, with `x` and `y`, px of level 0, of each point.
@@ -134,6 +137,8 @@ class InPointsOrder:
             refer=self._refer,
             spread=self._spread,
             phase=self._phase,
+            in_scope=self._scope == "",
+            scope_reason=self._scope,
         )[["x", "y", *PREDICTION_COLUMNS]]
         return pd.DataFrame(whole[np.isfinite(self._p)].reset_index(drop=True))
 
@@ -211,5 +216,11 @@ def _make_result(row: dict[Hashable, Any]) -> PointResult:
     """Return a prediction in QuPath's terms."""
     name = name_class(row["call"], row["refer"])
     # The spread of a single member is NaN, and left out.
-    measurements = {P_ATYPICAL: row["p_atypical"], SPREAD: row["spread"]}
-    return PointResult(name, COLOURS[name], measurements, {PHASE: p} if (p := row["phase"]) else {})
+    measurements = {
+        P_ATYPICAL: row["p_atypical"],
+        SPREAD: row["spread"],
+        IN_SCOPE: float(row["in_scope"]),
+    }
+    texts = {PHASE: row["phase"], SCOPE: row["scope_reason"]}
+    found = {key: text for key, text in texts.items() if text}
+    return PointResult(name, COLOURS[name], measurements, found)

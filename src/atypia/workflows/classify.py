@@ -64,6 +64,7 @@ def classify_sources(
     started, begun = datetime.now(UTC), time.perf_counter()
     failures = list(unread)
     done, atypical, referred = len(unread), 0, 0
+    out_of_scope: Counter[str] = Counter()
     reading_s = network_s = 0.0
     of = len(unread) + total
     figures = chain.from_iterable(source.figures() for source in sources)
@@ -75,6 +76,7 @@ def classify_sources(
         done += scored.figures
         atypical += int((scored.frame["call"] == CALLS[1]).sum())
         referred += int(scored.frame["refer"].sum())
+        out_of_scope.update(scored.frame.loc[~scored.frame["in_scope"], "scope_reason"])
         reading_s += scored.reading_s
         network_s += scored.network_s
         on_progress("figures", done, of, "")
@@ -96,6 +98,7 @@ def classify_sources(
         predicted=predicted,
         atypical=atypical,
         referred=referred,
+        out_of_scope=dict(out_of_scope),
         failures=tuple(failures),
         mpp_from={str(origin): count for origin, count in mpp_from.items()},
         mpp_given=mpp,

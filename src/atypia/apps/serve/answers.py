@@ -37,6 +37,11 @@ class ClassifiedCrop(Answer):
         Field(ge=0, description="Standard deviation over members; null where there is one."),
     ]
     phase: Annotated[str, Field(description='"" where the bundle knows none.')]
+    in_scope: Annotated[
+        bool | None,
+        Field(description="False of a crop without tissue, under ink or out of focus."),
+    ]
+    scope_reason: Annotated[str, Field(description='Why it is out of scope; else "".')]
     error: Annotated[
         str | None, Field(description="Why the crop could not be used; all above is then empty.")
     ] = None
@@ -61,6 +66,8 @@ class ClassifiedCrop(Answer):
             refer=None,
             spread=None,
             phase="",
+            in_scope=None,
+            scope_reason="",
             error=message,
         )
 

@@ -16,6 +16,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from atypia.apps.guard import MOST_SILENCE_S, Guard
 from atypia.apps.serve.answers import (
@@ -286,3 +287,8 @@ def _explain_errors(app: FastAPI) -> None:
             return JSONResponse({"detail": str(fault)}, status, headers=again)
 
         app.add_exception_handler(kind, explain)
+
+    @app.exception_handler(ClientDisconnect)
+    async def note_leaving(request: Request, fault: Exception) -> JSONResponse:
+        _log.info("a client left before its request had come")
+        return JSONResponse({"detail": "the request has not come whole"}, 400)

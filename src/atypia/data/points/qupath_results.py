@@ -37,7 +37,9 @@ ObjectType = Literal["annotation", "detection"]
 
 # All that atypia writes to an object; results of an earlier run are removed by these names.
 NORMAL, ATYPICAL, REFER = "Normal mitosis", "Atypical mitosis", "Refer"
-P_ATYPICAL, SPREAD, PHASE = "P(atypical)", "Spread of members", "Phase"
+P_ATYPICAL, SPREAD, IN_SCOPE = "P(atypical)", "Spread of members", "In scope"
+PHASE, SCOPE = "Phase", "Scope"
+_MEASUREMENTS, _TEXTS = (P_ATYPICAL, SPREAD, IN_SCOPE), (PHASE, SCOPE)
 
 
 @dataclass(frozen=True)
@@ -257,15 +259,16 @@ def _strip_former(former: Json) -> Json:
     if read_class(properties) in (NORMAL, ATYPICAL, REFER):
         del properties["classification"]
     words = properties.get("metadata")
-    if isinstance(words, dict) and PHASE in words:
-        properties["metadata"] = {name: word for name, word in words.items() if name != PHASE}
+    if isinstance(words, dict) and any(name in words for name in _TEXTS):
+        kept = {name: word for name, word in words.items() if name not in _TEXTS}
+        properties["metadata"] = kept
         if not properties["metadata"]:
             del properties["metadata"]
     return properties
 
 
 def _is_ours(name: Any) -> bool:
-    return name in (P_ATYPICAL, SPREAD)
+    return name in _MEASUREMENTS
 
 
 def _set_result(properties: Json, result: PointResult) -> None:
