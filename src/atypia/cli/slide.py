@@ -28,7 +28,8 @@ def slide(
         typer.Option(
             "--points",
             metavar="FILE",
-            help="Points on the slide: QuPath GeoJSON, MIDOG JSON, or a table with x and y.",
+            help="Points on the slide: QuPath GeoJSON, MIDOG JSON, TIAToolbox's JSON or .db, or a "
+            "table with x and y.",
             show_default=False,
         ),
     ],

@@ -43,7 +43,7 @@ class SlideJob:
 
     Attributes:
         slide: its file.
-        points: QuPath GeoJSON, MIDOG JSON, or a table.
+        points: QuPath GeoJSON, MIDOG JSON, TIAToolbox's JSON or .db, or a table.
         mpp: um/px of level 0; none takes it from the slide's metadata.
         area_mm2: of the searched tissue, if it is known.
     """
@@ -111,7 +111,7 @@ def predict_slide(
 
     Args:
         slide: its file.
-        points: on it: QuPath GeoJSON, MIDOG JSON, or a table.
+        points: on it: QuPath GeoJSON, MIDOG JSON, TIAToolbox's JSON or .db, or a table.
         outs: files to write, one or more; each one's ending decides its format.
         mpp: um/px of level 0, in 0.05..5, in place of what the slide's file states.
         area_mm2: of the searched tissue, if it is known.
@@ -183,7 +183,9 @@ def classify_slide(
     try:
         searched = job.area_mm2 is not None or choice.area_class is not None
         classes = ClassFilter(choice.names, choice.area_class, searched)
-        file = open_points(job.points, slide.path, mpp=slide.mpp, classes=classes)
+        file = open_points(
+            job.points, slide.path, mpp=slide.mpp, classes=classes, origin_px=slide.origin_px
+        )
         points = file.points
         require_on_slide(points, slide)
         area_mm2, area = job.area_mm2, None
