@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 LANGUAGES = ("sh", "python", "csv", "toml", "text")
 PROGRAMS = ("atypia", "python", "make", "torchrun", "docker", "sbatch")
-NEEDS = ("buildah", "cluster", "docker", "experts", "figures", "gpu", "network", "weights")
+NEEDS = (
+    *("buildah", "cluster", "docker", "experts", "figures", "gpu", "label-studio", "network"),
+    *("tiatoolbox", "triton", "weights"),
+)
 
 _FENCE = re.compile(r"^```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMENT = r"<!--(?P<mark>[^>]*)-->"
