@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -34,6 +35,24 @@ def test_predict_says_where_the_table_lies(
     assert f"wrote {out}" in said
     assert f"wrote {tmp_path / 'p.run.json'}" in said
     assert len(read_predictions(out)) == 12
+
+
+def test_tasks_for_label_studio_hold_the_calls_of_the_table(
+    small_bundle: Path, crop_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(crop_folder, tmp_path / "crops")
+    table, tasks = tmp_path / "p.csv", tmp_path / "tasks.json"
+    words = ("predict", tmp_path / "crops", "--bundle", small_bundle, "--mpp", 0.25, "--out")
+    assert call(monkeypatch, *words, table) == 0
+    assert call(monkeypatch, *words, tasks, "--format", "label-studio") == 0
+    assert (tmp_path / "tasks.run.json").is_file()
+    expected = read_predictions(table)
+    found = json.loads(tasks.read_text())
+    data = [task["data"] for task in found]
+    assert [each["p_atypical"] for each in data] == pytest.approx(list(expected["p_atypical"]))
+    assert [each["call"].lower() for each in data] == list(expected["call"])
+    assert data[0]["image"] == "/data/local-files/?d=crops/1.png"
+    assert call(monkeypatch, *words, tmp_path / "t.csv", "--format", "label-studio") == 2
 
 
 def test_a_tables_columns_can_be_named_as_its_message_advises(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atypia.data.case_summary import Counts, add_counts
+from atypia.data.case_summary import Counts, HotspotCounts, add_counts, choose_hotspot
 
 
 def test_the_share_has_wilsons_interval() -> None:
@@ -33,3 +33,13 @@ def test_slides_of_a_case_add_up() -> None:
     two = Counts(5, 1, 0, 2, area_mm2=0.5, in_area=5, atypical_in_area=1)
     assert add_counts([one, two]) == Counts(15, 3, 1, 2, 2.0, 13, 2)
     assert add_counts([one, Counts(5, 1, 0, 0)]) == Counts(15, 3, 1, 0)
+
+
+def test_the_hotspot_of_a_case_is_the_densest_of_its_slides() -> None:
+    few, many, again = (
+        HotspotCounts(Counts(count, 1, 0, 0, 2.0, count, 1), left, 0.0, 7000.0, 5000.0)
+        for count, left in ((3, 0.0), (5, 100.0), (5, 200.0))
+    )
+    assert choose_hotspot([few, None, many, again]) is many
+    assert choose_hotspot([None]) is None
+    assert many.counts.figures_per_mm2 == 2.5

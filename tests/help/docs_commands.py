@@ -16,7 +16,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONT
 LANGUAGES = ("sh", "python", "csv", "toml", "text")
 PROGRAMS = ("atypia", "python", "make", "torchrun", "docker", "sbatch")
 NEEDS = (
-    *("buildah", "cluster", "docker", "experts", "figures", "gpu", "network", "server", "weights"),
+    *("buildah", "cluster", "docker", "experts", "figures", "gpu", "label-studio", "network"),
+    *("server", "tiatoolbox", "triton", "weights"),
 )
 
 _FENCE = re.compile(r"^```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -17,6 +17,7 @@ import tifffile
 from PIL import Image
 
 from atypia.data.phantom import make_phantom
+from store_files import mitosis, write_store
 
 FIGURES, TESTED, MORE, MPP = 24, 12, 36, 0.25
 SIDE, ACROSS, DOWN = 128, 8, 3
@@ -55,6 +56,8 @@ def write_inputs(folder: Path, files: dict[str, str]) -> None:
     for row in csv.DictReader(io.StringIO(files["slides.csv"])):
         _write_slide(folder / row["slide"], images)
         _write_points(folder / row["points"])
+    _write_detections(folder / "detections" / "case.db")
+    (folder / "detected.csv").write_text(files["detected.csv"])
     write_stack(folder / "case", images[:16])
 
 
@@ -127,6 +130,17 @@ def _write_points(path: Path) -> None:
         place = [(column + 0.5) * SIDE, (row + 0.5) * SIDE]
         features.append(_feature("Point", place, "Mitosis"))
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+
+def _write_detections(path: Path) -> None:
+    """Mitoses in the middle of each crop, as TIAToolbox stores them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    places = itertools.product(range(DOWN), range(ACROSS))
+    rows = [
+        mitosis(number, int((column + 0.5) * SIDE), int((row + 0.5) * SIDE), 0.9)
+        for number, (row, column) in enumerate(places)
+    ]
+    write_store(path, rows)
 
 
 def _feature(kind: str, coordinates: list, name: str) -> dict:

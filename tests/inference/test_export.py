@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from atypia.errors import AtypiaError, BundleError
@@ -41,3 +43,18 @@ def test_fewer_members_are_exported_for_who_asks_for_fewer(
     )
     with pytest.raises(BundleError, match="computes 1 members, not 2"):
         Predictor.load(exported_copy, runtime="onnx")
+
+
+def test_tritons_configuration_in_the_docs_fits_an_exported_file(small_export: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "triton.md").read_text(encoding="utf-8")
+    declared = re.findall(r'name: "(\w+)", data_type: (\w+), dims: \[ ([-\d, ]+) \]', page)
+    assert [name for name, *_ in declared] == ["crops", "p_atypical", "logits"]
+    session = onnxruntime.InferenceSession(small_export)
+    tensors = {each.name: each for each in (*session.get_inputs(), *session.get_outputs())}
+    facts = session.get_modelmeta().custom_metadata_map
+    # The page is of five members at 160 px.
+    sizes = {"160": int(facts["atypia.input_px"]), "5": int(facts["atypia.members"]), "3": 3}
+    for name, kind, dims in declared:
+        assert (kind, tensors[name].type) == ("TYPE_FP32", "tensor(float)")
+        for size, own in zip(dims.split(", "), tensors[name].shape, strict=True):
+            assert isinstance(own, str) if size == "-1" else own == sizes[size]

@@ -23,6 +23,9 @@ from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord
 from atypia.workflows.predict import predict
 from atypia.workflows.slide import PointsChoice, predict_slide
+from qupath_files import ID
+from qupath_parser import qupath_reads
+from store_files import mitosis, write_store
 
 SIDE, ACROSS = 40, 4
 
@@ -347,3 +350,90 @@ def test_rows_come_in_the_order_of_the_points(
 def test_an_ending_of_no_known_format_is_refused(tmp_path: Path, small_bundle: Path) -> None:
     with pytest.raises(AtypiaError, match=r"the ending \.xls is not one of"):
         _predict(Path("a.tif"), Path("p.csv"), tmp_path / "p.xls", small_bundle)
+
+
+def _with_tissue(points: Path, folder: Path) -> Path:
+    """Add an outline of the searched tissue, 4 x 4 mm."""
+    corners = [[0, 0], [16000, 0], [16000, 16000], [0, 16000], [0, 0]]
+    document = json.loads(points.read_text())
+    outline = {"type": "Polygon", "coordinates": [corners]}
+    properties = {"objectType": "annotation", "classification": "Tissue"}
+    tissue = {"type": "Feature", "id": ID, "geometry": outline, "properties": properties}
+    path = folder / "tissue.geojson"
+    path.write_text(json.dumps({**document, "features": [*document["features"], tissue]}))
+    return path
+
+
+def test_the_hotspot_is_outlined_for_qupath_and_replaced_by_the_next_run(
+    slide: Path, points: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1)
+    choice = PointsChoice(area_class="Tissue", hotspot=True)
+    first, second = tmp_path / "first.geojson", tmp_path / "second.geojson"
+    given = _with_tissue(points, tmp_path)
+    done = predict_slide(slide, given, first, options=options, choice=choice)
+    assert done.hotspot is not None
+    counts = done.hotspot.counts
+    assert (counts.figures, counts.atypical) == (12, done.counts.atypical)
+    assert counts.area_mm2 == pytest.approx(2.37, abs=0.5)
+    objects = qupath_reads(first)
+    hotspot = objects[-1]
+    assert (hotspot["type"], hotspot["class"]) == ("annotation", "Mitotic hotspot")
+    assert hotspot["measurements"]["Figures"] == 12
+    assert json.loads(first.read_text())["features"][-1]["properties"]["isLocked"]
+
+    again = predict_slide(slide, first, second, options=options, choice=choice)
+    assert again.hotspot == done.hotspot
+    assert again.warnings == done.warnings
+    assert len(qupath_reads(second)) == len(objects)
+
+
+def test_what_lies_in_the_hotspot_of_an_earlier_run_stays(
+    slide: Path, points: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    # QuPath may have put the figures inside of the outline ("Resolve hierarchy").
+    document = json.loads(points.read_text())
+    corners = [[0, 0], [8000, 0], [8000, 8000], [0, 8000], [0, 0]]
+    former = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
+        "properties": {
+            "name": "Hotspot",
+            "classification": "Mitotic hotspot",
+            "childObjects": document["features"],
+        },
+    }
+    nested = tmp_path / "nested.geojson"
+    nested.write_text(json.dumps({"type": "FeatureCollection", "features": [former]}))
+    plain, out = tmp_path / "plain.geojson", tmp_path / "out.geojson"
+    _predict(slide, points, plain, small_bundle)
+    _, counts = _predict(slide, nested, out, small_bundle)
+    assert counts.figures == 12
+    assert [one["geometry"] for one in qupath_reads(out)] == [
+        one["geometry"] for one in qupath_reads(plain)
+    ]
+
+
+def test_a_slide_that_is_too_small_has_no_hotspot_and_says_so(
+    slide: Path, points: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    options = PredictOptions(bundle=small_bundle, precision="fp32", threads=1)
+    choice = PointsChoice(hotspot=True)
+    done = predict_slide(slide, points, tmp_path / "p.csv", options=options, choice=choice)
+    assert done.hotspot is None
+    assert "has no hotspot; no figure lies in a rectangle of 2.37 mm2" in done.warnings[-1]
+
+
+def test_detections_of_tiatoolbox_come_out_with_both_probabilities(
+    slide: Path, small_bundle: Path, of_crops: np.ndarray, tmp_path: Path
+) -> None:
+    golden = Path(__file__).parents[1] / "data" / "points" / "tiatoolbox_detections.json"
+    store = write_store(tmp_path / "s.db", [mitosis(1, 20, 60, 0.9375), mitosis(2, 60, 60, 0.5)])
+    for points in (golden, store):
+        out = tmp_path / f"{points.stem}.geojson"
+        _predict(slide, points, out, small_bundle)
+        first, second = qupath_reads(out)[:2]
+        for one, p, detected in ((first, of_crops[4], 0.9375), (second, of_crops[5], 0.5)):
+            assert one["type"] == "detection"
+            assert one["measurements"]["P(atypical)"] == pytest.approx(p, abs=1e-5)
+            assert one["measurements"]["Detection probability"] == detected

@@ -213,6 +213,38 @@ def test_a_slide_that_was_searched_and_holds_no_figure_counts_for_its_case(
     assert row["atypical_per_mm2"] == pytest.approx(row["atypical"] / 4)
 
 
+def test_the_hotspot_of_a_case_is_that_of_the_slide_with_most_figures(
+    few: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    corners = [[0, 0], [16000, 0], [16000, 16000], [0, 16000], [0, 0]]
+    tissue = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
+        "properties": {"classification": "Tissue"},
+    }
+    rows = ["slide,points,case"]
+    for number, count in ((0, 2), (1, 4)):
+        points = json.loads((few.parent / f"s{number}.geojson").read_text())[:count]
+        (tmp_path / f"s{number}.geojson").write_text(json.dumps([*points, tissue]))
+        rows.append(f"{few.parent / f's{number}.tif'},s{number}.geojson,P1")
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(rows) + "\n")
+    plain = _words(path, tmp_path / "out", small_bundle, "--area-class", "Tissue")
+    for command in (plain, [*plain, "--hotspot"]):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        assert "earlier runs" not in done.output  # the option changes the results
+        cases = pd.read_csv(tmp_path / "out" / "cases.csv")
+        slides = pd.read_csv(tmp_path / "out" / "slides.csv")
+        hotspot = [name for name in cases if name.startswith("hotspot_")]
+        assert bool(hotspot) == ("--hotspot" in command)
+    assert list(slides["hotspot_figures"]) == [2, 4]
+    (row,) = cases.to_dict("records")
+    assert (row["figures"], row["hotspot_slide"], row["hotspot_figures"]) == (6, "s1", 4)
+    assert row["hotspot_atypical_share_low"] <= row["hotspot_atypical_share"]
+    assert row["hotspot_figures_per_mm2"] == pytest.approx(4 / row["hotspot_area_mm2"], abs=1e-4)
+
+
 def test_a_row_without_points_and_a_missing_file_cost_no_other(
     few: Path, small_bundle: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -33,6 +33,14 @@ def predict(
         Path,
         typer.Option("--out", metavar="FILE", help="Predictions table: .csv, .parquet or .json."),
     ] = Path("predictions.csv"),
+    format: Annotated[
+        Literal["table", "label-studio"],
+        typer.Option(
+            "--format",
+            help="table: a predictions table; label-studio: tasks with predictions, to import into "
+            "Label Studio (--out FILE.json, in a folder above the images).",
+        ),
+    ] = "table",
     options: PredictOptions,
     mpp: Annotated[
         float | None,
@@ -64,6 +72,7 @@ def predict(
             sources,
             out,
             options,
+            format=format,
             mpp=mpp,
             layout=layout,
             mapping=column_mapping(column),

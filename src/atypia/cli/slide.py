@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from atypia.cli.options import AreaClass, ClassNames, ObjectType, Origin, with_predict_options
+from atypia.cli.options import (
+    AreaClass,
+    ClassNames,
+    HotspotOption,
+    ObjectType,
+    Origin,
+    with_predict_options,
+)
 from atypia.cli.outputs import Overwrite
 from atypia.inference.options import PredictOptions
 
@@ -28,7 +35,8 @@ def slide(
         typer.Option(
             "--points",
             metavar="FILE",
-            help="Points on the slide: QuPath GeoJSON, MIDOG JSON, or a table with x and y.",
+            help="Points on the slide: QuPath GeoJSON, MIDOG JSON, TIAToolbox's JSON or .db, or a "
+            "table with x and y.",
             show_default=False,
         ),
     ],
@@ -53,6 +61,7 @@ def slide(
         ),
     ] = None,
     area_class: AreaClass = None,
+    hotspot: HotspotOption = False,
     pictures: Annotated[
         bool,
         typer.Option(help="Draw a contact sheet of the figures and an overview of the slide."),
@@ -76,7 +85,7 @@ def slide(
 
     Example: atypia slide case.svs --points mitoses.geojson --out classified.geojson
     """
-    from atypia.cli.counts import describe_counts
+    from atypia.cli.counts import describe_counts, describe_hotspot
     from atypia.cli.progress import progress_bars
     from atypia.cli.summary import describe_run
     from atypia.workflows.slide import PointsChoice, predict_slide
@@ -89,13 +98,14 @@ def slide(
             mpp=mpp,
             area_mm2=area_mm2,
             options=options,
-            choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
+            choice=PointsChoice(tuple(names or ()), origin, object_type, area_class, hotspot),
             pictures=_without_ending(out) if pictures else None,
             overwrite=overwrite,
             on_progress=on_progress,
         )
     files = [f"wrote {file}" for file in result.files]
-    for line in [*describe_run(result.record), *describe_counts(result.counts), *files]:
+    counts = [*describe_counts(result.counts), *describe_hotspot(result.hotspot)]
+    for line in [*describe_run(result.record), *counts, *files]:
         typer.echo(line)
     if result.record.failures:
         raise typer.Exit(1)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from atypia.cli.options import AreaClass, ClassNames, ObjectType, Origin, with_predict_options
+from atypia.cli.options import (
+    AreaClass,
+    ClassNames,
+    HotspotOption,
+    ObjectType,
+    Origin,
+    with_predict_options,
+)
 from atypia.cli.outputs import Overwrite
 from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
@@ -49,6 +56,7 @@ def slides(
     object_type: ObjectType = None,
     origin: Origin = "bounds",
     area_class: AreaClass = None,
+    hotspot: HotspotOption = False,
     pictures: Annotated[
         bool,
         typer.Option(help="Draw a contact sheet of the figures and an overview for each slide."),
@@ -97,7 +105,7 @@ def slides(
             jobs,
             out,
             options=options,
-            choice=PointsChoice(tuple(names or ()), origin, object_type, area_class),
+            choice=PointsChoice(tuple(names or ()), origin, object_type, area_class, hotspot),
             formats=formats or ("geojson", "csv"),
             pictures=pictures,
             overwrite=overwrite,

@@ -53,12 +53,44 @@ class Counts:
             return None
         return self.atypical_in_area / self.area_mm2
 
+    @property
+    def figures_per_mm2(self) -> float | None:
+        """Classified figures per mm2, atypical or not; None where the area is not known."""
+        if self.area_mm2 is None or self.in_area is None:
+            return None
+        return self.in_area / self.area_mm2
+
     def density_interval(self) -> tuple[float, float] | None:
         """Return the interval of the density (exact for Poisson counts, Garwood 1936)."""
         if self.area_mm2 is None or self.atypical_in_area is None:
             return None
         low, high = poisson_interval(self.atypical_in_area)
         return low / self.area_mm2, high / self.area_mm2
+
+
+@dataclass(frozen=True)
+class HotspotCounts:
+    """Figures where they are densest on a slide; all intervals are conditional on that choice.
+
+    Attributes:
+        counts: of the figures there; its area is what was searched of the rectangle.
+        left_px: of the rectangle, px of level 0; as are the others.
+        top_px: likewise.
+        width_px: likewise.
+        height_px: likewise.
+    """
+
+    counts: Counts
+    left_px: float
+    top_px: float
+    width_px: float
+    height_px: float
+
+
+def choose_hotspot(hotspots: Iterable[HotspotCounts | None]) -> HotspotCounts | None:
+    """Return the hotspot of a case: the one with the most figures, of equal ones the first."""
+    known = [hotspot for hotspot in hotspots if hotspot is not None]
+    return max(known, key=lambda hotspot: hotspot.counts.figures, default=None)
 
 
 def add_counts(parts: Iterable[Counts]) -> Counts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from atypia.data.case_summary import Counts
+from atypia.data.case_summary import Counts, HotspotCounts
 from atypia.data.points.areas import lies_inside
 from atypia.data.points.file import PointFile
+from atypia.data.points.hotspot import find_hotspot
 from atypia.data.points.midog import write_midog
 from atypia.data.points.qupath_results import (
     ATYPICAL,
@@ -27,6 +29,8 @@ from atypia.data.points.qupath_results import (
     SPREAD,
     ObjectType,
     PointResult,
+    drop_hotspots,
+    outline_hotspot,
     write_features,
 )
 from atypia.data.points.table import Points
@@ -149,6 +153,7 @@ def write_figures(
     slide: Slide,
     file: PointFile,
     object_type: ObjectType | None,
+    hotspot: HotspotCounts | None = None,
 ) -> None:
     """Write the classified figures of a slide; the ending of `out` decides the format.
 
@@ -161,13 +166,16 @@ def write_figures(
         file: that the points were read from.
         object_type: for QuPath: annotation or detection; none leaves objects what they are, and
             makes new ones annotations.
+        hotspot: is outlined for QuPath, in place of that of an earlier run.
     """
     name = out.name.lower()
     if name.endswith(QUPATH_ENDINGS):
         rows = zip(frame["figure_id"], map(_make_result, frame.to_dict("records")), strict=True)
         by_id = dict(rows)
         results = [by_id.get(own) for own in file.points.frame["point_id"]]
-        features = file.give_back(results, slide.path.name, object_type)
+        features = drop_hotspots(file.give_back(results, slide.path.name, object_type))
+        if hotspot is not None:
+            features = chain(features, [_outline(hotspot, slide.path.name)])
         write_features(out, features, file.members)
     elif name.endswith(MIDOG_ENDING):
         columns = (frame[name].tolist() for name in ("x", "y", "call", "p_atypical"))
@@ -201,6 +209,49 @@ def count_figures(
     if area is not None:
         inside = lies_inside(area, frame["x"].to_numpy(), frame["y"].to_numpy())
     return Counts(*plain, area_mm2, int(inside.sum()), int((inside & atypical).sum()))
+
+
+def count_hotspot(
+    frame: pd.DataFrame, slide: Slide, area: shapely.Geometry | None
+) -> HotspotCounts | None:
+    """Count the figures of a slide where they are densest, see `find_hotspot`.
+
+    Args:
+        frame: as `InPointsOrder` gives it.
+        slide: that the figures are on.
+        area: outline of the searched tissue, px of level 0; none counts all of the slide as such.
+
+    Returns:
+        The counts; None where no figure lies in a rectangle that was searched.
+    """
+    searched = shapely.box(0, 0, *slide.extent_px) if area is None else area
+    x, y = (frame[axis].to_numpy(dtype=np.float64) for axis in ("x", "y"))
+    found = find_hotspot(x, y, searched, slide.mpp)
+    if found is None:
+        return None
+    inside = frame[found.inside]
+    figures, atypical = len(inside), int((inside["call"] == CALLS[1]).sum())
+    referred = int(inside["refer"].sum())
+    counts = Counts(figures, atypical, referred, 0, found.searched_mm2, figures, atypical)
+    return HotspotCounts(counts, found.left, found.top, found.width, found.height)
+
+
+def _outline(hotspot: HotspotCounts, slide: str) -> dict[str, Any]:
+    """Return the outline of a hotspot in QuPath's terms, with its counts."""
+    counts = hotspot.counts
+    measurements = {
+        "Figures": counts.figures,
+        "Atypical figures": counts.atypical,
+        "Referred figures": counts.referred,
+        "Atypical share": counts.share,
+        "Searched area mm^2": counts.area_mm2,
+        "Figures per mm^2": counts.figures_per_mm2,
+        "Atypical figures per mm^2": counts.density,
+    }
+    left, top = hotspot.left_px, hotspot.top_px
+    bounds = (left, top, left + hotspot.width_px, top + hotspot.height_px)
+    known = {name: float(of) for name, of in measurements.items() if of is not None}
+    return outline_hotspot(bounds, slide, known)
 
 
 def name_class(call: str, refer: bool) -> str:

@@ -70,6 +70,7 @@ class Source:
         mpp_sources: `Figure.mpp_source` of each.
         readers: gives `Figure.pixels` of each; every call begins with the first.
         notes: of the figure table, for people.
+        files: gives the file of each image; None of a page, and of an entry without an image.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class Source:
     mpp_sources: Sequence[MppSource]
     readers: Callable[[], Iterator[Reader]]
     notes: tuple[str, ...] = ()
+    files: Callable[[], Sequence[Path | None]] = list
 
     def __len__(self) -> int:
         """Return the number of figures."""
@@ -226,10 +228,19 @@ def _files(
             else:
                 yield from _page_readers(folder / name, numbers)
 
+    def files() -> list[Path | None]:
+        return [
+            folder / name if len(numbers) == 1 else None
+            for name, numbers in zip(names, pages, strict=True)
+            for _ in numbers
+        ]
+
     origin: MppSource = "assumed" if mpp is None else "given"
     ids = [escape_text(name) for name in ids]
     images = [escape_text(str(folder)) + "/" + name for name in ids]
-    return Source(path, kind, ids, images, [mpp] * len(ids), [origin] * len(ids), readers)
+    return Source(
+        path, kind, ids, images, [mpp] * len(ids), [origin] * len(ids), readers, files=files
+    )
 
 
 def _table(path: Path, table: FigureTable, kind: Literal["figure table", "layout"]) -> Source:
@@ -245,7 +256,10 @@ def _table(path: Path, table: FigureTable, kind: Literal["figure table", "layout
         for name, image in zip(ids, images, strict=True):
             yield partial(_read_row, table, name, image)
 
-    return Source(path, kind, ids, images, mpp, origins, readers, table.notes)
+    def files() -> list[Path | None]:
+        return [Path(*table.image_place(image)) if image else None for image in images]
+
+    return Source(path, kind, ids, images, mpp, origins, readers, table.notes, files)
 
 
 def _read_row(table: FigureTable, name: str, image: str) -> RGBImage:

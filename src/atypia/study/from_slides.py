@@ -60,7 +60,9 @@ def cut_figures(
 def _cut(listed: ListedSlide, folder: Path, faults: list[str]) -> list[dict[str, object]]:
     slide = open_slide(listed.slide, mpp=listed.mpp)
     try:
-        points = open_points(listed.points, slide.path, mpp=slide.mpp).points
+        points = open_points(
+            listed.points, slide.path, mpp=slide.mpp, origin_px=slide.origin_px
+        ).points
         require_on_slide(points, slide)
         faults += [f"left out: {line}" for line in points.failures]
         level = slide.level_for(MPP)

@@ -10,9 +10,10 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from atypia.data.case_summary import Counts
+from atypia.data.case_summary import Counts, HotspotCounts
 from atypia.data.points.areas import unite_outlines
 from atypia.data.points.classes import ClassFilter
+from atypia.data.points.hotspot import HOTSPOT_MM2, LEAST_SEARCHED
 from atypia.data.points.on_slide import require_on_slide
 from atypia.data.points.open_points import open_points
 from atypia.data.points.qupath_results import ObjectType
@@ -27,6 +28,7 @@ from atypia.inference.record import RunRecord, record_path, write_record
 from atypia.inference.slides import (
     InPointsOrder,
     count_figures,
+    count_hotspot,
     require_slide_ending,
     slide_source,
     write_figures,
@@ -36,6 +38,10 @@ from atypia.workflows.classify import classify_sources
 
 _log = logging.getLogger(__name__)
 
+_NO_HOTSPOT = (
+    f"no figure lies in a rectangle of {HOTSPOT_MM2} mm2 of which {LEAST_SEARCHED:.0%} was searched"
+)
+
 
 @dataclass(frozen=True)
 class SlideJob:
@@ -43,7 +49,7 @@ class SlideJob:
 
     Attributes:
         slide: its file.
-        points: QuPath GeoJSON, MIDOG JSON, or a table.
+        points: QuPath GeoJSON, MIDOG JSON, TIAToolbox's JSON or .db, or a table.
         mpp: um/px of level 0; none takes it from the slide's metadata.
         area_mm2: of the searched tissue, if it is known.
     """
@@ -64,12 +70,14 @@ class PointsChoice:
         origin: where points count from, see `open_slide`.
         object_type: annotation or detection; none leaves QuPath's objects what they are.
         area_class: of the QuPath annotations that outline the searched tissue.
+        hotspot: find where the figures are densest, and count them there.
     """
 
     names: tuple[str, ...] = ()
     origin: Origin = "bounds"
     object_type: ObjectType | None = None
     area_class: str | None = None
+    hotspot: bool = False
 
 
 EVERY_POINT = PointsChoice()
@@ -84,12 +92,14 @@ class ClassifiedSlide:
         counts: of its figures.
         files: that were written.
         warnings: on the points, one line each.
+        hotspot: counts where the figures are densest, if that was asked for and there is one.
     """
 
     record: RunRecord
     counts: Counts
     files: tuple[Path, ...]
     warnings: tuple[str, ...] = ()
+    hotspot: HotspotCounts | None = None
 
 
 @opens_bars
@@ -111,7 +121,7 @@ def predict_slide(
 
     Args:
         slide: its file.
-        points: on it: QuPath GeoJSON, MIDOG JSON, or a table.
+        points: on it: QuPath GeoJSON, MIDOG JSON, TIAToolbox's JSON or .db, or a table.
         outs: files to write, one or more; each one's ending decides its format.
         mpp: um/px of level 0, in 0.05..5, in place of what the slide's file states.
         area_mm2: of the searched tissue, if it is known.
@@ -183,7 +193,9 @@ def classify_slide(
     try:
         searched = job.area_mm2 is not None or choice.area_class is not None
         classes = ClassFilter(choice.names, choice.area_class, searched)
-        file = open_points(job.points, slide.path, mpp=slide.mpp, classes=classes)
+        file = open_points(
+            job.points, slide.path, mpp=slide.mpp, classes=classes, origin_px=slide.origin_px
+        )
         points = file.points
         require_on_slide(points, slide)
         area_mm2, area = job.area_mm2, None
@@ -204,11 +216,17 @@ def classify_slide(
             level=level,
         )
         frame = rows.frame()
+        hotspot = count_hotspot(frame, slide, area) if choice.hotspot else None
+        warnings = points.warnings
+        if choice.hotspot and hotspot is None:
+            line = f"warning: {slide.path}: has no hotspot; {_NO_HOTSPOT}"
+            _log.log(level, line)
+            warnings = (*warnings, line)
         for out in outs:
-            write_figures(out, frame, slide, file, choice.object_type)
+            write_figures(out, frame, slide, file, choice.object_type, hotspot)
         drawn = () if pictures is None else _draw_pictures(pictures, slide, frame, predictor, level)
         counts = count_figures(frame, len(record.failures), area_mm2=area_mm2, area=area)
-        return ClassifiedSlide(record, counts, (*outs, *drawn), points.warnings)
+        return ClassifiedSlide(record, counts, (*outs, *drawn), warnings, hotspot)
     finally:
         slide.close()
 

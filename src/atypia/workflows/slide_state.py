@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from atypia.data.case_summary import Counts
+from atypia.data.case_summary import Counts, HotspotCounts
 from atypia.files import escape_document, write_output
 from atypia.fingerprint import settings_part
 from atypia.inference.options import PredictOptions
@@ -33,6 +33,7 @@ class SlideState(BaseModel):
         trace: of an unexpected fault, for a report.
         files: names of the files written, in the folder of the results.
         counts: of its figures.
+        hotspot: counts where they are densest, if that was asked for and there is one.
         failures: of points that could not be classified, a line each.
         warnings: on the points, a line each.
         mpp_from: where the size of a pixel comes from: slide or given.
@@ -48,6 +49,7 @@ class SlideState(BaseModel):
     trace: str = ""
     files: list[str] = []
     counts: Counts = Counts(0, 0, 0, 0)
+    hotspot: HotspotCounts | None = None
     failures: list[str] = []
     warnings: list[str] = []
     mpp_from: str = ""

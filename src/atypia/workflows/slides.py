@@ -19,7 +19,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from atypia.bundle.load import Bundle, load_bundle
-from atypia.data.case_summary import Counts, add_counts
+from atypia.data.case_summary import Counts, HotspotCounts, add_counts, choose_hotspot
 from atypia.data.slide_list import ListedSlide
 from atypia.errors import AtypiaError
 from atypia.files import (
@@ -205,7 +205,8 @@ def predict_slides(
         note = f"{failed} failed" if failed else ""
         on_progress("slides", len(states), len(slides), note)
     ordered = tuple(states[row.name] for row in slides)
-    return SlidesResult(ordered, before, _write_tables(job.out, slides, ordered))
+    tables = _write_tables(job.out, slides, ordered, hotspots=choice.hotspot)
+    return SlidesResult(ordered, before, tables)
 
 
 def here(job: SlidesJob, slides: Sequence[ListedSlide]) -> Iterator[tuple[ListedSlide, SlideState]]:
@@ -280,6 +281,7 @@ def _classify(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> Slid
         inputs=inputs,
         files=[file.name for file in done.files],
         counts=done.counts,
+        hotspot=done.hotspot,
         failures=[failure.message for failure in record.failures],
         warnings=list(done.warnings),
         mpp_from=next(iter(record.mpp_from), ""),
@@ -290,9 +292,10 @@ def _classify(job: SlidesJob, listed: ListedSlide, predictor: Predictor) -> Slid
 
 
 def _write_tables(
-    out: Path, slides: Sequence[ListedSlide], states: Sequence[SlideState]
+    out: Path, slides: Sequence[ListedSlide], states: Sequence[SlideState], *, hotspots: bool
 ) -> tuple[Path, ...]:
-    """Write `slides.csv` and `cases.csv`."""
+    """Write `slides.csv` and `cases.csv`; the hotspot's columns stand where it was asked for."""
+    round_hotspot = _round_hotspot if hotspots else _round_nothing
     rows = [
         {
             "name": listed.name,
@@ -302,23 +305,30 @@ def _write_tables(
             "outcome": "failed" if state.fault else "done",
             "fault": state.fault,
             **_round_counts(state.counts),
+            **round_hotspot(state.hotspot),
             "first_failure": state.failures[0] if state.failures else "",
             "warnings": "; ".join(line.removeprefix("warning: ") for line in state.warnings),
         }
         for listed, state in zip(slides, states, strict=True)
     ]
-    of_case: dict[str, list[tuple[bool, Counts]]] = {}
+    of_case: dict[str, list[tuple[str, SlideState]]] = {}
     for listed, state in zip(slides, states, strict=True):
-        of_case.setdefault(listed.case, []).append((bool(state.fault), state.counts))
-    cases = [
-        {
-            "case": case,
-            "slides": len(parts),
-            "slides_failed": sum(failed for failed, _ in parts),
-            **_round_counts(add_counts([counts for failed, counts in parts if not failed])),
-        }
-        for case, parts in of_case.items()
-    ]
+        of_case.setdefault(listed.case, []).append((listed.name, state))
+    cases = []
+    for case, parts in of_case.items():
+        done = {name: state for name, state in parts if not state.fault}
+        hotspot = choose_hotspot(state.hotspot for state in done.values())
+        names = (name for name, state in done.items() if state.hotspot is hotspot)
+        cases.append(
+            {
+                "case": case,
+                "slides": len(parts),
+                "slides_failed": len(parts) - len(done),
+                **_round_counts(add_counts([state.counts for state in done.values()])),
+                **({"hotspot_slide": next(names, None) if hotspot else None} if hotspots else {}),
+                **round_hotspot(hotspot),
+            }
+        )
     files = []
     with FileLock(out / "state" / ".tables.lock"):
         for name, table in zip(_TABLES, (rows, cases), strict=True):
@@ -329,6 +339,33 @@ def _write_tables(
                 )
             files.append(out / name)
     return tuple(files)
+
+
+def _round_nothing(hotspot: HotspotCounts | None) -> dict[str, float | None]:
+    return {}
+
+
+def _round_hotspot(hotspot: HotspotCounts | None) -> dict[str, float | None]:
+    """Return the hotspot's columns; its intervals are conditional on the choice of the place."""
+    if hotspot is None:
+        return dict.fromkeys(f"hotspot_{name}" for name in _HOTSPOT_COLUMNS)
+    numbers = {
+        "x": round(hotspot.left_px, 1),
+        "y": round(hotspot.top_px, 1),
+        "width": round(hotspot.width_px, 1),
+        "height": round(hotspot.height_px, 1),
+        "figures_per_mm2": round(hotspot.counts.figures_per_mm2 or 0.0, 6),
+        **_round_counts(hotspot.counts),
+    }
+    return {f"hotspot_{name}": numbers[name] for name in _HOTSPOT_COLUMNS}
+
+
+_HOTSPOT_COLUMNS = (
+    *("x", "y", "width", "height", "area_mm2"),
+    *("figures", "figures_per_mm2", "atypical", "referred"),
+    *("atypical_share", "atypical_share_low", "atypical_share_high"),
+    *("atypical_per_mm2", "atypical_per_mm2_low", "atypical_per_mm2_high"),
+)
 
 
 def _round_counts(counts: Counts) -> dict[str, float | None]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from atypia.errors import TableError, suggest_name
 
+#: What atypia calls the hotspot that it outlines; in a file that is read again it is no figure.
+HOTSPOT = "Mitotic hotspot"
+
 _MOST_NAMED = 8
 _MITOSIS = r"(?:mito\w+|mf)(?: figures?| cells?)?"
 _LOOKALIKE = r"(?:imposters?|impostors?|look ?alikes?)"
@@ -62,7 +65,7 @@ class ClassFilter:
         """Return whether points of a class are classified."""
         if self.names:
             return name in self.names
-        return name != self.area and not is_no_mitosis(name)
+        return name not in (self.area, HOTSPOT) and not is_no_mitosis(name)
 
     def remarks(
         self, path: Path, counts: Mapping[str, int], outlines: Mapping[str, int]
@@ -83,7 +86,9 @@ class ClassFilter:
             negative = {name: count for name, count in present.items() if is_no_mitosis(name)}
             if not negative:
                 return ()
-            ask = " ".join(f"--class {name!r}" for name in present if name != self.area)
+            ask = " ".join(
+                f"--class {name!r}" for name in present if name not in (self.area, HOTSPOT)
+            )
             return (
                 f"warning: {path}: {sum(negative.values())} of {sum(present.values())} points are "
                 f"no mitosis by their class ({format_counts(negative)}) and are left out; to "

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from atypia.data.points.table import PointFailure
 from atypia.errors import TableError, describe_fault
 
 GEOJSON_SUFFIXES = (".geojson", ".json")
@@ -31,22 +32,41 @@ class Features:
     Decoded, a million of QuPath's objects need 1.5 GB; their text needs 0.2.
     """
 
-    def __init__(self, text: str, starts: array[int]) -> None:
-        """Hold a text, and where in it each feature starts."""
+    def __init__(
+        self, text: str, starts: array[int], translate: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Hold a text, where in it each feature starts, and what makes QuPath's object of one."""
         self._text = text
         self._starts = starts
+        self._translate = translate
         #: What else the collection holds, by name.
         self.members: dict[str, Any] = {}
+        #: What could not be read of it; these are no features.
+        self.failures: list[PointFailure] = []
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def __iter__(self) -> Iterator[Any]:
         for start in self._starts:
-            yield _parse_value(self._text, start)[0]
+            yield self._decode(start)
 
     def __getitem__(self, number: int) -> Any:
-        return _parse_value(self._text, self._starts[number])[0]
+        return self._decode(self._starts[number])
+
+    def _decode(self, start: int) -> Any:
+        feature = _parse_value(self._text, start)[0]
+        return feature if self._translate is None else self._translate(feature)
+
+    def place(self, number: int) -> str:
+        """Return where in its file a feature is, in words."""
+        return f"feature {number + 1}"
+
+    def translate(self, translate: Callable[[Any], Any]) -> Features:
+        """Return the features as another program's are to be read, each translated when decoded."""
+        features = Features(self._text, self._starts, translate)
+        features.members = self.members
+        return features
 
 
 def read_document(path: Path) -> Any:

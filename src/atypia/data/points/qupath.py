@@ -102,7 +102,7 @@ def read_objects(
             f"but found {abbreviate(document)}; in QuPath, File > Export objects as GeoJSON"
         )
     most_px = math.inf if mpp is None or classes.names else MOST_FIGURE_UM / mpp
-    read = _ObjectReader(path, classes, most_px)
+    read = _ObjectReader(path, document, classes, most_px)
     for number, member, depth, feature in _walk_objects(document):
         read.take(number, member, depth, feature)
     points = make_points(
@@ -115,20 +115,23 @@ def read_objects(
 class _ObjectReader:
     """Reads the points of a file, object by object."""
 
-    def __init__(self, path: Path, classes: ClassFilter, most_px: float) -> None:
+    def __init__(
+        self, path: Path, features: Features, classes: ClassFilter, most_px: float
+    ) -> None:
         self.rows: list[tuple[object, ...]] = []
-        self.failures: list[PointFailure] = []
+        self.failures = list(features.failures)
         self.unread: set[tuple[int, int]] = set()
         self.counts: Counter[str] = Counter()
         self.outlines: Counter[str] = Counter()
         self._large: Counter[str] = Counter()
         self._doubles: list[str] = []
         self._ids: set[str] = set()
-        self._path, self._classes, self._most_px = path, classes, most_px
+        self._path, self._features = path, features
+        self._classes, self._most_px = classes, most_px
 
     def take(self, number: int, member: int, depth: int, feature: Any) -> None:
         """Read the points of an object, if its class is taken."""
-        place = f"feature {number + 1}" + (f", object {member} in it" if member else "")
+        place = self._features.place(number) + (f", object {member} in it" if member else "")
         if depth == MOST_DEPTH and find_children(feature):
             text = f"holds objects that are nested more than {MOST_DEPTH} deep"
             self._fail(place, ValueError(text, "nested too deeply"))

@@ -15,6 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from atypia.data.points.classes import HOTSPOT
 from atypia.data.points.document import GEOJSON_SUFFIXES, Features
 from atypia.data.points.qupath_object import (
     MOST_DEPTH,
@@ -40,6 +41,8 @@ NORMAL, ATYPICAL, REFER = "Normal mitosis", "Atypical mitosis", "Refer"
 P_ATYPICAL, SPREAD, IN_SCOPE = "P(atypical)", "Spread of members", "In scope"
 PHASE, SCOPE = "Phase", "Scope"
 _MEASUREMENTS, _TEXTS = (P_ATYPICAL, SPREAD, IN_SCOPE), (PHASE, SCOPE)
+
+_HOTSPOT_COLOUR = (0, 158, 115)
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,56 @@ def new_features(
             "geometry": _point(x, y),
             "properties": properties,
         }
+
+
+def outline_hotspot(
+    bounds: tuple[float, float, float, float], slide: str, measurements: Mapping[str, float]
+) -> Json:
+    """Return the outline of a hotspot as an annotation, locked as figures lie in it.
+
+    Args:
+        bounds: left, top, right and bottom, px.
+        slide: its name; it alone decides the id, as a slide has one hotspot.
+        measurements: by name.
+    """
+    left, top, right, bottom = bounds
+    ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+    return {
+        "type": "Feature",
+        "id": stable_id(f"{slide} {HOTSPOT}", 0, 0),
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {
+            "objectType": "annotation",
+            "name": "Hotspot",
+            "classification": {"name": HOTSPOT, "color": list(_HOTSPOT_COLOUR)},
+            "isLocked": True,
+            "measurements": dict(measurements),
+        },
+    }
+
+
+def drop_hotspots(features: Iterable[Any]) -> Iterator[Any]:
+    """Yield features without the hotspots of earlier runs; what lies in one of these stays."""
+    for feature in features:
+        inside = find_children(feature)
+        kept = list(drop_hotspots(inside))
+        if _is_hotspot(feature):
+            yield from kept
+        elif kept == inside:
+            yield feature
+        elif is_collection(feature):
+            yield {**feature, "features": kept}
+        else:
+            yield {**feature, "properties": {**read_properties(feature), "childObjects": kept}}
+
+
+def _is_hotspot(feature: Any) -> bool:
+    return (
+        isinstance(feature, dict)
+        and feature.get("type") == "Feature"
+        and read_class(read_properties(feature)) == HOTSPOT
+        and read_properties(feature).get("name") == "Hotspot"
+    )
 
 
 def write_features(
