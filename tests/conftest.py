@@ -29,6 +29,7 @@ LONGEST = (
     "training/test_resume.py",
     "training/test_every_key.py",
     "workflows/test_slides.py",
+    "examples/test_qupath_script.py",
     "cli/test_streams.py",
     "cli/test_ablate.py",
     "cli/test_bundle.py",
