@@ -86,8 +86,8 @@ void classifyObjects(Map connection, String className, int cropsPerRequest, bool
             failed[it] = "its outline is over ${Limits.MOST_FIGURE_UM as int} um, and no figure's"
         }
     }
-    def answers = askServer(connection, slide, pixelUm, objects - failed.keySet(),
-        cropsPerRequest, failed)
+    def sent = objects.findAll { !failed.containsKey(it) }
+    def answers = askServer(connection, slide, pixelUm, sent, cropsPerRequest, failed)
     if (answers && agrees(answers, failed, askFirst)) {
         failed.keySet().each { removeFormer(it) }
         answers.each { object, answer -> writeAnswer(object, answer) }
@@ -96,8 +96,8 @@ void classifyObjects(Map connection, String className, int cropsPerRequest, bool
     } else {
         println "Nothing was changed."
     }
-    failed.each { object, reason -> println "not classified: ${describe(object)}: ${reason}" }
-    locked.each { println "left alone: ${describe(it)}: it is locked" }
+    failed.each { object, reason -> println "not classified: ${nameObject(object)}: ${reason}" }
+    locked.each { println "left alone: ${nameObject(it)}: it is locked" }
 }
 
 // Which objects, and their places
@@ -147,7 +147,7 @@ double measureUm(object, double pixelUm) {
     return roi.isPoint() ? 0 : Math.max(roi.getBoundsWidth(), roi.getBoundsHeight()) * pixelUm
 }
 
-String describe(object) {
+String nameObject(object) {
     def roi = object.getROI()
     def name = object.getName() ?: object.getPathClass()?.toString() ?: "object"
     def x = String.format(Locale.ROOT, "%.1f", roi.getCentroidX())
