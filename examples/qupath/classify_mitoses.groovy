@@ -53,7 +53,9 @@ class Atypia {
     ]
     static final String P_ATYPICAL = "P(atypical)"
     static final String SPREAD = "Spread of members"
+    static final String IN_SCOPE = "In scope"
     static final String PHASE = "Phase"
+    static final String SCOPE = "Scope"
 }
 
 /** Sizes and limits. */
@@ -388,7 +390,7 @@ List readEntries(String text, int expected) {
     return entries
 }
 
-/** Return an answer: class, P, spread (or null) and phase (or ""). */
+/** Return an answer: class, P, spread and whether in scope (or null), phase and reason (or ""). */
 Map readEntry(entry) {
     if (!(entry instanceof Map)) {
         throw new Unusable("the server's answer has no columns")
@@ -396,15 +398,13 @@ Map readEntry(entry) {
     if (entry.error) {
         throw new Unusable(entry.error.toString())
     }
-    if (entry.in_scope == false) {
-        throw new Unusable("not a figure that can be classified (${entry.scope_reason ?: 'out of scope'})")
-    }
     boolean called = entry.call == "atypical" || entry.call == "normal"
     if (!called || !(entry.refer instanceof Boolean) || !isProbability(entry.p_atypical)) {
         throw new Unusable("the server's answer has no call")
     }
     def name = entry.refer ? Atypia.REFER : entry.call == "atypical" ? Atypia.ATYPICAL : Atypia.NORMAL
-    return [name: name, p: entry.p_atypical, spread: entry.spread, phase: entry.phase ?: ""]
+    return [name: name, p: entry.p_atypical, spread: entry.spread, inScope: entry.in_scope,
+            texts: [(Atypia.PHASE): entry.phase, (Atypia.SCOPE): entry.scope_reason]]
 }
 
 boolean isProbability(value) {
@@ -423,7 +423,7 @@ boolean agrees(Map answers, Map failed, boolean askFirst) {
         "changed; measurements are added.")
 }
 
-/** Set class, measurements and phase. */
+/** Set class, measurements, phase and why it is out of scope. */
 void writeAnswer(object, Map answer) {
     removeFormer(object)
     def measurements = object.getMeasurementList()
@@ -431,9 +431,12 @@ void writeAnswer(object, Map answer) {
     if (answer.spread instanceof Number) {
         measurements.put(Atypia.SPREAD, answer.spread as double)
     }
+    if (answer.inScope instanceof Boolean) {
+        measurements.put(Atypia.IN_SCOPE, answer.inScope ? 1.0d : 0.0d)
+    }
     measurements.close()
-    if (answer.phase) {
-        findMetadata(object).put(Atypia.PHASE, answer.phase.toString())
+    answer.texts.findAll { name, text -> text }.each { name, text ->
+        findMetadata(object).put(name, text.toString())
     }
     def (red, green, blue) = Atypia.COLOURS[answer.name]
     object.setPathClass(PathClass.fromString(answer.name, ColorTools.packRGB(red, green, blue)))
@@ -445,13 +448,13 @@ void writeAnswer(object, Map answer) {
  */
 void removeFormer(object) {
     def measurements = object.getMeasurementList()
-    def former = [Atypia.P_ATYPICAL, Atypia.SPREAD].findAll { measurements.containsKey(it) }
+    def former = [Atypia.P_ATYPICAL, Atypia.SPREAD, Atypia.IN_SCOPE].findAll { measurements.containsKey(it) }
     if (!former) {
         return
     }
     former.each { measurements.remove(it) }
     measurements.close()
-    findMetadata(object).remove(Atypia.PHASE)
+    [Atypia.PHASE, Atypia.SCOPE].each { findMetadata(object).remove(it) }
     if (Atypia.COLOURS.containsKey(object.getPathClass()?.toString())) {
         object.resetPathClass()
     }

@@ -23,10 +23,12 @@ from PIL import Image
 
 from atypia.data.points.qupath_results import (
     ATYPICAL,
+    IN_SCOPE,
     NORMAL,
     P_ATYPICAL,
     PHASE,
     REFER,
+    SCOPE,
     SPREAD,
 )
 from atypia.data.slides.open_slide import open_slide
@@ -198,7 +200,7 @@ def test_all_of_a_class_get_class_colour_and_measurements(run: Run, server: Serv
     other = figure(pathClass="Tumor")
     server.entries = [
         entry("normal", 0.03, spread=0.01),
-        entry("normal", 0.5, refer=True, in_scope=True),
+        entry("normal", 0.5, refer=True, in_scope=False, scope_reason="no tissue"),
         entry("atypical", 0.93, phase="metaphase"),
     ]
     result = run([normal, other, atypical, refer])
@@ -209,7 +211,8 @@ def test_all_of_a_class_get_class_colour_and_measurements(run: Run, server: Serv
     assert of_normal["class"] == NORMAL
     assert of_normal["measurements"] == {P_ATYPICAL: 0.03, SPREAD: 0.01}
     assert of_refer["class"] == REFER
-    assert of_refer["measurements"] == {P_ATYPICAL: 0.5}
+    assert of_refer["measurements"] == {P_ATYPICAL: 0.5, IN_SCOPE: 0.0}
+    assert of_refer["metadata"] == {SCOPE: "no tissue"}
     assert of_atypical["class"] == ATYPICAL
     assert of_atypical["metadata"] == {PHASE: "metaphase"}
     for each in (of_normal, of_refer, of_atypical):
@@ -385,7 +388,7 @@ def test_failed_objects_are_named_and_the_others_classified(run: Run, server: Se
     server.entries = [
         entry("atypical", 0.8),
         entry(None, None, error="cannot be decoded"),
-        entry(None, None, in_scope=False, scope_reason="no tissue"),
+        entry("normal", "many"),
         entry(None, None),
     ]
     result = run(objects)
@@ -394,7 +397,7 @@ def test_failed_objects_are_named_and_the_others_classified(run: Run, server: Se
     assert set(reasons) == {each["id"] for each in objects[1:]}
     for each, reason in (
         (bad, "cannot be decoded"),
-        (empty, "not a figure that can be classified (no tissue)"),
+        (empty, "the server's answer has no call"),
         (silent, "the server's answer has no call"),
         (damaged, "the slide cannot be read there (a damaged tile)"),
         (away, "it does not lie on the slide"),
