@@ -66,6 +66,9 @@ ROWS: dict[str, dict[str, int]] = {
     "bundle show": {"bundle show out/small": 0},
     "bundle verify": {"bundle verify out/small": 0},
     "doctor": {"doctor": 0},
+    "serve": {  # it would wait for requests; tests/apps/serve/test_server.py sends some
+        "serve --bundle small --root nothing": 2,
+    },
     "vote new": {"vote new cohort --experts anna --rule all --out out/study": 0},
     "vote page": {"vote page out/study --expert anna --out out/anna.html": 0},
     "vote collect": {"vote collect out/study nothing.json": 1},

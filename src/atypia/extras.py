@@ -14,7 +14,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "slides": ("openslide", "shapely", "filelock", "zarr", "imagecodecs", "pydicom"),
     "parquet": ("pyarrow",),
-    "serve": ("fastapi", "uvicorn", "filelock"),
+    "serve": (
+        *("fastapi", "fastapi_offline", "uvicorn", "starlette"),
+        *("prometheus_client", "python_multipart", "filelock"),
+    ),
     "openvino": ("openvino",),
     "challenge": ("SimpleITK",),
     "ray": ("ray",),

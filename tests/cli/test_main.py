@@ -26,7 +26,8 @@ VERBS = [
 def test_the_verbs_of_this_version() -> None:
     assert {verb[0] for verb in VERBS} == {
         "ablate", "bundle", "challenge", "data", "demo", "doctor",
-        "evaluate", "models", "predict", "recipes", "slide", "slides", "train", "vote",
+        "evaluate", "models", "predict", "recipes", "serve", "slide", "slides", "train",
+        "vote",
     }  # fmt: skip
 
 

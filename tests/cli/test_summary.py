@@ -34,6 +34,7 @@ def record() -> RunRecord:
         predicted=5,
         atypical=2,
         referred=1,
+        out_of_scope={},
         failures=(),
         mpp_from={},
         mpp_given=None,
@@ -58,6 +59,11 @@ def test_a_run_is_summed_up_in_two_lines(record: RunRecord) -> None:
         "2.0 s (2 crops/s): 0.5 s reading, 1.2 s network, summed over 1 thread "
         "(torch 2, cpu, fp32)",
     ]
+
+
+def test_what_is_out_of_scope_is_counted_by_reason(record: RunRecord) -> None:
+    found = replace(record, referred=3, out_of_scope={"no tissue": 2, "ink": 1})
+    assert describe_run(found)[1] == "3 out of scope (2 no tissue, 1 ink), referred"
 
 
 def test_an_alignment_is_told(record: RunRecord) -> None:

@@ -19,9 +19,9 @@ def test_truth_values_in_csv_are_true_and_false(tmp_path: Path) -> None:
     with open_sink(tmp_path / "p.csv") as write:
         write(rows(0, 2))
     lines = (tmp_path / "p.csv").read_text().splitlines()
-    assert lines[0] == "figure_id,image,p_atypical,call,refer,spread,phase"
-    assert lines[1].endswith("normal,true,0.125,")
-    assert lines[2].endswith("atypical,false,0.125,")
+    assert lines[0] == "figure_id,image,p_atypical,call,refer,spread,phase,in_scope,scope_reason"
+    assert lines[1].endswith("normal,true,0.125,,false,ink")
+    assert lines[2].endswith("atypical,false,0.125,,true,")
 
 
 def test_parquet_gathers_batches_into_few_groups(

@@ -45,6 +45,8 @@ def predicted(*ids: str, call: str = "atypical", refer: bool = False) -> pd.Data
             "call": call,
             "refer": refer,
             "phase": "early",
+            "in_scope": not refer,
+            "scope_reason": "ink" if refer else "",
         }
     )
 
@@ -67,6 +69,9 @@ def test_rows_in_any_order_come_back_in_that_of_the_points() -> None:
     assert list(frame["p_atypical"]) == [0.097, 0.099]
     assert list(frame["image"]) == ["s.tif@10,10", "s.tif@30,20.5"]
     assert list(frame["phase"]) == ["early", "early"]
+    assert list(frame["in_scope"]) == [True, True]
+    rows.write(predicted("b", refer=True))
+    assert list(rows.frame()["scope_reason"]) == ["", "ink", ""]
 
 
 def test_the_density_counts_figures_inside_the_area_only() -> None:

@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("", "cohort --bundle bundle --out predictions.csv"),
     "recipes list": ("train", ""),
     "recipes show": ("train", "lite"),
+    "serve": ("serve", "--bundle bundle --port 0"),
     "slide": ("slides", "slide.tif --points points.csv --out points.geojson"),
     "slides": ("slides", "slides.csv --out results"),
     "train": ("train", "cohort --out run"),

@@ -237,8 +237,13 @@ def test_a_point_that_failed_has_nothing_of_an_earlier_run(
 ) -> None:
     former = {
         "classification": {"name": "Refer", "color": [1, 2, 3]},
-        "measurements": {"P(atypical)": 0.31, "Spread of members": 0.25, "Area": 3.0},
-        "metadata": {"Phase": "AMF other"},
+        "measurements": {
+            "P(atypical)": 0.31,
+            "Spread of members": 0.25,
+            "In scope": 0,
+            "Area": 3.0,
+        },
+        "metadata": {"Phase": "AMF other", "Scope": "ink"},
     }
     places = [[20, 20], [5000, 20]]
     features = [
@@ -252,7 +257,7 @@ def test_a_point_that_failed_has_nothing_of_an_earlier_run(
     document = json.loads(out.read_text())
     assert document["name"] == "mine"
     good, failed = (one["properties"] for one in document["features"])
-    assert set(good["measurements"]) == {"P(atypical)", "Area"}
+    assert set(good["measurements"]) == {"P(atypical)", "In scope", "Area"}
     assert good["measurements"]["P(atypical)"] != 0.31
     assert failed == {"measurements": {"Area": 3.0}}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,10 +40,11 @@ def client(predictor: Predictor) -> Iterator[TestClient]:
 class Process:
     """`atypia serve`."""
 
-    def __init__(self, bundle: Path, *more: str | Path) -> None:
+    def __init__(self, bundle: Path, *more: str | Path, before: Sequence[str] = ()) -> None:
         words = ["serve", "--bundle", bundle, "--runtime", "onnx", "--port", "0", *more]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "atypia", *map(str, words)],
+            [*before, sys.executable, "-m", "atypia", *map(str, words)],
+            start_new_session=True,  # so that a program before it dies with it
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -54,6 +57,11 @@ class Process:
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
     def stop(self) -> tuple[int, str]:
         """Send SIGTERM, and return exit code and what was said."""
         self.process.send_signal(signal.SIGTERM)
@@ -65,11 +73,10 @@ class Process:
 def serve(small_export: Path) -> Iterator[Callable[..., Process]]:
     processes: list[Process] = []
 
-    def start(*more: str | Path) -> Process:
-        processes.append(Process(small_export.parents[1], *more))
+    def start(*more: str | Path, before: Sequence[str] = ()) -> Process:
+        processes.append(Process(small_export.parents[1], *more, before=before))
         return processes[-1]
 
     yield start
     for one in processes:
-        one.process.kill()
-        one.process.communicate()
+        one.kill()

@@ -214,3 +214,16 @@ def test_https(serve: Serve, paths: list[Path], tmp_path: Path) -> None:
     assert server.address.startswith("https://127.0.0.1:")
     answer = requests.get(f"{server.address}/health", verify=str(cert), timeout=30)
     assert answer.json()["status"] == "ok"
+
+
+def test_it_calls_nobody(serve: Serve, paths: list[Path], tmp_path: Path) -> None:
+    strace = require_program("strace")
+    record = tmp_path / "calls.txt"
+    server = serve(before=[strace, "-f", "-e", "trace=connect", "-o", str(record)])
+    assert send(server.address, paths).status_code == 200
+    for path in ("docs", "metrics", "v1/bundle"):
+        assert requests.get(f"{server.address}/{path}", timeout=30).status_code == 200
+    server.kill()
+    text = record.read_text(encoding="utf-8", errors="replace")
+    called = [line for line in text.splitlines() if "AF_INET" in line]
+    assert [line for line in called if '"127.0.0.1"' not in line and '"::1"' not in line] == []
