@@ -26,6 +26,8 @@ from atypia.apps.serve.crops import MOST_CROPS
 from atypia.apps.serve.server import serve as serve_bundle
 from atypia.apps.serve.slides import MOST_SLIDES, Slides
 from atypia.data.phantom import make_phantom
+from atypia.data.readers.open_figures import open_figures
+from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
 from atypia.inference.predictor import Predictor
 from atypia.workflows.predict import predict
@@ -90,6 +92,24 @@ def test_the_answers_are_those_of_predict(
         assert answer.status_code == 200
         assert [entry["figure_id"] for entry in answer.json()] == [p.name for p in paths[some]]
         same(answer.json(), wanted[some])
+
+
+def test_500_real_crops_are_answered_as_by_predict(
+    client: TestClient, small_export: Path, ami_br: Path, tmp_path: Path
+) -> None:
+    table = open_figures(ami_br)
+    figures = table.frame.iloc[:: len(table) // 500][:500]
+    some = FigureTable(figures.reset_index(drop=True), table.root, ())
+    out = tmp_path / "out.json"
+    predict(some, out, bundle=small_export.parents[1], runtime="onnx")
+    wanted = pd.DataFrame(json.loads(out.read_text(encoding="utf-8")))
+    paths = [some.image_path(image) for image in some.frame["image"]]
+    for first in range(0, 500, 250):
+        rows = slice(first, first + 250)
+        mpps = [str(mpp) for mpp in some.frame["mpp"][rows]]
+        answer = client.post("/v1/classify", files=files_of(paths[rows]), data={"mpp": mpps})
+        assert answer.status_code == 200
+        same(answer.json(), wanted[rows])
 
 
 def test_a_crop_that_cannot_be_used_is_named_and_the_others_are_classified(
