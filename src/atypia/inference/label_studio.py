@@ -133,6 +133,7 @@ def _make_task(row: Mapping[Any, Any], address: str, model: str) -> dict[str, An
             "p_atypical": p,
             "call": call,
             "refer": "refer to a person" if row["refer"] else "certain",
+            "scope": row["scope_reason"] or "in scope",
         },
         "predictions": [{"model_version": model, "score": score, "result": [result]}],
     }
