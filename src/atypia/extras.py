@@ -15,7 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "slides": ("openslide", "shapely", "filelock", "zarr", "imagecodecs", "pydicom"),
     "parquet": ("pyarrow",),
     "serve": (
-        *("fastapi", "fastapi_offline", "uvicorn", "starlette"),
+        *("fastapi", "fastapi_offline", "uvicorn"),
         *("prometheus_client", "python_multipart", "filelock"),
     ),
     "openvino": ("openvino",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atypia.errors import AtypiaError
-from atypia.files import escape_text, resolve_inside
+from atypia.files import escape_text, parse_json, resolve_inside
 from atypia.inference.predictor import Predictor
 
 MOST_POINTS = 20_000
@@ -104,7 +103,7 @@ class Slides:
                     on_progress=_bound(gone),
                     level=logging.DEBUG,
                 )
-                document: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+                document: dict[str, Any] = parse_json(out.read_text(encoding="utf-8"))
             except (TooManyPointsError, GoneError):
                 raise
             except AtypiaError as fault:
