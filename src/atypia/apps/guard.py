@@ -99,7 +99,7 @@ class Guard:
 
     def _require_small(self, size: int) -> None:
         if size > self._most_bytes:
-            _log.warning("refused: a request of over %d bytes", self._most_bytes)
+            _log.debug("refused: a request of over %d bytes", self._most_bytes)
             raise HTTPException(
                 413, f"the request is larger than {self._most_bytes:,} bytes; send less at once"
             )

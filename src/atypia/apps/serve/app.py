@@ -162,6 +162,13 @@ def _add_crops(router: APIRouter, batches: Batches, measures: Measures) -> None:
 
         A crop that cannot be used has an `error`; if none can be, the request is refused.
         """
+        try:
+            batches.require_room(1)
+        except FullError:
+            # Read, so that the client hears the answer, but not taken apart: that costs most.
+            async for _ in request.stream():
+                pass
+            raise
         sent = await read_crops(request)
         rows = await batches.classify([crop.figure() for crop in sent])
         failures = [row for row in rows if isinstance(row, Failure)]
@@ -282,7 +289,7 @@ def _explain_errors(app: FastAPI) -> None:
     for kind, status in statuses.items():
 
         def explain(request: Request, fault: Exception, status: int = status) -> JSONResponse:
-            _log.info("refused: %s", fault)
+            _log.debug("refused: %s", fault)
             again = {"Retry-After": "1"} if status in (429, 503) else None
             return JSONResponse({"detail": str(fault)}, status, headers=again)
 
@@ -290,5 +297,5 @@ def _explain_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def note_leaving(request: Request, fault: Exception) -> JSONResponse:
-        _log.info("a client left before its request had come")
+        _log.debug("a client left before its request had come")
         return JSONResponse({"detail": "the request has not come whole"}, 400)

@@ -66,6 +66,15 @@ class Batches:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
+    def require_room(self, crops: int) -> None:
+        """Refuse crops for which there is no room.
+
+        Raises:
+            FullError: with these, more crops would wait than may.
+        """
+        if self.waiting + crops > MOST_WAITING:
+            raise FullError(f"{self.waiting} crops wait already; try again")
+
     async def classify(self, figures: Sequence[Figure]) -> list[Row]:
         """Return a row of the predictions table for each figure, or why there is none, in order.
 
@@ -73,8 +82,7 @@ class Batches:
             FullError: with these, more crops would wait than may.
             NetworkError: the network could not compute a batch.
         """
-        if self.waiting + len(figures) > MOST_WAITING:
-            raise FullError(f"{self.waiting} crops wait already; try again")
+        self.require_room(len(figures))
         self.waiting += len(figures)
         try:
             return await asyncio.gather(*map(self._classify_one, figures))
