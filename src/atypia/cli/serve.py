@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from atypia.cli.address import Port, TlsCert, TlsKey, require_pair
 from atypia.cli.options import with_predict_options
-from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
 
 
@@ -29,9 +29,7 @@ def serve(
         str,
         typer.Option("--host", metavar="ADDRESS", help="Address to listen on."),
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")
-    ] = 8807,
+    port: Port = 8807,
     token: Annotated[
         str,
         typer.Option(
@@ -43,12 +41,8 @@ def serve(
             "machines reach the address. In the environment nobody else sees it.",
         ),
     ] = "",
-    tls_cert: Annotated[
-        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate for https, PEM.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option("--tls-key", metavar="FILE", help="Key of the certificate, PEM.")
-    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     options: PredictOptions,
 ) -> None:
     """Serve a bundle: programs send crops, or points on slides, and get what `predict` would write.
@@ -62,8 +56,7 @@ def serve(
     from atypia.apps.serve.server import serve as serve_bundle
     from atypia.inference.predictor import Predictor
 
-    if (tls_cert is None) != (tls_key is None):
-        raise AtypiaError("--tls-cert and --tls-key: give both, or neither")
+    require_pair(tls_cert, tls_key)
     predictor = Predictor.load(options=options)
     runtime = predictor.runtime
 

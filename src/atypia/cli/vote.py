@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from atypia.cli.address import Port, TlsCert, TlsKey, require_pair
 from atypia.cli.figures import Columns, LayoutName, Mpp, open_sources
 from atypia.cli.outputs import Overwrite
 from atypia.cli.progress import progress_bars
@@ -148,15 +149,9 @@ def serve(
             "it; give a certificate, too, so that nobody on the way reads the links.",
         ),
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")
-    ] = 8808,
-    tls_cert: Annotated[
-        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate for https, PEM.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option("--tls-key", metavar="FILE", help="Key of the certificate, PEM.")
-    ] = None,
+    port: Port = 8808,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     renew: Annotated[
         list[str] | None,
         typer.Option(
@@ -180,8 +175,7 @@ def serve(
     from atypia.apps.vote.server import serve as serve_study
     from atypia.study.study import Study
 
-    if (tls_cert is None) != (tls_key is None):
-        raise AtypiaError("--tls-cert and --tls-key: give both, or neither")
+    require_pair(tls_cert, tls_key)
     opened = Study(study, on_share=on_share)
     for name in renew or ():
         renew_link(opened, name)

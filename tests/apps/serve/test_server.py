@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -197,9 +196,7 @@ def test_slides_by_curl(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_https(serve: Serve, paths: list[Path], tmp_path: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl on this machine")
+    openssl = require_program("openssl")
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run(

@@ -211,3 +211,11 @@ def test_a_store_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> Non
         store.commit()
     with pytest.raises(TableError, match="has changed while it was read"):
         list(file.give_back([RESULT] * 3, "a.tiff"))
+
+
+def test_a_row_by_its_number_is_that_of_the_whole(tmp_path: Path) -> None:
+    broken = (KEY.format(9), 0, 0, b"no shape", {"type": "Mitotic_Figure"})
+    rows = [mitosis(1, 8, 4, 0.5), broken, mitosis(2, 9, 5, 0.25)]
+    store = annotation_store.AnnotationStore(write_store(tmp_path / "a.db", rows))
+    assert len(store) == 2
+    assert [store[number] for number in range(len(store))] == list(store)

@@ -37,7 +37,7 @@ _MAGIC = b"SQLite format 3\0"
 _MOST_BYTES = 2**24
 _PROBABILITIES = ("probability", "prob")
 _AGAIN = "write it again with TIAToolbox"
-_ROWS = "SELECT rowid, key, cx, cy, geometry, properties FROM annotations ORDER BY rowid"
+_COLUMNS = "SELECT rowid, key, cx, cy, geometry, properties FROM annotations"
 _Row = tuple[Any, ...]
 
 
@@ -81,7 +81,11 @@ class AnnotationStore(Features):
             raise self._changed()
 
     def __getitem__(self, number: int) -> Any:
-        raise NotImplementedError("a store is read from its first row to its last")
+        query = f"{_COLUMNS} WHERE rowid = {self._starts[number]}"
+        try:
+            return next(map(self._read, _select(self._path, query)))
+        except (StopIteration, ValueError) as fault:
+            raise self._changed() from fault
 
     def place(self, number: int) -> str:
         """Return where in its file a feature is, in words."""
@@ -91,7 +95,7 @@ class AnnotationStore(Features):
         return TableError(f"{self._path}: has changed while it was read; start again")
 
     def _rows(self) -> Iterator[_Row]:
-        return _select(self._path, _ROWS)
+        return _select(self._path, f"{_COLUMNS} ORDER BY rowid")
 
     def _is_compressed(self) -> bool:
         """Return whether shapes are compressed; a store that does not say it is by zlib.
