@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from atypia.cli.main import app
 from atypia.data.case_summary import Counts
 from atypia.data.images import read_image
 from atypia.data.points.open_points import open_points
+from atypia.data.points.qupath_results import outline_hotspot
 from atypia.errors import AtypiaError
 from atypia.inference.options import PredictOptions
 from atypia.inference.record import RunRecord
@@ -401,6 +403,7 @@ def test_what_lies_in_the_hotspot_of_an_earlier_run_stays(
     corners = [[0, 0], [8000, 0], [8000, 8000], [0, 8000], [0, 0]]
     former = {
         "type": "Feature",
+        "id": outline_hotspot((0, 0, 1, 1), slide.name, {})["id"],
         "geometry": {"type": "Polygon", "coordinates": [corners]},
         "properties": {
             "name": "Hotspot",
@@ -410,6 +413,11 @@ def test_what_lies_in_the_hotspot_of_an_earlier_run_stays(
     }
     nested = tmp_path / "nested.geojson"
     nested.write_text(json.dumps({"type": "FeatureCollection", "features": [former]}))
+    drawn = {**former, "id": str(uuid.UUID(int=7))}  # by a person: it stays
+    theirs, kept = tmp_path / "theirs.geojson", tmp_path / "kept.geojson"
+    theirs.write_text(json.dumps({"type": "FeatureCollection", "features": [drawn]}))
+    _predict(slide, theirs, kept, small_bundle)
+    assert [one["id"] for one in json.loads(kept.read_text())["features"]] == [drawn["id"]]
     plain, out = tmp_path / "plain.geojson", tmp_path / "out.geojson"
     _predict(slide, points, plain, small_bundle)
     _, counts = _predict(slide, nested, out, small_bundle)

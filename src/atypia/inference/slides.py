@@ -173,7 +173,8 @@ def write_figures(
         rows = zip(frame["figure_id"], map(_make_result, frame.to_dict("records")), strict=True)
         by_id = dict(rows)
         results = [by_id.get(own) for own in file.points.frame["point_id"]]
-        features = drop_hotspots(file.give_back(results, slide.path.name, object_type))
+        given_back = file.give_back(results, slide.path.name, object_type)
+        features = drop_hotspots(given_back, slide.path.name)
         if hotspot is not None:
             features = chain(features, [_outline(hotspot, slide.path.name)])
         write_features(out, features, file.members)

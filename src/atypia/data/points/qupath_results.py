@@ -208,7 +208,7 @@ def outline_hotspot(
     ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
     return {
         "type": "Feature",
-        "id": stable_id(f"{slide} {HOTSPOT}", 0, 0),
+        "id": _hotspot_id(slide),
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "properties": {
             "objectType": "annotation",
@@ -220,12 +220,15 @@ def outline_hotspot(
     }
 
 
-def drop_hotspots(features: Iterable[Any]) -> Iterator[Any]:
-    """Yield features without the hotspots of earlier runs; what lies in one of these stays."""
+def drop_hotspots(features: Iterable[Any], slide: str) -> Iterator[Any]:
+    """Yield features without the hotspot of an earlier run; what lies in it stays.
+
+    It is known by its id, so that an outline of the same class that somebody drew stays, too.
+    """
     for feature in features:
         inside = find_children(feature)
-        kept = list(drop_hotspots(inside))
-        if _is_hotspot(feature):
+        kept = list(drop_hotspots(inside, slide))
+        if _is_hotspot(feature, slide):
             yield from kept
         elif kept == inside:
             yield feature
@@ -235,13 +238,16 @@ def drop_hotspots(features: Iterable[Any]) -> Iterator[Any]:
             yield {**feature, "properties": {**read_properties(feature), "childObjects": kept}}
 
 
-def _is_hotspot(feature: Any) -> bool:
+def _is_hotspot(feature: Any, slide: str) -> bool:
     return (
         isinstance(feature, dict)
-        and feature.get("type") == "Feature"
         and read_class(read_properties(feature)) == HOTSPOT
-        and read_properties(feature).get("name") == "Hotspot"
+        and feature.get("id") == _hotspot_id(slide)
     )
+
+
+def _hotspot_id(slide: str) -> str:
+    return stable_id(f"{slide} {HOTSPOT}", 0, 0)
 
 
 def write_features(
