@@ -48,7 +48,8 @@ class Cohort:
         names: of the domains, short.
         arm: (S,), of each set.
         left: float64 (S, N), logits by the runs that left the figure's domain out.
-        held: float64 (S, N), logits by the runs that held its case out.
+        held: float64 (S, N), logits by the runs that held its case out; NaN where all runs left
+            domains out.
     """
 
     truth: Floats
@@ -62,6 +63,11 @@ class Cohort:
     arm: npt.NDArray[np.object_]
     left: Floats
     held: Floats
+
+    @property
+    def knows_domains(self) -> bool:
+        """Whether there are scores by runs that knew a figure's domain."""
+        return bool(np.isfinite(self.held).any())
 
     def balanced_accuracy(self, calls: Floats, weights: Floats | None = None) -> Floats:
         """Return balanced accuracy, (R, S, D), of calls (S, N) in [0, 1] and weights (R, N)."""
@@ -127,11 +133,13 @@ def _is_scores(path: Path) -> bool:
 
 
 def _of_trainings(table: FigureTable, runs: Sequence[Path]) -> Cohort:
-    """Read trainings with `folds.left_out_domains`, on the same folds; an arm is a recipe."""
-    held, left = (
-        [pd.read_csv(run / name).set_index("figure_id") for run in runs]
-        for name in ("out_of_fold.csv", "left_out.csv")
-    )
+    """Read trainings that left out domains, on the same folds; an arm is a recipe."""
+    held = [pd.read_csv(run / "out_of_fold.csv").set_index("figure_id") for run in runs]
+    without = [run / "left_out.csv" for run in runs]
+    if all(path.is_file() for path in without):
+        left = [pd.read_csv(path).set_index("figure_id") for path in without]
+    else:  # folds.scheme=domains
+        left, held = held, [one.assign(logit=np.nan) for one in held]
     ids = table.frame["figure_id"]
     folds = held[0].loc[ids, "fold"].to_numpy()
     if any((one.loc[ids, "fold"].to_numpy() != folds).any() for one in held):

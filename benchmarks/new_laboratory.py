@@ -4,8 +4,8 @@ python benchmarks/new_laboratory.py FIGURES... RUNS.jsonl [ARM...]
 python benchmarks/new_laboratory.py FIGURES... TRAINING...
 
 The runs are those of `atypia ablate`; a training is the folder of one with
-`folds.left_out_domains=true`. Temperature, bias and operating point for a domain come from
-the scores of the other domains only, each scored by the run that left it out.
+`folds.left_out_domains=true` or `folds.scheme=domains`. Temperature, bias and operating point for a
+domain come from the scores of the other domains only, each scored by the run that left it out.
 
 - Batches: a correction is fitted on scores of the domain (all of its figures; 50 at random; whole
   cases until there are 50) and judged on all its figures. Alignment moves logits towards the other
@@ -138,7 +138,7 @@ def _trained(cohort: Cohort, logits: Floats, domain: int) -> Trained:
     calibration = Calibration(
         temperature, bias, 0.5, 0.5, 0.5, "other domains", prevalence=float(truth.mean())
     )
-    cut = choose_operating_point(logits[seen], truth, cohort.case[seen])
+    cut = choose_operating_point(logits[seen], truth, cohort.domain[seen])
     class_means = np.array([logits[seen][truth == kind].mean() for kind in (0, 1)])
     return Trained(logits[seen], cut, calibration, class_means)
 

@@ -4,8 +4,9 @@ python benchmarks/operating_point.py FIGURES... RUNS.jsonl [ARM...]
 python benchmarks/operating_point.py FIGURES... TRAINING...
 
 The runs are those of `atypia ablate`; a training is the folder of one with
-`folds.left_out_domains=true`. The operating point for a domain comes from the scores of the
-other domains only, each scored by the run that left it out; it is judged on the domain's figures.
+`folds.left_out_domains=true` or `folds.scheme=domains`. The operating point for a domain comes from
+the scores of the other domains only, each scored by the run that left it out; it is judged on the
+domain's figures.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from left_out_scores import Bools, Cohort, Floats, print_table, read_cohort
 from scipy.special import logit
 
 from atypia.evaluation.calibration import fit_temperature
+from atypia.evaluation.intervals import draw_cluster_weights
 from atypia.evaluation.metrics import best_balanced_accuracy
 from atypia.evaluation.operating_point import choose_operating_point
 
@@ -24,10 +26,30 @@ Rule = Callable[[Cohort, Floats, Bools], float]
 """Takes logits (N,) and which figures may be looked at (N,), returns a cut."""
 
 _FOLDS = 5
+_RESAMPLES = 200
+
+
+def classes_alike_domains_equal(cohort: Cohort, logits: Floats, seen: Bools) -> float:
+    return choose_operating_point(logits[seen], cohort.truth[seen], cohort.domain[seen])
 
 
 def resampled_cases(cohort: Cohort, logits: Floats, seen: Bools) -> float:
-    return choose_operating_point(logits[seen], cohort.truth[seen], cohort.case[seen])
+    """Return the median, over resamples of cases, of the best cuts' middles."""
+    order = np.argsort(logits[seen], kind="stable")
+    scores, positive = logits[seen][order], cohort.truth[seen][order] == 1
+    starts = np.flatnonzero(np.r_[True, scores[1:] > scores[:-1]])
+    cuts = (scores[starts][1:] + scores[starts][:-1]) / 2
+    middles = []
+    for weights in draw_cluster_weights(cohort.case[seen], _RESAMPLES, seed=0):
+        hits, normal = (
+            np.add.reduceat(weights[:, order] * kind, starts, axis=1)
+            for kind in (positive, ~positive)
+        )
+        missed, spared = (np.cumsum(each, axis=1)[:, :-1] for each in (hits, normal))
+        gain = spared / normal.sum(axis=1, keepdims=True) - missed / hits.sum(axis=1, keepdims=True)
+        best = gain >= gain.max(axis=1, keepdims=True) - 1e-12
+        middles.append((best * cuts).sum(axis=1) / best.sum(axis=1))
+    return float(np.nanmedian(np.concatenate(middles)))
 
 
 def one_maximum(cohort: Cohort, logits: Floats, seen: Bools) -> float:
@@ -45,11 +67,6 @@ def crossing(cohort: Cohort, logits: Floats, seen: Bools) -> float:
     return float(cuts[np.abs(hits - spared)[0].argmin()])
 
 
-def crossing_domains_equal(cohort: Cohort, logits: Floats, seen: Bools) -> float:
-    cuts, hits, spared = _curves(cohort, logits, _by_domain(cohort, seen))
-    return float(cuts[np.abs((hits - spared).mean(axis=0)).argmin()])
-
-
 def half(cohort: Cohort, logits: Floats, seen: Bools) -> float:
     return _cut_at(0.5, cohort, logits, seen)
 
@@ -59,11 +76,11 @@ def prevalence(cohort: Cohort, logits: Floats, seen: Bools) -> float:
 
 
 RULES: dict[str, Rule] = {
-    "balanced accuracy, resampled over cases (today's)": resampled_cases,
+    "sensitivity = specificity, domains weigh the same (today's)": classes_alike_domains_equal,
+    "balanced accuracy, resampled over cases (before)": resampled_cases,
     "balanced accuracy, its one maximum": one_maximum,
     "balanced accuracy, domains weigh the same": domains_equal,
     "sensitivity = specificity": crossing,
-    "sensitivity = specificity, domains weigh the same": crossing_domains_equal,
     "P = the share of atypical figures": prevalence,
     "P = 0.5": half,
 }
@@ -87,7 +104,7 @@ def calls_by_known_domains(cohort: Cohort) -> Floats:
             here = cohort.domain == domain
             runs = np.unique(cohort.left_out[here])
             known = np.isin(cohort.held_out, runs) & ~here if cohort.crossed else ~here
-            cut = resampled_cases(cohort, cohort.held[place], known)
+            cut = classes_alike_domains_equal(cohort, cohort.held[place], known)
             calls[place, here] = logits[here] > cut
     return calls
 
@@ -102,7 +119,9 @@ def calls_by_own_labels(cohort: Cohort) -> Floats:
             for number in range(_FOLDS):
                 here = (cohort.domain == domain) & (fold == number)
                 seen = (cohort.domain == domain) & (fold != number)
-                calls[place, here] = logits[here] > resampled_cases(cohort, logits, seen)
+                calls[place, here] = logits[here] > classes_alike_domains_equal(
+                    cohort, logits, seen
+                )
     return calls
 
 
@@ -110,7 +129,8 @@ def main() -> None:
     cohort = read_cohort(__doc__ or "")
     made = {name: calls_by(cohort, rule) for name, rule in RULES.items()}
     today = next(iter(made.values()))
-    made["today's, on held-out figures of known domains"] = calls_by_known_domains(cohort)
+    if cohort.knows_domains:
+        made["today's, on held-out figures of known domains"] = calls_by_known_domains(cohort)
     made["today's, on the domain's own other cases"] = calls_by_own_labels(cohort)
     arms = list(dict.fromkeys(cohort.arm))
     best = np.array([_own_best(cohort, logits) for logits in cohort.left])

@@ -4,9 +4,10 @@ python benchmarks/refer_band.py FIGURES... RUNS.jsonl [ARM...]
 python benchmarks/refer_band.py FIGURES... TRAINING...
 
 The runs are those of `atypia ablate`; a training is the folder of one with
-`folds.left_out_domains=true`. The band for a fold comes from the scores of the other folds:
-first held-out folds (new slides of known domains, where the promise is meant to hold), then domains
-left out (unknown laboratories, where nothing is promised).
+`folds.left_out_domains=true` or `folds.scheme=domains`. The band for a fold comes from the scores
+of the other folds: first held-out folds, where there are any (new slides of known domains, where
+the promise is meant to hold), then domains left out (unknown laboratories, where nothing is
+promised).
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ def main() -> None:
         ("held-out folds", cohort.held, cohort.held_out),
         ("domains left out", cohort.left, cohort.domain),
     ):
+        if not np.isfinite(logits).all():
+            continue  # all runs left domains out
         rows = []
         for name, rule in RULES.items():
             values = [_judged(cohort, one, folds, rule) for one in logits]
@@ -116,7 +119,7 @@ def _judged(cohort: Cohort, logits: Floats, folds: Ints, rule: Rule) -> list[flo
     for fold in np.unique(folds[folds >= 0]):
         here = folds == fold
         seen = ~here & ~np.isin(case.astype(str), np.unique(case[here].astype(str)))
-        cut = choose_operating_point(logits[seen], truth[seen], case[seen])
+        cut = choose_operating_point(logits[seen], truth[seen], cohort.domain[seen])
         low, high = rule(logits[seen], truth[seen], case[seen], cut)
         call[here] = logits[here] > cut
         refer[here] = (logits[here] >= low) & (logits[here] <= high)
@@ -155,8 +158,10 @@ def _print_experts(cohort: Cohort) -> None:
     errors = []
     for expert in range(cohort.votes.shape[1]):
         others = np.delete(cohort.votes, expert, axis=1)
-        agreed = np.isfinite(cohort.votes).all(axis=1) & (others == others[:, :1]).all(axis=1)
-        mine, theirs = cohort.votes[agreed, expert], others[agreed, 0]
+        voted = np.isfinite(others).sum(axis=1)
+        share = np.nansum(others, axis=1) / np.maximum(voted, 1)
+        agreed = np.isfinite(cohort.votes[:, expert]) & (voted > 1) & np.isin(share, (0, 1))
+        mine, theirs = cohort.votes[agreed, expert], share[agreed]
         errors.append([(mine[theirs == 1] == 0).mean(), (mine[theirs == 0] == 1).mean()])
     mean = np.mean(errors, axis=0)
     each = ", ".join(f"{100 * np.mean(one):.1f} %" for one in errors)

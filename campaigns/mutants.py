@@ -135,15 +135,29 @@ MUTANTS = (
     Mutant(
         "the operating point favours one class",
         "evaluation/operating_point.py",
-        "gain = spared / normal.sum(axis=1, keepdims=True) - missed",
-        "gain = 2 * spared / normal.sum(axis=1, keepdims=True) - missed",
+        "apart = np.abs(1 - below[0] - below[1])",
+        "apart = np.abs(1 - below[0] - 2 * below[1])",
         OPERATING_POINT,
     ),
     Mutant(
         "the lowest of equal operating points",
         "evaluation/operating_point.py",
-        "(best * cuts).sum(axis=1) / best.sum(axis=1)",
-        "cuts[best.argmax(axis=1)]",
+        "cuts[apart <= apart.min() + 1e-12].mean()",
+        "cuts[apart.argmin()]",
+        OPERATING_POINT,
+    ),
+    Mutant(
+        "large domains weigh more in the operating point",
+        "evaluation/operating_point.py",
+        "np.minimum(figures, SMALL_DOMAIN)[order] / figures[order]",
+        "np.ones(len(order))",
+        OPERATING_POINT,
+    ),
+    Mutant(
+        "a domain of one figure weighs as much as any in the operating point",
+        "evaluation/operating_point.py",
+        "np.minimum(figures, SMALL_DOMAIN)[order] / figures[order]",
+        "1 / figures[order]",
         OPERATING_POINT,
     ),
     Mutant(

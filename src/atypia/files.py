@@ -176,7 +176,7 @@ def write_whole(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         flush_to_disk(partial)
-        partial.chmod(_usual_mode())  # some libraries write files that only their owner may read
+        partial.chmod(usual_mode())  # some libraries write files that only their owner may read
         partial.replace(path)
     except OSError as fault:
         reason = fault.strerror or f"{fault}; the disk may be full"
@@ -245,7 +245,8 @@ def _partial_prefix(path: Path) -> str:
     return f".{path.name}.partial-"
 
 
-def _usual_mode() -> int:
+def usual_mode() -> int:
+    """Return the permissions that this process gives to a new file."""
     umask = os.umask(0)
     os.umask(umask)
     return 0o666 & ~umask

@@ -30,3 +30,13 @@ def test_the_card_tells_limits_operating_point_and_domains() -> None:
         make_manifest(1), CALIBRATION, data="x", licence="y", by_domain=by_domain.iloc[:0]
     )
     assert "has not been evaluated" in empty
+
+
+def test_results_on_domains_left_out_are_not_those_of_known_domains() -> None:
+    left_out = pd.DataFrame({"domain": ["lymphoma"], "auroc": [0.901]})
+    card = model_card(
+        make_manifest(1), CALIBRATION, data="x", licence="y", by_domain=None, left_out=left_out
+    )
+    known, unseen = card.split("## Accuracy in domains unseen in training")
+    assert "Not measured: all held-out figures were of domains unseen in training" in known
+    assert "| lymphoma | 0.901 |" in unseen

@@ -36,6 +36,13 @@ def test_a_bundle_is_replaced_whole(
     assert {path.name for path in bundle.parent.iterdir()} == {"bundle", NOTES_FOLDER}
 
 
+def test_whoever_may_read_the_folder_may_read_the_members(bundle: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.touch()
+    modes = {path.stat().st_mode for path in bundle.rglob("*") if path.is_file()}
+    assert modes == {own.stat().st_mode}
+
+
 def test_a_full_disk_leaves_the_old_bundle(
     bundle: Path, contents: Contents, members: list[Classifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,7 @@ def test_parted_scores_stay_finite_and_useless_scores_are_not_turned_over() -> N
 
 def test_calibrated_probabilities_mean_what_they_say_and_the_band_holds_the_point() -> None:
     logits, _, truth, clusters = _scores(2)
-    calibration = fit_calibration(logits, truth, truth, clusters, fitted_on="a test")
+    calibration = fit_calibration(logits, truth, truth, clusters, clusters, fitted_on="a test")
     p = calibration.probability(logits)
     assert p.mean() == pytest.approx(truth.mean(), abs=0.01)
     assert calibration.refer_low < calibration.operating_point < calibration.refer_high
@@ -82,7 +82,7 @@ def test_the_refer_band_keeps_the_risk_of_each_class_or_says_that_it_does_not() 
     clusters = rng.integers(0, 100, 3000).astype(object)
     for apart, promised in ((2.0, 0.1), (1.0, None)):
         logits = rng.normal(size=3000) + apart * truth
-        calibration = fit_calibration(logits, truth, truth, clusters, fitted_on="a test")
+        calibration = fit_calibration(logits, truth, truth, clusters, clusters, fitted_on="a test")
         p = calibration.probability(logits)
         unseen = (calibration.call(p) != (truth == 1)) & ~calibration.refer(p)
         assert calibration.refer_risk == promised
@@ -99,7 +99,7 @@ def test_another_prevalence_moves_probabilities_and_neither_calls_nor_referrals(
     logits, right, _, _ = _scores(6)
     rng = np.random.default_rng(6)
     truth = (rng.random(len(right)) < expit(right)).astype(float)
-    fitted = fit_calibration(logits, truth, truth, np.arange(4000).astype(object), fitted_on="x")
+    fitted = fit_calibration(logits, truth, truth, np.arange(4000), np.zeros(4000), fitted_on="x")
     # Half of the normal figures are gone, so that atypical ones have become more common.
     kept = (truth == 1) | (rng.random(len(truth)) < 0.5)
     moved = fitted.at_prevalence(float(truth[kept].mean()))
@@ -136,7 +136,7 @@ def test_a_calibration_of_an_older_bundle_is_read_and_does_not_pretend_to_know()
 
 def test_the_means_of_both_classes_are_kept_so_that_a_laboratory_can_be_aligned() -> None:
     logits, _, truth, clusters = _scores(7)
-    fitted = fit_calibration(logits, truth, truth, clusters, fitted_on="x")
+    fitted = fit_calibration(logits, truth, truth, clusters, clusters, fitted_on="x")
     # A laboratory like those of training is left as it is, at any share of atypical figures.
     assert fitted.aligned_to(float(logits.mean())).bias == pytest.approx(fitted.bias)
     moved = fitted.aligned_to(float(logits.mean()) - 1.0)
@@ -153,9 +153,10 @@ def test_figures_without_truth_or_target_do_not_count() -> None:
     logits, _, truth, clusters = _scores(3, figures=600)
     gaps = truth.copy()
     gaps[::3] = np.nan
-    with_gaps = fit_calibration(logits, gaps, gaps, clusters, fitted_on="x")
+    with_gaps = fit_calibration(logits, gaps, gaps, clusters, clusters, fitted_on="x")
     kept = np.isfinite(gaps)
-    without = fit_calibration(logits[kept], gaps[kept], gaps[kept], clusters[kept], fitted_on="x")
+    some = clusters[kept]
+    without = fit_calibration(logits[kept], gaps[kept], gaps[kept], some, some, fitted_on="x")
     assert with_gaps.temperature == pytest.approx(without.temperature)
     assert with_gaps.operating_point == pytest.approx(without.operating_point, abs=0.02)
 
@@ -164,7 +165,7 @@ def test_a_diverged_training_is_named() -> None:
     logits = np.array([0.0, np.nan, 1.0])
     with pytest.raises(AtypiaError, match="1 of 3 scores are not finite"):
         truth = np.array([0.0, 1, 1])
-        fit_calibration(logits, truth, truth, np.arange(3).astype(object), fitted_on="x")
+        fit_calibration(logits, truth, truth, np.arange(3), np.arange(3), fitted_on="x")
 
 
 def test_one_class_is_refused_in_words() -> None:
@@ -175,10 +176,10 @@ def test_one_class_is_refused_in_words() -> None:
 def test_a_fold_has_no_say_in_its_own_calibration() -> None:
     logits, _, truth, clusters = _scores(4, figures=900)
     folds = np.array([int(c) % 3 for c in clusters])
-    before = cross_fit(logits, truth, truth, folds, clusters)
+    before = cross_fit(logits, truth, truth, folds, clusters, np.zeros(len(folds)))
     turned = truth.copy()
     turned[folds == 1] = 1 - turned[folds == 1]
-    after = cross_fit(logits, turned, turned, folds, clusters)
+    after = cross_fit(logits, turned, turned, folds, clusters, np.zeros(len(folds)))
     assert before.calibrations[1] == after.calibrations[1]
     assert before.calibrations[0] != after.calibrations[0]
     assert (before.call[folds == 1] == after.call[folds == 1]).all()
@@ -191,16 +192,16 @@ def test_a_case_met_in_a_fold_has_no_say_in_it_through_another_fold() -> None:
     clusters = np.where(
         shared, "shared", np.array([f"{c}-{f}" for c, f in zip(clusters, folds, strict=True)])
     )
-    before = cross_fit(logits, truth, truth, folds, clusters)
+    before = cross_fit(logits, truth, truth, folds, clusters, np.zeros(len(folds)))
     turned = np.where(shared, 1 - truth, truth)
-    after = cross_fit(logits, turned, turned, folds, clusters)
+    after = cross_fit(logits, turned, turned, folds, clusters, np.zeros(len(folds)))
     assert before.calibrations == after.calibrations
 
 
 def test_cross_fitting_needs_two_folds() -> None:
     truth = np.array([0.0, 1.0])
     with pytest.raises(AtypiaError, match="at least two folds"):
-        cross_fit(truth, truth, truth, np.zeros(2, dtype=int), np.arange(2).astype(object))
+        cross_fit(truth, truth, truth, np.zeros(2, dtype=int), np.arange(2), np.arange(2))
 
 
 def test_dictionary_and_back() -> None:

@@ -40,10 +40,10 @@ def test_measures_are_what_the_definitions_say(figures, arms, comparison) -> Non
     """Recomputed with scikit-learn: pooled over held-out figures, and domain by domain."""
     pooled, domain_by_domain = [], []
     for one in arms["better"].values():
-        truth, case = figures.truth, figures.case
-        held = cross_fit(one.held_out, truth, truth, figures.held_out, case)
+        truth, case, domain = figures.truth, figures.case, figures.domain
+        held = cross_fit(one.held_out, truth, truth, figures.held_out, case, domain)
         pooled.append((balanced_accuracy_score(truth, held.call), roc_auc_score(truth, held.p)))
-        left = cross_fit(one.left_out, truth, truth, figures.left_out, case)
+        left = cross_fit(one.left_out, truth, truth, figures.left_out, case, domain)
         each = []
         for domain in range(3):
             here = figures.left_out == domain

@@ -36,7 +36,9 @@ def test_the_refer_curve_passes_through_the_band_that_keeps_its_risk(cohort) -> 
     )
     truth = (frame["vote_1"] + frame["vote_2"] + frame["vote_3"] >= 2).to_numpy(dtype=float)
     logits = rng.normal(size=len(truth)) + 2 * truth
-    calibration = fit_calibration(logits, truth, truth, frame["case"].to_numpy(), fitted_on="x")
+    calibration = fit_calibration(
+        logits, truth, truth, frame["case"].to_numpy(), np.zeros(len(truth)), fitted_on="x"
+    )
     p = calibration.probability(logits)
     made = pd.DataFrame({"figure_id": frame["figure_id"], "p_atypical": p})
     made["call"] = np.where(calibration.call(p), "atypical", "normal")

@@ -238,6 +238,10 @@ def test_leaving_domains_out_holds_each_domain_in_one_fold(
     result = train(cohort, read_recipe("lite", changes), tmp_path)
     scored = pd.read_csv(result.out_of_fold)
     assert (scored["fold"].groupby(cohort.frame["laboratory"].to_numpy()).nunique() == 1).all()
+    card = (result.bundle / "card.md").read_text(encoding="utf-8")
+    known, unseen = card.split("## Accuracy in domains unseen in training")
+    assert "Not measured: all held-out figures were of domains unseen" in known
+    assert "| domain | figures | atypical | balanced accuracy | 95 % from | to |" in unseen
 
 
 def test_domains_left_out_beside_the_folds_judge_and_calibrate_the_bundle(
@@ -251,7 +255,7 @@ def test_domains_left_out_beside_the_folds_judge_and_calibrate_the_bundle(
     assert (left_out["fold"].groupby(domain).nunique() == 1).all()
     truth, case = hard_labels(cohort.frame), cohort.frame["case"].to_numpy()
     wanted, of_folds = (
-        fit_calibration(scores["logit"].to_numpy(), truth, truth, case, fitted_on="")
+        fit_calibration(scores["logit"].to_numpy(), truth, truth, case, domain, fitted_on="")
         for scores in (left_out, pd.read_csv(result.out_of_fold))
     )
     calibration = load_bundle(result.bundle).calibration

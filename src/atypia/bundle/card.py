@@ -27,7 +27,7 @@ def model_card(
     *,
     data: str,
     licence: str,
-    by_domain: pd.DataFrame,
+    by_domain: pd.DataFrame | None,
     left_out: pd.DataFrame | None = None,
     further_limits: Sequence[str] = (),
 ) -> str:
@@ -38,8 +38,8 @@ def model_card(
         calibration: of the bundle.
         data: Markdown; the training figures: source, number, who labelled them.
         licence: of the bundle's own weights, and what the data's licence asks.
-        by_domain: results on held-out figures, one row a domain, any columns. If it is empty, the
-            card says so.
+        by_domain: results on held-out figures of domains that the network was trained on, one row
+            a domain, any columns. If it is None or empty, the card says so.
         left_out: the same, each domain evaluated by a training that left it out. If it is None,
             the card says so.
         further_limits: sentences added to those that hold for every bundle.
@@ -53,11 +53,12 @@ def model_card(
     share = calibration.prevalence
     prevalence = "not recorded" if share is None else f"{100 * share:.3g} %"
     limits = "\n".join(f"- {line}" for line in (*_LIMITS, *further_limits))
-    held_out = (
-        _table(by_domain)
-        if len(by_domain)
-        else "It has not been evaluated on held-out figures: its accuracy is unknown."
-    )
+    if by_domain is not None and len(by_domain):
+        held_out = _table(by_domain)
+    elif left_out is None:
+        held_out = "It has not been evaluated on held-out figures: its accuracy is unknown."
+    else:
+        held_out = "Not measured: all held-out figures were of domains unseen in training (below)."
     unseen = (
         "Not measured: no domain was left out of this training."
         if left_out is None
@@ -90,7 +91,7 @@ Tells atypical (1) from normal (0) mitotic figures in H&E.
 
 {data.strip()}
 
-## Accuracy on held-out figures, by domain
+## Accuracy on held-out figures of known domains
 
 {held_out}
 

@@ -23,7 +23,7 @@ from atypia.bundle.seen import write_seen
 from atypia.bundle.verify import bundle_faults, bundle_hash, write_sums
 from atypia.errors import AtypiaError, BundleError
 from atypia.evaluation.calibration import Calibration
-from atypia.files import is_noted, note_output, remove_partials
+from atypia.files import is_noted, note_output, remove_partials, usual_mode
 from atypia.platform import flush_to_disk
 
 
@@ -72,6 +72,7 @@ def save_bundle(
         write_sums(partial)
         for path in partial.rglob("*"):
             if path.is_file():
+                path.chmod(usual_mode())  # safetensors writes for the owner alone
                 flush_to_disk(path)
         note_output(folder, bundle_hash(partial))
         put_in_place(partial, folder, folder.with_name(f".{folder.name}.partial-old-{os.getpid()}"))

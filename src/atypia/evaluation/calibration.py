@@ -278,9 +278,9 @@ def fit_calibration(
     targets: FloatArray,
     truth: FloatArray,
     clusters: npt.NDArray[np.object_],
+    domains: npt.NDArray[Any],
     *,
     fitted_on: str,
-    seed: int = 0,
 ) -> Calibration:
     """Fit temperature, bias, operating point and refer band on out-of-fold scores.
 
@@ -291,8 +291,8 @@ def fit_calibration(
         targets: (N,) soft labels in [0, 1]; NaN entries are left out of the temperature.
         truth: (N,) values in {0, 1}; NaN entries are left out of operating point and refer risk.
         clusters: (N,) case of each figure.
+        domains: (N,) domain of each figure, names or numbers.
         fitted_on: in words, what these figures are; kept with the result.
-        seed: of the resamples for the operating point.
 
     Raises:
         AtypiaError: a logit is not finite, or one of the classes is absent.
@@ -300,7 +300,7 @@ def fit_calibration(
     logits = np.asarray(logits, dtype=np.float64)
     targets = np.asarray(targets, dtype=np.float64)
     truth = np.asarray(truth, dtype=np.float64)
-    clusters = np.asarray(clusters, dtype=object)
+    clusters, domains = np.asarray(clusters, dtype=object), np.asarray(domains)
     bad = np.flatnonzero(~np.isfinite(logits))
     if len(bad):
         raise AtypiaError(
@@ -309,9 +309,7 @@ def fit_calibration(
         )
     has_target, has_truth = np.isfinite(targets), np.isfinite(truth)
     temperature, bias = fit_temperature(logits[has_target], targets[has_target])
-    cut = choose_operating_point(
-        logits[has_truth], truth[has_truth], clusters[has_truth], seed=seed
-    )
+    cut = choose_operating_point(logits[has_truth], truth[has_truth], domains[has_truth])
     band = choose_refer_band(logits, truth, clusters, cut)
     return Calibration(
         temperature=temperature,
@@ -334,8 +332,7 @@ def cross_fit(
     truth: FloatArray,
     folds: npt.NDArray[np.int64],
     clusters: npt.NDArray[np.object_],
-    *,
-    seed: int = 0,
+    domains: npt.NDArray[Any],
 ) -> CrossFit:
     """Call out-of-fold scores without bias: each fold by a calibration of the other folds.
 
@@ -348,7 +345,7 @@ def cross_fit(
         truth: (N,) values in {0, 1} or NaN.
         folds: (N,) fold of each figure.
         clusters: (N,) case of each figure.
-        seed: of the resamples for the operating points.
+        domains: (N,) domain of each figure, names or numbers.
 
     Raises:
         AtypiaError: as `fit_calibration`, or there is one fold only.
@@ -375,8 +372,8 @@ def cross_fit(
             np.asarray(targets)[others],
             np.asarray(truth)[others],
             clusters[others],
+            np.asarray(domains)[others],
             fitted_on=f"out-of-fold scores of all folds but {number}",
-            seed=seed,
         )
         p[here] = calibration.probability(logits[here])
         call[here] = calibration.call(p[here])

@@ -192,6 +192,7 @@ class _Scheme:
     rows: Ints
     truth: FloatArray
     case: npt.NDArray[np.object_]
+    domain: npt.NDArray[np.object_]
     folds: Ints
     parts: tuple[Ints, ...]
 
@@ -202,7 +203,7 @@ class _Scheme:
     def statistics(self, logits: FloatArray) -> dict[str, Statistic]:
         """Return each measure as a statistic of weights (R, M), by part: (P, R)."""
         logits = logits[self.rows]
-        calls = cross_fit(logits, self.truth, self.truth, self.folds, self.case)
+        calls = cross_fit(logits, self.truth, self.truth, self.folds, self.case, self.domain)
         statistics = {}
         for measure in self.measures:
             accuracy = measure.short == "BA"
@@ -292,6 +293,7 @@ def _select_figures(
         rows=rows,
         truth=figures.truth[rows],
         case=figures.case[rows],
+        domain=figures.domain[rows],
         folds=folds[rows],
         parts=(np.arange(len(rows)),)
         if parts is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,13 @@ from atypia.inference.options import runtime_keys
 from atypia.inference.runtimes.choice import runtime_class
 from atypia.inference.runtimes.torch import load_members
 from atypia.models.classifier import Classifier
-from atypia.models.export import compute_logits, trace_members
+from atypia.models.export import FloatArray, compute_logits, halve_weights, trace_members
 
 LARGEST_DIFFERENCE = 1e-3
 """Between a logit of the file and torch's in float32, for logits up to 1; in proportion beyond."""
+
+LARGEST_OF_HALF = 0.01
+"""Between P(atypical) of the file with weights in 16 bits, and torch's in float32."""
 
 _TRIED = (1, 5)  # crops in a batch: its size must stay free
 
@@ -40,6 +44,7 @@ def export_onnx(
     weights: Path | None = None,
     members: int | None = None,
     overwrite: bool = False,
+    half: bool = False,
 ) -> Path:
     """Write the network of a bundle as ONNX: crops in, logits and calibrated P(atypical) out.
 
@@ -49,6 +54,8 @@ def export_onnx(
         weights: file or folder of the backbone's weights, where the bundle holds an adapter to it.
         members: the first so many networks of an ensemble; none takes all of them.
         overwrite: replace what lies there and what atypia did not write.
+        half: store the weights in 16 bits: half the size; P(atypical) may differ by up to
+            `LARGEST_OF_HALF`.
 
     Returns:
         The file. Input: `crops`, float32 (B, 3, P, P), RGB in [0, 1]. Outputs: `logits`, float32
@@ -74,28 +81,64 @@ def export_onnx(
     batches = [generator.random((count, 3, side, side), dtype=np.float32) for count in _TRIED]
     expected = [compute_logits(networks, crops) for crops in batches]
     try:
-        content = _build_model(bundle, networks).SerializeToString()
+        model = _build_model(bundle, networks)
+        content = model.SerializeToString()
     except Exception as fault:  # torch, onnxscript and protobuf each have their own
         raise AtypiaError(
             f"{folder}: cannot be exported ({type(fault).__name__}: {describe_fault(fault)}); "
             "predict with torch"
         ) from fault
-    for kind in runtimes:
-        runtime = kind(content, "fp32", usual_threads())
-        for crops, logits in zip(batches, expected, strict=True):
-            outputs = runtime.infer(crops)
-            largest = np.max(np.abs(outputs.logits - logits) / np.maximum(np.abs(logits), 1))
-            if not largest <= LARGEST_DIFFERENCE:
-                raise AtypiaError(
-                    f"{folder}: exported, {runtime.version_text} differs from torch by "
-                    f"{largest:.2g} in a logit, at most {LARGEST_DIFFERENCE:g} is allowed; predict "
-                    "with torch"
-                )
+    check = _Check(folder, runtimes, list(zip(batches, expected, strict=True)))
+    check.require(content, "a logit", _difference_of_logits, LARGEST_DIFFERENCE)
+    if half:
+        try:
+            halve_weights(model)
+        except AtypiaError as fault:
+            raise AtypiaError(f"{folder}: {fault}") from fault
+        content = model.SerializeToString()
+        p_of = bundle.calibration.probability
+        check.require(
+            content,
+            "P(atypical)",
+            lambda own, torchs: np.abs(p_of(own.mean(axis=0)) - p_of(torchs.mean(axis=0))).max(),
+            LARGEST_OF_HALF,
+        )
     if out is None:
         return write_exported(folder, content, bundle.sha256, len(networks))
     with create_output(out) as partial:
         partial.write_bytes(content)
     return out
+
+
+def _difference_of_logits(own: FloatArray, torchs: FloatArray) -> float:
+    return float(np.max(np.abs(own - torchs) / np.maximum(np.abs(torchs), 1)))
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Of a graph against torch: by each runtime, on batches of crops and torch's logits of them."""
+
+    folder: Path
+    runtimes: Sequence[type[ExportedRuntime]]
+    batches: Sequence[tuple[FloatArray, FloatArray]]
+
+    def require(
+        self,
+        content: bytes,
+        of: str,
+        difference: Callable[[FloatArray, FloatArray], float],
+        allowed: float,
+    ) -> None:
+        """Raise an AtypiaError if the answers differ by more than is allowed."""
+        for kind in self.runtimes:
+            runtime = kind(content, "fp32", usual_threads())
+            for crops, logits in self.batches:
+                largest = difference(runtime.infer(crops).logits, logits)
+                if not largest <= allowed:
+                    raise AtypiaError(
+                        f"{self.folder}: exported, {runtime.version_text} differs from torch by "
+                        f"{largest:.2g} in {of}, at most {allowed:g} is allowed; predict with torch"
+                    )
 
 
 def _build_model(bundle: Bundle, members: Sequence[Classifier]) -> onnx.ModelProto:

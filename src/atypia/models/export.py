@@ -20,6 +20,8 @@ from atypia.models.folding import FoldedMembers
 
 FloatArray = npt.NDArray[np.float32]
 
+_FEW = 256  # numbers; tensors with fewer keep 32 bits: they are none of a file's size
+
 
 def compute_logits(members: Sequence[Classifier], crops: FloatArray) -> FloatArray:
     """Return the logits that torch computes in float32: the reference for an exported graph.
@@ -86,6 +88,41 @@ def trace_members(
     for part in (*model.graph.value_info, *model.graph.initializer):
         del part.metadata_props[:]
     return model
+
+
+def halve_weights(model: onnx.ModelProto) -> None:
+    """Store the weights of a graph in 16 bits, in place; it computes with them in float32.
+
+    Args:
+        model: whose tensors lie in it.
+
+    Raises:
+        AtypiaError: a weight is too large for 16 bits.
+    """
+    graph = model.graph
+    tensors, casts = [], []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _FEW:
+            tensors.append(tensor)
+            continue
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise AtypiaError(
+                f"a weight of {np.abs(values).max():.3g} is too large for 16 bits; export without "
+                "--half"
+            )
+        tensors.append(onnx.numpy_helper.from_array(half, f"{tensor.name}.half"))
+        casts.append(
+            onnx.helper.make_node(
+                "Cast", [f"{tensor.name}.half"], [tensor.name], to=onnx.TensorProto.FLOAT
+            )
+        )
+    nodes = list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(tensors)
+    graph.node.extend([*casts, *nodes])
 
 
 class _Whole(nn.Module):

@@ -11,8 +11,8 @@ from PIL import Image
 
 from atypia.data.phantom import make_phantom
 from atypia.data.readers.open_figures import open_figures
-from atypia.data.table import FigureTable
-from atypia.errors import RecipeError
+from atypia.data.table import FigureTable, figures_from_frame
+from atypia.errors import RecipeError, TableError
 from atypia.training.recipe import Recipe
 from atypia.training.recipe_file import read_recipe, recipe_files, to_toml
 from atypia.workflows.training.plan import plan_training
@@ -42,7 +42,24 @@ def test_every_recipe_of_atypia_can_train_on_two_folders_of_crops(
             assert not plan.recipe.value(key)
             off = f"{key} is off in this training: "
             assert any(note.startswith(off) for note in plan.notes)
-    assert list(plan.schemes) == ["folds"]
+    assert list(plan.schemes) == ["folds", *(["whole"] if asked.folds.bundle == "whole" else [])]
+
+
+def test_a_recipe_that_leaves_domains_out_takes_what_there_is(two_folders: FigureTable) -> None:
+    recipe = read_recipe("atypia-lite", ["schedule.min_steps=1"])
+    one = plan_training(two_folders, recipe)
+    assert one.recipe.folds.scheme == "slides"
+    (note,) = [note for note in one.notes if note.startswith("folds.")]
+    assert note.startswith("folds.scheme is slides in this training: the table has one domain")
+    frame = two_folders.frame.assign(laboratory=["A", "B"] * 10)
+    two = plan_training(figures_from_frame(frame, two_folders.root), recipe)
+    assert (two.recipe.folds.scheme, len(two.folds.names)) == ("domains", 2)
+    assert "folds.domain_groups is off in this training: the table has 2 domains" in two.notes
+    with pytest.raises(TableError, match="the table has one domain"):
+        plan_training(two_folders, read_recipe("atypia-lite", ["folds.scheme=domains"]))
+    asked = read_recipe("atypia-lite", ["folds.domain_groups=4"])
+    with pytest.raises(TableError, match="expected 3 to 2"):
+        plan_training(figures_from_frame(frame, two_folders.root), asked)
 
 
 def test_the_default_recipe_says_in_a_line_that_the_phase_steps_back(

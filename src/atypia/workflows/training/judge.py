@@ -85,7 +85,7 @@ def judge_scheme(plan: TrainingPlan, scheme: Scheme, members: Sequence[Member]) 
         sums[member.held_out] += member.logit
         counts[member.held_out] += 1
     logits = sums / counts
-    calls = cross_fit(logits, truth, truth, scheme.part_of, figures.case)
+    calls = cross_fit(logits, truth, truth, scheme.part_of, figures.case, figures.domain)
     predictions = pd.DataFrame(
         {
             "figure_id": table.frame["figure_id"],
@@ -103,7 +103,9 @@ def judge_scheme(plan: TrainingPlan, scheme: Scheme, members: Sequence[Member]) 
     origin = (
         f"out-of-fold scores of {len(logits)} figures, {len(scheme.names)} {scheme.description}"
     )
-    calibration = fit_calibration(logits, truth, truth, figures.case, fitted_on=origin)
+    calibration = fit_calibration(
+        logits, truth, truth, figures.case, figures.domain, fitted_on=origin
+    )
     if explain_missing_slides(table.frame):
         rule = f"{calibration.refer_rule}; figures that name no slide count as cases"
         calibration = replace(calibration, refer_rule=rule)

@@ -150,14 +150,7 @@ def plan_training(
     further = [] if names is None else [str(name) for name in np.unique(names)]
     figures = training_figures(table, recipe.soft_labels, further)
     domain = None if names is None else np.searchsorted(figures.domains, names).astype(np.int64)
-    notes = []
-    key = "folds.left_out_domains"
-    if recipe.folds.left_out_domains and not recipe.was_asked_for(key):
-        try:
-            _require_classes(_without_domains(table, recipe, LEFT_OUT, 0), figures)
-        except TableError as lack:
-            recipe = recipe.with_value(key, False)
-            notes.append(f"{key} is off in this training: {lack}")
+    recipe, notes = _keep_possible_schemes(table, figures, recipe)
     folds, left_out = divide_figures(table, recipe)
     first = len(folds.members) + (len(left_out.members) if left_out else 0)
     whole = _with_all(table, recipe, first) if recipe.folds.bundle == "whole" else None
@@ -208,6 +201,33 @@ def divide_figures(table: FigureTable, recipe: Recipe) -> tuple[Scheme, Scheme |
     if not recipe.folds.left_out_domains:
         return folds, None
     return folds, _without_domains(table, recipe, LEFT_OUT, len(folds.members))
+
+
+def _keep_possible_schemes(
+    table: FigureTable, figures: TrainingFigures, recipe: Recipe
+) -> tuple[Recipe, list[str]]:
+    """Return the recipe without divisions by domain that these figures do not allow, and notes.
+
+    What the user asked for stays, to be refused later.
+    """
+    notes = []
+    key, groups = "folds.domain_groups", recipe.folds.domain_groups
+    asked_for_groups = recipe.was_asked_for(key)
+    domains = len(np.unique(figures.domain))
+    if groups is not None and groups > domains and not asked_for_groups:
+        recipe = recipe.with_value(key, None)
+        if domains > 1:
+            notes.append(f"{key} is off in this training: the table has {domains} domains")
+    for key, by_slide in (("folds.left_out_domains", False), ("folds.scheme", "slides")):
+        if recipe.value(key) == by_slide or recipe.was_asked_for(key) or asked_for_groups:
+            continue
+        try:
+            _require_classes(_without_domains(table, recipe, LEFT_OUT, 0), figures)
+        except TableError as lack:
+            recipe = recipe.with_value(key, by_slide)
+            now = "off" if by_slide is False else by_slide
+            notes.append(f"{key} is {now} in this training: {lack}")
+    return recipe, notes
 
 
 def _schemes_by_name(

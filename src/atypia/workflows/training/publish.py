@@ -11,6 +11,8 @@ from html import escape
 from itertools import chain
 from pathlib import Path
 
+import pandas as pd
+
 from atypia.bundle.card import model_card
 from atypia.bundle.manifest import BundleManifest, member_names
 from atypia.bundle.save import save_bundle
@@ -34,6 +36,19 @@ from atypia.workflows.training.record import run_facts, run_record
 from atypia.workflows.training.story import training_story
 
 _log = logging.getLogger(__name__)
+
+_CARD_COLUMNS = {
+    "domain": "domain",
+    "figures": "figures",
+    "atypical": "atypical",
+    "balanced_accuracy": "balanced accuracy",
+    "ba_low": "95 % from",
+    "ba_high": "to",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "auroc": "AUROC",
+    "ece": "ECE",
+}
 
 LARGEST_EXPORTED = 100_000_000
 """Parameters of the largest backbone that a training exports: larger ones want a GPU."""
@@ -169,6 +184,10 @@ def save_run_bundle(
         members=member_names(len(members)),
     )
     truth = judged.folds.judgement.figures["truth"]
+    by_domain: pd.DataFrame | None = _card_table(judged.folds)
+    left_out = None if judged.left_out is None else _card_table(judged.left_out)
+    if recipe.folds.scheme == "domains":
+        by_domain, left_out = None, by_domain
     unknown = explain_missing_slides(table.frame)
     card = model_card(
         manifest,
@@ -178,12 +197,16 @@ def save_run_bundle(
         f"{recipe.card.data}",
         licence=recipe.card.licence
         or "The licence of the training figures applies; ask whoever trained this bundle.",
-        by_domain=judged.folds.judgement.domains.frame,
-        left_out=None if judged.left_out is None else judged.left_out.judgement.domains.frame,
+        by_domain=by_domain,
+        left_out=left_out,
         further_limits=[f"In training, {unknown}."] if unknown else [],
     )
     states = [member.state for member in members]
     save_bundle(folder, manifest, states, judged.calibration, card, table.image_paths())
+
+
+def _card_table(judged: JudgedScheme) -> pd.DataFrame:
+    return judged.judgement.domains.frame[list(_CARD_COLUMNS)].rename(columns=_CARD_COLUMNS)
 
 
 def export_run_bundle(folder: Path, recipe: Recipe) -> None:
