@@ -31,12 +31,12 @@ demo: .venv/installed
 	$(BIN)/atypia demo demo
 
 # The tests of a file stay together, so that what they share is made once; the longest files go first
-# (tests/conftest.py). Coverage costs a third of the time: it is measured in CI and by test-all.
+# (tests/conftest.py). Coverage costs a third of the time, and CI has fifteen minutes: test-all measures it.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 COVERAGE := --cov --cov-report=term --cov-fail-under=85
 
 test: .venv/installed-dev .venv-plain/installed lint
-	$(PYTEST) -m "not slow" $(if $(CI),$(COVERAGE))
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/installed-dev .venv-plain/installed lint
 	$(PYTEST) $(COVERAGE)
