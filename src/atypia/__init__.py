@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from atypia.workflows.ablate import ablate
     from atypia.workflows.embed import embed
     from atypia.workflows.evaluate import evaluate
+    from atypia.workflows.label_points import label_points
     from atypia.workflows.predict import predict
     from atypia.workflows.slide import predict_slide
     from atypia.workflows.train import train
@@ -60,6 +61,7 @@ __all__ = [
     "embed",
     "evaluate",
     "figures_from_frame",
+    "label_points",
     "load",
     "measure_study",
     "open_figures",
@@ -86,6 +88,7 @@ _HOMES = {
     "embed": "atypia.workflows.embed",
     "evaluate": "atypia.workflows.evaluate",
     "figures_from_frame": "atypia.data.table",
+    "label_points": "atypia.workflows.label_points",
     "load": "atypia.inference.predictor",
     "measure_study": "atypia.study.agreement",
     "open_figures": "atypia.data.readers.open_figures",

@@ -52,6 +52,8 @@ def write_inputs(folder: Path, files: dict[str, str]) -> None:
 
     _write_slide(folder / "case.svs", images)
     _write_points(folder / "mitoses.geojson")
+    for name in ("corrected", "anna", "ben"):
+        _write_points(folder / f"{name}.geojson", ("Normal mitosis", "Atypical mitosis"))
     (folder / "slides.csv").write_text(files["slides.csv"])
     for row in csv.DictReader(io.StringIO(files["slides.csv"])):
         _write_slide(folder / row["slide"], images)
@@ -120,7 +122,7 @@ def _write_slide(path: Path, images: list[Path]) -> None:
         )
 
 
-def _write_points(path: Path) -> None:
+def _write_points(path: Path, classes: tuple[str, ...] = ("Mitosis",)) -> None:
     """Mitoses in the middle of each crop, as QuPath exports them, and a hotspot around some."""
     path.parent.mkdir(parents=True, exist_ok=True)
     wide, high = ACROSS * SIDE // 2, DOWN * SIDE // 2
@@ -128,7 +130,7 @@ def _write_points(path: Path) -> None:
     features = [_feature("Polygon", [hotspot], "Hotspot")]
     for row, column in itertools.product(range(DOWN), range(ACROSS)):
         place = [(column + 0.5) * SIDE, (row + 0.5) * SIDE]
-        features.append(_feature("Point", place, "Mitosis"))
+        features.append(_feature("Point", place, classes[column % len(classes)]))
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
 
 

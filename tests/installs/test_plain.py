@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data describe": ("", "cohort"),
     "data import": ("", "cohort --out imported"),
     "data phantom": ("", "phantom --figures 8"),
+    "data points": ("slides", "slide.tif --points points.csv --out labelled"),
     "demo": ("train", "demo"),
     "doctor": ("", ""),
     "evaluate": ("", "--bundle bundle --table cohort --out report.html"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atypia.cli.data_points import points
 from atypia.cli.figures import Columns, LayoutName, Mpp, Source, Sources, join_names, open_sources
 from atypia.cli.outputs import Overwrite
 from atypia.cli.progress import progress_bars
@@ -123,6 +124,9 @@ def import_(
     )
     if faults:
         raise typer.Exit(1)
+
+
+app.command()(points)
 
 
 def _summary(counts: Description, sources: list[Path]) -> str:

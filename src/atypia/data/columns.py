@@ -26,7 +26,7 @@ COLUMNS = (
     "phase",
 )
 #: Columns with a meaning that are not part of every figure table.
-OPTIONAL_COLUMNS = ("phase_1", "phase_2", "split", "fold", "mpp_source")
+OPTIONAL_COLUMNS = ("phase_1", "phase_2", "split", "fold", "mpp_source", "review")
 VOTE_PREFIX = "vote_"
 UNKNOWN = "unknown"
 

@@ -98,7 +98,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     text = pd.DataFrame(
         {name: _column_text(raw, name) for name in LIST_COLUMNS}, index=raw.index, dtype=object
     )
-    text["name"] = text["name"].where(text["name"] != "", text["slide"].map(_stem))
+    text["name"] = text["name"].where(text["name"] != "", text["slide"].map(slide_name))
     numbers = pd.Series([f"row-{number}" for number in text.index], index=text.index, dtype=object)
     text["name"] = text["name"].where(text["name"] != "", numbers)
     text["case"] = text["case"].where(text["case"] != "", text["name"])
@@ -158,7 +158,8 @@ def _column_text(raw: pd.DataFrame, name: str) -> pd.Series:
     return as_text(raw[name]) if name in raw.columns else pd.Series("", raw.index, dtype=object)
 
 
-def _stem(slide: str) -> str:
+def slide_name(slide: Path | str) -> str:
+    """Return what a slide is called where nothing else is said: its file's name, without ending."""
     name = PureWindowsPath(slide).name
     for ending in _ENDINGS:
         if name.lower().endswith(ending):

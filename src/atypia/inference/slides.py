@@ -20,6 +20,8 @@ from atypia.data.points.hotspot import find_hotspot
 from atypia.data.points.midog import write_midog
 from atypia.data.points.qupath_results import (
     ATYPICAL,
+    GIVEN,
+    GIVEN_BY,
     IN_SCOPE,
     NORMAL,
     P_ATYPICAL,
@@ -154,6 +156,8 @@ def write_figures(
     file: PointFile,
     object_type: ObjectType | None,
     hotspot: HotspotCounts | None = None,
+    *,
+    classified_by: str = "",
 ) -> None:
     """Write the classified figures of a slide; the ending of `out` decides the format.
 
@@ -167,11 +171,13 @@ def write_figures(
         object_type: for QuPath: annotation or detection; none leaves objects what they are, and
             makes new ones annotations.
         hotspot: is outlined for QuPath, in place of that of an earlier run.
+        classified_by: bundle that gave the classes, for objects of QuPath.
     """
     name = out.name.lower()
     if name.endswith(QUPATH_ENDINGS):
-        rows = zip(frame["figure_id"], map(_make_result, frame.to_dict("records")), strict=True)
-        by_id = dict(rows)
+        by_id = {
+            row["figure_id"]: _make_result(row, classified_by) for row in frame.to_dict("records")
+        }
         results = [by_id.get(own) for own in file.points.frame["point_id"]]
         given_back = file.give_back(results, slide.path.name, object_type)
         features = drop_hotspots(given_back, slide.path.name)
@@ -264,7 +270,7 @@ def _image(slide: Path, x: float, y: float) -> str:
     return f"{escape_text(str(slide))}@{x:.10g},{y:.10g}"
 
 
-def _make_result(row: dict[Hashable, Any]) -> PointResult:
+def _make_result(row: dict[Hashable, Any], classified_by: str) -> PointResult:
     """Return a prediction in QuPath's terms."""
     name = name_class(row["call"], row["refer"])
     # The spread of a single member is NaN, and left out.
@@ -273,6 +279,11 @@ def _make_result(row: dict[Hashable, Any]) -> PointResult:
         SPREAD: row["spread"],
         IN_SCOPE: float(row["in_scope"]),
     }
-    texts = {PHASE: row["phase"], SCOPE: row["scope_reason"]}
+    texts = {
+        PHASE: row["phase"],
+        SCOPE: row["scope_reason"],
+        GIVEN: name,
+        GIVEN_BY: classified_by,
+    }
     found = {key: text for key, text in texts.items() if text}
     return PointResult(name, COLOURS[name], measurements, found)

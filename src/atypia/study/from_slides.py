@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from atypia.data.pictures import encode_png
+from atypia.data.points.crops import cut_crops
 from atypia.data.points.on_slide import require_on_slide
 from atypia.data.points.open_points import open_points
 from atypia.data.slide_list import ListedSlide
@@ -16,12 +16,6 @@ from atypia.data.table import FigureTable, figures_from_frame
 from atypia.errors import AtypiaError, TableError
 from atypia.progress import OnProgress, opens_bars, show_bars
 from atypia.study.pictures import SLIDE_FILE, SLIDE_MPP
-
-SIDE_UM = 64.0
-"""Side of the crops: what can be seen of a figure where its slide is not."""
-
-MPP = 0.25
-"""Resolution of the crops, um/px, where the slide has it."""
 
 
 @opens_bars
@@ -65,34 +59,10 @@ def _cut(listed: ListedSlide, folder: Path, faults: list[str]) -> list[dict[str,
         ).points
         require_on_slide(points, slide)
         faults += [f"left out: {line}" for line in points.failures]
-        level = slide.level_for(MPP)
-        home = folder / "images" / listed.name
-        home.mkdir(parents=True, exist_ok=True)
-        rows: list[dict[str, object]] = []
-        places = points.frame[["x", "y"]].to_numpy().tolist()
-        for number, (point, (x, y)) in enumerate(
-            zip(points.frame["point_id"], places, strict=True)
-        ):
-            name = f"{listed.name}/{point}"
-            try:
-                crop = slide.window(x, y, side_um=SIDE_UM, level=level)
-            except AtypiaError as fault:
-                faults.append(f"{name}: left out: {fault}")
-                continue
-            (home / f"{number}.png").write_bytes(encode_png(crop))
-            rows.append(
-                {
-                    "figure_id": name,
-                    "image": f"images/{listed.name}/{number}.png",
-                    "slide": listed.name,
-                    "case": listed.case,
-                    "x": x,
-                    "y": y,
-                    "mpp": slide.level_mpp[level],
-                    SLIDE_FILE: str(listed.slide.resolve()),
-                    SLIDE_MPP: slide.mpp,
-                }
-            )
-        return rows
+        columns = (points.frame[column].tolist() for column in ("point_id", "x", "y"))
+        rows, lost = cut_crops(slide, listed.name, zip(*columns, strict=True), folder)
+        faults += lost
+        where = {SLIDE_FILE: str(listed.slide.resolve()), SLIDE_MPP: slide.mpp}
+        return [row | {"case": listed.case} | where for row in rows.values()]
     finally:
         slide.close()

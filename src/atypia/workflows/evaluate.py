@@ -14,6 +14,7 @@ from atypia.bundle.seen import count_seen
 from atypia.bundle.verify import bundle_hash
 from atypia.data.predictions import check_predictions, read_predictions
 from atypia.data.readers.open_figures import Source, list_sources, open_figures, source_label
+from atypia.data.reviews import require_more_than_errors
 from atypia.data.table import FigureTable
 from atypia.errors import AtypiaError
 from atypia.evaluation.judge import Judgement, judge
@@ -77,6 +78,7 @@ def evaluate(
         inputs = [path for path in (predictions, *several) if isinstance(path, Path)]
         require_report(report, inputs, overwrite=overwrite)
     table = open_figures(several, layout=layout, mapping=mapping)
+    require_more_than_errors(table)
     return _evaluate_table(predictions, table, several, report, title=title)
 
 
@@ -118,6 +120,7 @@ def evaluate_bundle(
     inputs = [source for source in several if isinstance(source, Path)]
     require_outputs([out, metrics_path(out)], inputs=inputs, overwrite=overwrite)
     table = open_figures(several, layout=layout, mapping=mapping, mpp=mpp)
+    require_more_than_errors(table)
     # The record names a single file as it was given; several sources are classified as one table.
     alone = len(several) == 1 and bool(inputs)
     opened = open_sources(

@@ -17,6 +17,7 @@ from atypia.data.points.hotspot import HOTSPOT_MM2, LEAST_SEARCHED
 from atypia.data.points.on_slide import require_on_slide
 from atypia.data.points.open_points import open_points
 from atypia.data.points.qupath_results import ObjectType
+from atypia.data.points.reviews import count_changed
 from atypia.data.slides import Origin, Slide, open_slide
 from atypia.files import remove_ours, remove_partials, require_outputs
 from atypia.inference.contact_sheet import MOST_PAGES, write_contact_sheet
@@ -202,6 +203,14 @@ def classify_slide(
         if choice.area_class is not None:
             area = unite_outlines(file, choice.area_class)
             area_mm2 = area.area * slide.mpp**2 / 1e6
+        changed = count_changed(points)
+        if changed:
+            line = (
+                f"warning: {points.path}: {changed:,} objects have another class than atypia gave "
+                "them, and are classified anew; only this file keeps their class: make labels of "
+                "them with `atypia data points`"
+            )
+            points = replace(points, warnings=(*points.warnings, line))
         for line in (*points.warnings, *points.failures):
             _log.log(level, line)
         rows = InPointsOrder(points, slide)
@@ -222,8 +231,9 @@ def classify_slide(
             line = f"warning: {slide.path}: has no hotspot; {_NO_HOTSPOT}"
             _log.log(level, line)
             warnings = (*warnings, line)
+        own = f"{predictor.manifest.name} {predictor.bundle.sha256[:12]}"
         for out in outs:
-            write_figures(out, frame, slide, file, choice.object_type, hotspot)
+            write_figures(out, frame, slide, file, choice.object_type, hotspot, classified_by=own)
         drawn = () if pictures is None else _draw_pictures(pictures, slide, frame, predictor, level)
         counts = count_figures(frame, len(record.failures), area_mm2=area_mm2, area=area)
         return ClassifiedSlide(record, counts, (*outs, *drawn), warnings, hotspot)

@@ -28,17 +28,26 @@ from atypia.data.points.qupath_object import (
     find_places,
     geometry_type,
     is_collection,
+    is_locked,
     own_id,
     read_class,
     read_object_type,
     read_properties,
     stable_id,
 )
-from atypia.data.points.qupath_results import ObjectType, PointResult, rebuild_features
+from atypia.data.points.qupath_results import (
+    ObjectType,
+    PointResult,
+    read_given_class,
+    rebuild_features,
+)
 from atypia.data.points.table import PointFailure, make_points
 from atypia.errors import TableError, abbreviate
 
-_COLUMNS = ["point_id", "x", "y", "name", "place", "feature", "member", "part"]
+_COLUMNS = [
+    *("point_id", "x", "y", "name", "place"),
+    *("feature", "member", "part", "given", "locked"),
+]
 _ANY_CLASS = ClassFilter()
 
 
@@ -50,7 +59,8 @@ class QuPathFile(PointFile):
         features: of the file, in its order.
         points: its objects as points; the columns `feature`, `member` and `part` (int64) say which
             feature, which of the objects in it (0 is the feature itself), and which of the points
-            of that object each one is.
+            of that object each one is; `given` (str) the class that atypia gave it, "" where it did
+            not; `locked` (bool) whether it is locked in QuPath.
         unread: feature and member of each object that has a point which could not be read.
     """
 
@@ -147,7 +157,7 @@ class _ObjectReader:
         if longest_px > self._most_px:
             self._large[name] += 1
             return
-        own = own_id(feature)
+        own, given = own_id(feature), read_given_class(read_properties(feature))
         for part, (x, y) in enumerate(places):
             known = own if len(places) == 1 else None
             point_id = known or stable_id(own or self._path.name, x, y)
@@ -156,7 +166,9 @@ class _ObjectReader:
                     self._doubles.append(f"{place}, {known}")
                 point_id = stable_id(f"{point_id} {number} {member} {part}", x, y)
             self._ids.add(point_id.lower())
-            self.rows.append((point_id, x, y, name, place, number, member, part))
+            self.rows.append(
+                (point_id, x, y, name, place, number, member, part, given, is_locked(feature))
+            )
             if not (math.isfinite(x) and math.isfinite(y)):
                 self.unread.add((number, member))
 

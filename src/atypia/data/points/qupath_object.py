@@ -91,6 +91,12 @@ def read_class(properties: Json) -> str:
     return "" if value is None else escape_text(str(value))
 
 
+def is_locked(feature: Any) -> bool:
+    """Return whether an object is locked; old files of QuPath call it otherwise."""
+    properties = read_properties(feature) if isinstance(feature, dict) else {}
+    return any(properties.get(name) is True for name in ("isLocked", "is_locked", "locked"))
+
+
 def decode_text(value: Any) -> Any:
     """Return what a value is that a GIS library may have written as JSON text."""
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):

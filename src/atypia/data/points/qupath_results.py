@@ -40,7 +40,11 @@ ObjectType = Literal["annotation", "detection"]
 NORMAL, ATYPICAL, REFER = "Normal mitosis", "Atypical mitosis", "Refer"
 P_ATYPICAL, SPREAD, IN_SCOPE = "P(atypical)", "Spread of members", "In scope"
 PHASE, SCOPE = "Phase", "Scope"
-_MEASUREMENTS, _TEXTS = (P_ATYPICAL, SPREAD, IN_SCOPE), (PHASE, SCOPE)
+# The class once more, which nobody changes, and the bundle that gave it: a class that differs from
+# it is a person's.
+GIVEN, GIVEN_BY = "Classified as", "Classified by"
+UNKNOWN_CALL = "?"
+_MEASUREMENTS, _TEXTS = (P_ATYPICAL, SPREAD, IN_SCOPE), (PHASE, SCOPE, GIVEN, GIVEN_BY)
 
 _HOTSPOT_COLOUR = (0, 158, 115)
 
@@ -68,6 +72,23 @@ class _Part(NamedTuple):
     number: int
     point_id: str
     result: PointResult | None
+
+
+def read_given_class(properties: Json) -> str:
+    """Return the class that a run of atypia gave to an object; "" where none did.
+
+    `UNKNOWN_CALL` of a run that did not note it.
+    """
+    words = decode_text(properties.get("metadata"))
+    given = str(words.get(GIVEN, "")) if isinstance(words, dict) else ""
+    if given:
+        return given
+    measurements = decode_text(properties.get("measurements"))
+    if isinstance(measurements, list):
+        named = [entry.get("name") for entry in measurements if isinstance(entry, dict)]
+    else:
+        named = list(measurements) if isinstance(measurements, dict) else []
+    return UNKNOWN_CALL if P_ATYPICAL in named else ""
 
 
 def rebuild_features(

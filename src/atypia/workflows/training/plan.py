@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from atypia.data.domains import domain_names, short_domain_names, spell_alike
+from atypia.data.reviews import are_errors_alone
 from atypia.data.splits import domain_folds, group_domains, select_training, slide_folds
 from atypia.data.table import FigureTable, count_without_slide
 from atypia.data.votes import explain_contradictions
@@ -125,6 +126,12 @@ def training_tables(
     """
     table, notes = select_training(table)
     lines = [*notes, explain_contradictions(table.frame)]
+    if are_errors_alone(table.frame):
+        lines.append(
+            f"all {len(table):,} figures are calls of a classifier that somebody changed: trained "
+            "on its errors alone, a network learns to contradict it; add figures that were "
+            "confirmed, or others"
+        )
     if adapt_to is not None:
         adapt_to, left_out = select_training(adapt_to)
         adapt_to = replace(adapt_to, frame=spell_alike(adapt_to.frame, table.frame))
