@@ -56,6 +56,9 @@ class Atypia {
     static final String IN_SCOPE = "In scope"
     static final String PHASE = "Phase"
     static final String SCOPE = "Scope"
+    // The class once more, and whose: a class that differs from it is a person's.
+    static final String GIVEN = "Classified as"
+    static final String GIVEN_BY = "Classified by"
 }
 
 /** Sizes and limits. */
@@ -404,7 +407,8 @@ Map readEntry(entry) {
     }
     def name = entry.refer ? Atypia.REFER : entry.call == "atypical" ? Atypia.ATYPICAL : Atypia.NORMAL
     return [name: name, p: entry.p_atypical, spread: entry.spread, inScope: entry.in_scope,
-            texts: [(Atypia.PHASE): entry.phase, (Atypia.SCOPE): entry.scope_reason]]
+            texts: [(Atypia.PHASE): entry.phase, (Atypia.SCOPE): entry.scope_reason,
+                    (Atypia.GIVEN): name]]
 }
 
 boolean isProbability(value) {
@@ -423,7 +427,7 @@ boolean agrees(Map answers, Map failed, boolean askFirst) {
         "changed; measurements are added.")
 }
 
-/** Set class, measurements, phase and why it is out of scope. */
+/** Set class, measurements, phase, why it is out of scope, and the class that was given. */
 void writeAnswer(object, Map answer) {
     removeFormer(object)
     def measurements = object.getMeasurementList()
@@ -454,7 +458,7 @@ void removeFormer(object) {
     }
     former.each { measurements.remove(it) }
     measurements.close()
-    [Atypia.PHASE, Atypia.SCOPE].each { findMetadata(object).remove(it) }
+    [Atypia.PHASE, Atypia.SCOPE, Atypia.GIVEN, Atypia.GIVEN_BY].each { findMetadata(object).remove(it) }
     if (Atypia.COLOURS.containsKey(object.getPathClass()?.toString())) {
         object.resetPathClass()
     }

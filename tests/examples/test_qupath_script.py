@@ -23,6 +23,8 @@ from PIL import Image
 
 from atypia.data.points.qupath_results import (
     ATYPICAL,
+    GIVEN,
+    GIVEN_BY,
     IN_SCOPE,
     NORMAL,
     P_ATYPICAL,
@@ -212,9 +214,9 @@ def test_all_of_a_class_get_class_colour_and_measurements(run: Run, server: Serv
     assert of_normal["measurements"] == {P_ATYPICAL: 0.03, SPREAD: 0.01}
     assert of_refer["class"] == REFER
     assert of_refer["measurements"] == {P_ATYPICAL: 0.5, IN_SCOPE: 0.0}
-    assert of_refer["metadata"] == {SCOPE: "no tissue"}
+    assert of_refer["metadata"] == {SCOPE: "no tissue", GIVEN: REFER}
     assert of_atypical["class"] == ATYPICAL
-    assert of_atypical["metadata"] == {PHASE: "metaphase"}
+    assert of_atypical["metadata"] == {PHASE: "metaphase", GIVEN: ATYPICAL}
     for each in (of_normal, of_refer, of_atypical):
         assert tuple(each["colour"]) == COLOURS[each["class"]]
     assert of_other["class"] == "Tumor"
@@ -427,13 +429,13 @@ def test_results_of_an_earlier_run_are_replaced(run: Run, server: Server) -> Non
         pathClass=ATYPICAL,
         selected=True,
         measurements={P_ATYPICAL: 0.9, SPREAD: 0.2, "Area": 3.0},
-        metadata={PHASE: "anaphase"},
+        metadata={PHASE: "anaphase", GIVEN: ATYPICAL, GIVEN_BY: "former"},
     )
     server.entries = [entry("normal", 0.2)]
     result = run([again])
     assert result.objects[again["id"]]["class"] == NORMAL
     assert result.objects[again["id"]]["measurements"] == {"Area": 3.0, P_ATYPICAL: 0.2}
-    assert result.objects[again["id"]]["metadata"] == {}
+    assert result.objects[again["id"]]["metadata"] == {GIVEN: NORMAL}
 
 
 def test_locked_objects_stay_as_they_are_and_are_named(run: Run, server: Server) -> None:
