@@ -290,12 +290,14 @@ def test_the_command_names_what_it_left_out(classified: Path, tmp_path: Path) ->
         ],
     )
     assert lists.exit_code == 0, lists.output
-    assert "vote_anna" in (tmp_path / "votes" / "figures.csv").read_text().splitlines()[0]
+    frame = open_figures(tmp_path / "votes").frame
+    assert frame["vote_anna"].notna().all()
+    assert set(frame["laboratory"]) == {"Graz"}
 
 
 def _list(classified: Path, folder: Path, points: Path) -> Path:
     path = folder / "list.csv"
-    path.write_text(f"slide,points\n{classified / 'one.tif'},{points}\n")
+    path.write_text(f"slide,points,Laboratory\n{classified / 'one.tif'},{points},Graz\n")
     return path
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from atypia.data.columns import MPP_HIGH, MPP_LOW, as_numbers, as_text
+from atypia.data.columns import DOMAIN_COLUMNS, MPP_HIGH, MPP_LOW, as_numbers, as_text
 from atypia.data.table_checks import format_rows
 from atypia.data.table_io import TABLE_SUFFIXES, format_faults, read_raw, rename_known
 from atypia.errors import TableError, suggest_name
 
-LIST_COLUMNS = ("slide", "points", "name", "case", "mpp", "area_mm2")
+LIST_COLUMNS = ("slide", "points", "name", "case", "mpp", "area_mm2", *DOMAIN_COLUMNS)
 _ENDINGS = (".ome.tiff", ".ome.tif")
 
 
@@ -29,6 +30,7 @@ class ListedSlide:
         mpp: um/px of level 0; None takes it from the slide's metadata.
         area_mm2: area of the searched tissue; None where it is not known.
         fault: why nothing can be done with the row; "" where something can.
+        domain: tumour, scanner, laboratory and species, those that the list names.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ListedSlide:
     mpp: float | None
     area_mm2: float | None
     fault: str = ""
+    domain: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
     Args:
         path: a table with the columns `slide` and `points` (files, relative to the list's folder
             or absolute) and, if it has them, `name` (else the slide's file name without its
-            ending), `case` (else the name), `mpp` (um/px) and `area_mm2`.
+            ending), `case` (else the name), `mpp` (um/px), `area_mm2`, and the columns of a domain.
 
     Raises:
         TableError: the list is faulty, or all of its rows are; all faults are named, with their
@@ -123,6 +126,7 @@ def read_slide_list(path: Path) -> list[ListedSlide]:
                 for fault in of_rows
                 if number in fault.values.index
             ),
+            domain={column: row[column] for column in DOMAIN_COLUMNS if row[column]},
         )
         for number, row in zip(text.index.tolist(), text.to_dict("records"), strict=True)
     ]

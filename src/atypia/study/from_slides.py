@@ -63,6 +63,6 @@ def _cut(listed: ListedSlide, folder: Path, faults: list[str]) -> list[dict[str,
         rows, lost = cut_crops(slide, listed.name, zip(*columns, strict=True), folder)
         faults += lost
         where = {SLIDE_FILE: str(listed.slide.resolve()), SLIDE_MPP: slide.mpp}
-        return [row | {"case": listed.case} | where for row in rows.values()]
+        return [{**row, "case": listed.case, **listed.domain, **where} for row in rows.values()]
     finally:
         slide.close()

@@ -153,7 +153,10 @@ def _label_slide(
         places = ((own, x, y) for own, (x, y) in figures.places.items())
         rows, lost = cut_crops(slide, name, places, folder)
         faults += lost
-        return [row | {"case": first.case} | figures.answers[own] for own, row in rows.items()]
+        return [
+            {**row, "case": first.case, **first.domain, **figures.answers[own]}
+            for own, row in rows.items()
+        ]
     finally:
         slide.close()
 
