@@ -47,7 +47,10 @@ ROWS: dict[str, dict[str, int]] = {
     "challenge midog25-t2": {
         "challenge midog25-t2 --input case --output out/case --bundle out/small": 0
     },
-    "data points": {"data points s.tif --points out/s.geojson --reviewed all --out out/labels": 0},
+    "data points": {
+        "data points s.tif --points out/s.geojson --reviewed all --out out/labels "
+        "--labels Refer=normal": 0
+    },
     "data phantom": {"data phantom out/phantom --figures 12 --size 64": 0},
     "data import": {"data import cohort --out out/imported": 0},
     "data check": {"data check cohort": 0},

@@ -70,7 +70,7 @@ def label_points(
     overwrite: bool = False,
     on_progress: OnProgress = show_bars,
 ) -> LabelledPoints:
-    """Make figures of the labels in files of points: `out/figures.csv`, and crops beside it.
+    r"""Make figures of the labels in files of points: `out/figures.csv`, and crops beside it.
 
     Args:
         slides: expert -> slides with the expert's points, as `read_slide_list` gives them; the
@@ -84,6 +84,20 @@ def label_points(
     Raises:
         TableError: no object can be used, or `out` holds figures already.
         AtypiaError: a file cannot be written.
+
+    Example:
+        >>> import atypia
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from atypia.data.slide_list import ListedSlide
+        >>> Image.fromarray(np.full((400, 400, 3), 200, dtype=np.uint8)).save("slide.tif")
+        >>> rows = "x,y,Classification\n200,200,Atypical mitosis\n190,150,Normal mitosis\n"
+        >>> _ = Path("drawn.csv").write_text(rows)
+        >>> drawn = ListedSlide("slide", "case", Path("slide.tif"), Path("drawn.csv"), 0.25, None)
+        >>> done = atypia.label_points({"": [drawn]}, "figures")
+        >>> done.reviews["drawn"], list(done.table.frame["label"])
+        (2, [1.0, 0.0])
     """
     folder = Path(out)
     inputs = [path for listed in slides.values() for one in listed for path in _files(one)]
