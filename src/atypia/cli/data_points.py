@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from atypia.cli.options import SlideMpp
 from atypia.cli.outputs import Overwrite
 from atypia.cli.progress import progress_bars
 
@@ -65,14 +66,7 @@ def points(
             "atypia did not classify; or all.",
         ),
     ] = "touched",
-    mpp: Annotated[
-        float | None,
-        typer.Option(
-            "--mpp",
-            metavar="NUMBER",
-            help="Pixel size of the slide in um/px, 0.05 to 5, instead of the one in its file.",
-        ),
-    ] = None,
+    mpp: SlideMpp = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make figures of objects that were corrected in QuPath: labels or votes, and their crops.

@@ -37,6 +37,14 @@ Origin = Annotated[
         "corner of the slide.",
     ),
 ]
+SlideMpp = Annotated[
+    float | None,
+    typer.Option(
+        "--mpp",
+        metavar="NUMBER",
+        help="Pixel size of the slide in um/px, 0.05 to 5, instead of the one in its file.",
+    ),
+]
 AreaClass = Annotated[
     str | None,
     typer.Option(

@@ -13,6 +13,7 @@ from atypia.cli.options import (
     HotspotOption,
     ObjectType,
     Origin,
+    SlideMpp,
     with_predict_options,
 )
 from atypia.cli.outputs import Overwrite
@@ -66,14 +67,7 @@ def slide(
         bool,
         typer.Option(help="Draw a contact sheet of the figures and an overview of the slide."),
     ] = True,
-    mpp: Annotated[
-        float | None,
-        typer.Option(
-            "--mpp",
-            metavar="NUMBER",
-            help="Pixel size of the slide in um/px, 0.05 to 5, instead of the one in its file.",
-        ),
-    ] = None,
+    mpp: SlideMpp = None,
     options: PredictOptions,
     overwrite: Overwrite = False,
 ) -> None:
