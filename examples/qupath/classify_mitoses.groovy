@@ -269,7 +269,7 @@ Map askServer(Map connection, slide, double pixelUm, List objects, int cropsPerR
             def entries = requestAnswers(connection, crops, mpp)
             [crops.keySet() as List, entries].transpose().each { object, entry ->
                 try {
-                    answers[object] = readEntry(entry)
+                    answers[object] = readEntry(entry, connection.bundle ?: "")
                 } catch (Unusable unusable) {
                     failed[object] = unusable.message
                 }
@@ -310,7 +310,7 @@ void pause(String retryAfter) {
     }
 }
 
-/** Post one request; return status, text and the header Retry-After. */
+/** Post one request; return status, text and the header Retry-After; the connection notes whose answer it is. */
 Map post(Map connection, Map crops, double mpp) {
     if (Thread.interrupted()) {
         throw new Stop("Cancelled. Nothing was changed.")
@@ -334,6 +334,7 @@ Map post(Map connection, Map crops, double mpp) {
         http.getOutputStream().withStream { it.write(makeBody(boundary, crops, mpp)) }
         int status = http.getResponseCode()
         def stream = status < 400 ? http.getInputStream() : http.getErrorStream()
+        connection.bundle = URLDecoder.decode(http.getHeaderField("Atypia-Bundle") ?: "", "UTF-8")
         return [status: status, text: stream?.getText("UTF-8") ?: "",
                 retryAfter: http.getHeaderField("Retry-After")]
     } catch (SocketTimeoutException slow) {
@@ -394,7 +395,7 @@ List readEntries(String text, int expected) {
 }
 
 /** Return an answer: class, P, spread and whether in scope (or null), phase and reason (or ""). */
-Map readEntry(entry) {
+Map readEntry(entry, String bundle) {
     if (!(entry instanceof Map)) {
         throw new Unusable("the server's answer has no columns")
     }
@@ -408,7 +409,7 @@ Map readEntry(entry) {
     def name = entry.refer ? Atypia.REFER : entry.call == "atypical" ? Atypia.ATYPICAL : Atypia.NORMAL
     return [name: name, p: entry.p_atypical, spread: entry.spread, inScope: entry.in_scope,
             texts: [(Atypia.PHASE): entry.phase, (Atypia.SCOPE): entry.scope_reason,
-                    (Atypia.GIVEN): name]]
+                    (Atypia.GIVEN): name, (Atypia.GIVEN_BY): bundle]]
 }
 
 boolean isProbability(value) {

@@ -27,6 +27,11 @@ class Bundle:
     calibration: Calibration
     sha256: str
 
+    @property
+    def short_name(self) -> str:
+        """Its name and the beginning of its hash, for those who want to know whose a call is."""
+        return f"{self.manifest.name} {self.sha256[:12]}"
+
     def __repr__(self) -> str:
         manifest, count = self.manifest, len(self.manifest.members)
         return (

@@ -231,9 +231,16 @@ def classify_slide(
             line = f"warning: {slide.path}: has no hotspot; {_NO_HOTSPOT}"
             _log.log(level, line)
             warnings = (*warnings, line)
-        own = f"{predictor.manifest.name} {predictor.bundle.sha256[:12]}"
         for out in outs:
-            write_figures(out, frame, slide, file, choice.object_type, hotspot, classified_by=own)
+            write_figures(
+                out,
+                frame,
+                slide,
+                file,
+                choice.object_type,
+                hotspot,
+                classified_by=predictor.bundle.short_name,
+            )
         drawn = () if pictures is None else _draw_pictures(pictures, slide, frame, predictor, level)
         counts = count_figures(frame, len(record.failures), area_mm2=area_mm2, area=area)
         return ClassifiedSlide(record, counts, (*outs, *drawn), warnings, hotspot)

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -48,6 +49,9 @@ _log = logging.getLogger(__name__)
 
 MOST_BYTES = 32 * 2**20
 """Of a request."""
+
+BUNDLE_HEADER = "Atypia-Bundle"
+"""Of an answer: name and beginning of the hash of the bundle, percent-encoded."""
 
 _MOST_BYTES_AT_ONCE = 512 * 2**20
 _GONE_S = 0.5
@@ -106,7 +110,7 @@ def make_app(
     _measure_requests(app, measures)
     protected = [Depends(_make_lock(token))] if token else []
     router = APIRouter(dependencies=protected, responses=REFUSALS)
-    _add_crops(router, batches, measures)
+    _add_crops(router, batches, measures, predictor.bundle.short_name)
     _add_slides(router, slides)
     _add_facts(router, predictor, measures)
     app.include_router(router)
@@ -150,7 +154,9 @@ def _measure_requests(app: FastAPI, measures: Measures) -> None:
         return response
 
 
-def _add_crops(router: APIRouter, batches: Batches, measures: Measures) -> None:
+def _add_crops(router: APIRouter, batches: Batches, measures: Measures, bundle: str) -> None:
+    headers = {BUNDLE_HEADER: quote(bundle)}  # a name may hold what a header cannot
+
     @router.post(
         "/v1/classify",
         response_model=list[ClassifiedCrop],
@@ -181,7 +187,7 @@ def _add_crops(router: APIRouter, batches: Batches, measures: Measures) -> None:
             else ClassifiedCrop.of_row(row)
             for row in rows
         ]
-        return JSONResponse([entry.model_dump() for entry in entries])
+        return JSONResponse([entry.model_dump() for entry in entries], headers=headers)
 
 
 def _add_slides(router: APIRouter, slides: Slides | None) -> None:
